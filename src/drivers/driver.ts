@@ -1,0 +1,65 @@
+/** Who runs a backend's instances. One Driver object per backend; the contract test in driver.contract.ts runs against every kind. */
+import type { Crash } from '../model/backend.ts';
+import type { BackendConfig } from '../model/config.ts';
+
+export type InstanceState = 'starting' | 'ready' | 'unhealthy' | 'stopping' | 'frozen' | 'gone';
+
+export interface Instance {
+  /** Never reused: `<backend>-<n>`; also the endpoint's id. */
+  id: string;
+  state: InstanceState;
+  /** null until known (or for an instance that never got one). */
+  address: { host: string; port: number } | null;
+  weight: number;
+  pid: number | null;
+  /** Wall clock ms; 0 when not (yet). */
+  startedAtMs: number;
+  readyAtMs: number;
+  /** One sentence when state is unhealthy or gone. */
+  reason: string;
+}
+
+export interface DriverEvents {
+  /** An instance appeared or changed its state. The object is a snapshot. */
+  instance(instance: Instance): void;
+  /** A start failed or an instance ended that nobody asked to end; `null`: it recovered. */
+  crash(crash: Crash | null): void;
+}
+
+export interface Driver {
+  readonly kind: 'process' | 'static' | 'kubernetes';
+  /** False for static: what runs can't be put to sleep or scaled. */
+  readonly canScale: boolean;
+  instances(): readonly Instance[];
+  /** The crash that holds starts back now, or null. */
+  crash(): Crash | null;
+  /**
+   * Raises the number of instances that are starting, ready or unhealthy to `count` (frozen ones are thawed first); never lowers it. Returns at
+   * once; what happens is told by events. Inside a crash's back-off it starts nothing until that has passed.
+   */
+  scaleUp(count: number): void;
+  /** Gives up starts under way that nobody needs any more, down to `count`. */
+  cancelStarts(count: number): void;
+  /**
+   * Ends (or freezes) these, which gateways have drained already: SIGTERM, grace, SIGKILL. Resolves when they are gone (or frozen); bounded by the grace
+   * period and two seconds more.
+   */
+  retire(ids: readonly string[], options: { freeze: boolean }): Promise<void>;
+  /** Someone could not reach this instance: look at it now. */
+  suspect(id: string, reason: string): void;
+  /** The last lines that instances wrote, oldest first. */
+  logs(limit: number): LogLine[];
+  onLog(listener: (line: LogLine) => void): () => void;
+  /** Ends everything, frozen instances too, within the grace period. */
+  close(): Promise<void>;
+}
+
+export interface LogLine {
+  atMs: number;
+  instance: string;
+  stream: 'stdout' | 'stderr';
+  text: string;
+}
+
+/** Makes the driver of a backend. Never throws for what only shows at run time (a command that does not exist is a crash, told by events). */
+export type CreateDriver = (backend: BackendConfig, events: DriverEvents) => Driver;

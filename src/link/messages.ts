@@ -1,0 +1,94 @@
+/**
+ * The protocol between the controller and gateways. A worker process on this machine and a gateway pod are the same thing to the
+ * controller. Messages are plain data that survives JSON. Every transport delivers in order, or says that it is closed.
+ */
+import type { Config } from '../model/config.ts';
+import type { BackendPhase, Crash, Endpoint } from '../model/backend.ts';
+import type { DemandWindow } from '../model/demand.ts';
+import type { MetricFamily } from '../model/metrics.ts';
+
+export const LINK_VERSION = 1;
+
+/** What a gateway needs of the configuration: everything but how backends are run. */
+export type GatewayConfig = Omit<Config, 'backends' | 'stateDir' | 'observe'> & {
+  backends: GatewayBackendConfig[];
+};
+
+export type GatewayBackendConfig = Omit<Config['backends'][number], 'source' | 'health'> & {
+  driver: 'process' | 'static';
+};
+
+/** Controller to gateway. */
+export type DownMessage =
+  /** The whole configuration. Applied atomically; exchanges in flight end on the old one. Answered by `configured` or `refused`. */
+  | { type: 'configure'; version: number; config: GatewayConfig }
+  /** One backend's state and all its endpoints; replaces what was known. Backends never mentioned are asleep. Answered by `applied`. */
+  | BackendUpdate
+  /** More room for holds: adds to this gateway's allowance. */
+  | { type: 'lease'; backend: string; holds: number; bytes: number }
+  /** Stop accepting, finish what was accepted within `drainMs`, then close the link. */
+  | { type: 'shutdown'; drainMs: number }
+  | { type: 'collect'; id: number };
+
+export interface BackendUpdate {
+  type: 'backend';
+  backend: string;
+  /** Rises with every update of this backend. */
+  version: number;
+  phase: BackendPhase;
+  /**
+   * `ready` may be sent to. `draining`: nothing more may be sent; when nothing is in flight (tunnels included, unless the bound has passed) and
+   * the idle connections to it are closed, the gateway answers `drained`, once for each update that lists it as draining.
+   * An endpoint that is not listed is gone.
+   */
+  endpoints: Endpoint[];
+  crash: Crash | null;
+  /** Wall clock ms at which the present wake began, for the waiting page; 0 when not waking. */
+  wakingSinceMs: number;
+}
+
+/** Gateway to controller. */
+export type UpMessage =
+  | { type: 'hello'; gateway: string; pid: number; linkVersion: number }
+  | { type: 'configured'; version: number }
+  | { type: 'refused'; version: number; reason: string }
+  | { type: 'applied'; backend: string; version: number }
+  /** The first request that found no endpoint since the last update of this backend: sent at once. */
+  | WakeRequest
+  | { type: 'demand'; windows: DemandWindow[] }
+  | Drained
+  /** An endpoint refused a connection or broke one: the driver should look at it now, not at its next probe. */
+  | { type: 'suspect'; backend: string; endpoint: string; reason: string }
+  | { type: 'lease-ask'; backend: string; holds: number; bytes: number }
+  | { type: 'lease-return'; backend: string; holds: number; bytes: number }
+  | { type: 'collected'; id: number; metrics: MetricFamily[]; status: GatewayStatus };
+
+export interface WakeRequest {
+  type: 'wake';
+  backend: string;
+  route: string;
+  client: string;
+  method: string;
+  /** Without query, cut to 200 characters. */
+  path: string;
+  /** Wall clock ms. */
+  atMs: number;
+}
+
+export interface Drained {
+  type: 'drained';
+  backend: string;
+  /** Version of the update that asked for it. */
+  version: number;
+  endpoint: string;
+  /** Requests of this backend held here now: someone arrived while it drained. */
+  held: number;
+  /** As in DemandWindow: for the second look at the idle rule. */
+  lastActivityMs: number;
+}
+
+export interface GatewayStatus {
+  connections: number;
+  backends: { name: string; inFlight: number; held: number; heldBytes: number; tunnels: number }[];
+  rssBytes: number;
+}

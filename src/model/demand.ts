@@ -1,0 +1,23 @@
+/**
+ * What one gateway measured of one backend since its last report. An integral, never a sampled gauge: a request of 2 ms counts.
+ * Reports are sent once per `reportIntervalMs` while there was anything to say, and with zeros once when it became quiet.
+ */
+export interface DemandWindow {
+  backend: string;
+  /** Length of the window in ms. */
+  elapsedMs: number;
+  /** Integral over the window of (requests in flight or held), in request-milliseconds. Average concurrency = this / elapsedMs. */
+  concurrencyMs: number;
+  /** Requests that arrived in the window. */
+  requests: number;
+  /** Requests that ended with 5xx or a broken transfer. */
+  errors: number;
+  /** In flight now (held excluded). Open tunnels (WebSocket) are not in here. */
+  inFlight: number;
+  /** Held now. */
+  held: number;
+  /** Open tunnels (WebSocket and other upgrades) now. */
+  tunnels: number;
+  /** Wall clock ms of the last request's arrival or end, whichever is later; 0 when none was ever seen. */
+  lastActivityMs: number;
+}

@@ -1,0 +1,67 @@
+/** What `dormouse status` and the control socket show. Plain data. Times are wall clock ms since the epoch, 0 = never. */
+import type { BackendPhase, Crash, WakeCause } from './backend.ts';
+
+export interface Status {
+  version: string;
+  pid: number;
+  startedAtMs: number;
+  /** Version of the configuration that is in force, and when it was applied. */
+  config: { version: number; file: string; appliedAtMs: number; lastError: string | null };
+  listeners: { name: string; address: string }[];
+  workers: WorkerStatus[];
+  backends: BackendStatus[];
+}
+
+export interface WorkerStatus {
+  id: string;
+  pid: number;
+  state: 'starting' | 'running' | 'draining' | 'gone';
+  restarts: number;
+  connections: number;
+  rssBytes: number;
+}
+
+export interface BackendStatus {
+  name: string;
+  driver: 'process' | 'static' | 'kubernetes';
+  phase: BackendPhase;
+  /** In this phase since. */
+  sinceMs: number;
+  /** Why it is in this phase, one sentence. */
+  why: string;
+  /** What keeps it awake now, one sentence each; empty when asleep or when it may sleep. */
+  awakeBecause: string[];
+  /** When it will fall asleep if nothing comes; 0 = not foreseen. */
+  sleepsAtMs: number;
+  lastWoken: { atMs: number; by: WakeCause; tookMs: number } | null;
+  lastSleptMs: number;
+  wakes: number;
+  instances: InstanceStatus[];
+  min: number;
+  max: number;
+  desired: number;
+  demand: { concurrency: number; requestsPerSecond: number; inFlight: number; held: number; tunnels: number };
+  lastActivityMs: number;
+  crash: Crash | null;
+}
+
+export interface InstanceStatus {
+  id: string;
+  state: string;
+  address: string;
+  pid: number | null;
+  sinceMs: number;
+  reason: string;
+}
+
+/** Told to whoever watches: the live lines of `up`, the control socket's event stream. */
+export interface BackendEvent {
+  atMs: number;
+  backend: string;
+  kind: 'waking' | 'awake' | 'falling-asleep' | 'asleep' | 'sleep-cancelled' | 'scaled' | 'crash' | 'recovered' | 'instance';
+  /** One sentence for people. */
+  message: string;
+  /** For awake: how long the wake took. */
+  tookMs?: number;
+  cause?: WakeCause;
+}
