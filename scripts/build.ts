@@ -1,0 +1,51 @@
+/**
+ * Makes dist/ from src/: the modules that the commands reach, with their types stripped in place (lines and columns stay, so that a
+ * stack trace of the package fits the sources) and `.ts` in relative names turned into `.js`. `npm pack` runs it.
+ */
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync, globSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
+import { stripTypeScriptTypes } from 'node:module';
+
+const root = join(import.meta.dirname, '..');
+const source = join(root, 'src');
+const target = join(root, 'dist');
+
+/** A string that names a file beside this one, as imports, `import()` and `new URL('./worker.ts', import.meta.url)` write it. */
+const RELATIVE_NAME = /(?<quote>['"])(?<path>\.{1,2}\/[^'"\n]*?)\.ts\k<quote>/g;
+/** A file that is read at run time, from its place beside the module. */
+const ASSET = /new URL\(\s*['"](?<path>\.{1,2}\/[^'"\n]+\.(?:html|css|svg|json|txt|proto))['"],\s*import\.meta\.url/g;
+
+export function build(): string[] {
+  rmSync(target, { recursive: true, force: true });
+  const written = new Set<string>();
+  const queue = globSync('commands/**/*.ts', { cwd: source }).filter((path) => !/\.(test|contract)\.ts$/.test(path));
+  for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
+    if (written.has(path)) continue;
+    written.add(path);
+    const typescript = readFileSync(join(source, path), 'utf8');
+    const javascript = stripTypeScriptTypes(typescript);
+    write(path.replace(/\.ts$/, '.js'), javascript.replace(RELATIVE_NAME, '$<quote>$<path>.js$<quote>'));
+    for (const match of javascript.matchAll(RELATIVE_NAME)) queue.push(beside(path, `${match.groups?.['path']}.ts`));
+    for (const match of javascript.matchAll(ASSET)) copy(beside(path, match.groups?.['path'] ?? ''));
+  }
+  return [...written].toSorted();
+}
+
+function beside(path: string, name: string): string {
+  return join(dirname(path), name).split(sep).join('/');
+}
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(join(target, path)), { recursive: true });
+  writeFileSync(join(target, path), text);
+}
+
+/** Files outside src/ (package.json) are in the package at the same distance from dist/ as from src/. */
+function copy(path: string): void {
+  if (path.startsWith('../')) return;
+  mkdirSync(dirname(join(target, path)), { recursive: true });
+  cpSync(join(source, path), join(target, path));
+}
+
+const modules = build();
+console.error(`${modules.length} modules built into ${relative(process.cwd(), target) || '.'}`);

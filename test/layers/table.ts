@@ -1,0 +1,50 @@
+/** The table of docs/adr/0001-parts-and-layers.md: which folder of src/ may import which. A folder may always import itself. */
+export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  model: [],
+  http1: ['model'],
+  link: ['model'],
+  config: ['model'],
+  autoscaling: ['model'],
+  gateway: ['model', 'http1', 'link', 'autoscaling'],
+  drivers: ['model', 'kubernetes', 'http1'],
+  controller: ['model', 'autoscaling', 'link', 'drivers/driver.ts'],
+  supervisor: ['model', 'link'],
+  telemetry: ['model'],
+  apis: ['model', 'controller'],
+  commands: [
+    'model',
+    'http1',
+    'link',
+    'config',
+    'autoscaling',
+    'gateway',
+    'drivers',
+    'controller',
+    'supervisor',
+    'telemetry',
+    'apis',
+  ],
+};
+
+/** Which package may be imported where: folders of src/, or the ending of a file's name. A package that is not in here may be imported nowhere. */
+export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  zod: ['config/', 'apis/', '.schema.ts', 'commands/registry.ts'],
+  yaml: ['config/'],
+  commander: ['commands/'],
+  pino: ['telemetry/'],
+  'sonic-boom': ['telemetry/'],
+  '@prometheus-io/client': ['telemetry/'],
+  re2js: ['gateway/', 'config/', '.schema.ts'],
+};
+
+/** What a worker process must not load: it costs memory and start-up time in every worker. Folders of src/ and packages. */
+export const NOT_IN_WORKERS: readonly string[] = [
+  'zod',
+  'yaml',
+  'commander',
+  'src/config/',
+  'src/drivers/',
+  'src/controller/',
+  'src/supervisor/',
+  'src/apis/',
+];
