@@ -1,0 +1,45 @@
+import type { FilterConfig, MatchConfig, RouteConfig, RuleConfig } from '../../model/config.ts';
+
+/** Where a match leads: one per match of a rule, since a filter may depend on the match (prefix rewrite). Made when the configuration changes. */
+export class RuleTarget {
+  readonly route: string;
+  readonly routeIndex: number;
+  readonly ruleIndex: number;
+  readonly filters: FilterConfig[];
+  readonly backends: { name: string; weight: number }[];
+  /** 0: nothing may be sent anywhere, so only a filter can answer. */
+  readonly totalWeight: number;
+  readonly retry: RuleConfig['retry'];
+  readonly match: MatchConfig;
+  /** The gateway's own slot: what it compiles for this target, set once before the router is used. */
+  data: unknown;
+
+  constructor(route: RouteConfig, routeIndex: number, ruleIndex: number, match: MatchConfig) {
+    const rule = route.rules[ruleIndex]!;
+    this.route = route.name;
+    this.routeIndex = routeIndex;
+    this.ruleIndex = ruleIndex;
+    this.filters = rule.filters;
+    this.backends = rule.backends;
+    this.totalWeight = rule.backends.reduce((sum, backend) => sum + backend.weight, 0);
+    this.retry = rule.retry;
+    this.match = match;
+    this.data = undefined;
+  }
+}
+
+/** The backend that gets this request, by weight; null when all weights are 0. `random` is uniform in [0, 1). */
+export function chooseBackend(target: RuleTarget, random: () => number): string | null {
+  const backends = target.backends;
+  if (target.totalWeight <= 0) return null;
+  if (backends.length === 1) return backends[0]!.name;
+  let at = random() * target.totalWeight;
+  let chosen: string | null = null;
+  for (const { name, weight } of backends) {
+    if (weight <= 0) continue;
+    chosen = name;
+    at -= weight;
+    if (at < 0) break;
+  }
+  return chosen;
+}
