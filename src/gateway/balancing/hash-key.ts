@@ -1,6 +1,6 @@
 /** What consistent-hash keeps together, as a 32-bit number. */
 import type { HashKey } from '../../model/config.ts';
-import { joinedValue } from '../request-view.ts';
+import { joinedValue, nextNamed } from '../request-view.ts';
 import type { PickContext } from './strategy.ts';
 
 /** No key in this request. */
@@ -27,9 +27,12 @@ export function hashOf(key: HashKey | null): HashOf {
     case 'cookie': {
       const { name } = key;
       return ({ view }) => {
-        const cookies = view === null ? undefined : joinedValue(view, 'cookie');
-        const value = cookies === undefined ? null : cookieValue(cookies, name);
-        return value === null ? NO_KEY : hashText(value);
+        if (view === null) return NO_KEY;
+        for (let i = view.indexOf('cookie'); i >= 0; i = nextNamed(view, 'cookie', i + 1)) {
+          const value = cookieValue(view.valueAt(i), name);
+          if (value !== null) return hashText(value);
+        }
+        return NO_KEY;
       };
     }
     case 'uri':
@@ -37,7 +40,7 @@ export function hashOf(key: HashKey | null): HashOf {
   }
 }
 
-/** Value of the first cookie of this name (RFC 6265 section 4.2); null when there is none. Lines joined by a comma are told apart as well. */
+/** Value of the first cookie of this name (RFC 6265 section 4.2); null when there is none. */
 export function cookieValue(cookies: string, name: string): string | null {
   let start = 0;
   while (start < cookies.length) {
