@@ -1,0 +1,70 @@
+/**
+ * The shape of every message, checked where one comes in: the other end may be another version of the program. Only what is read without
+ * a further look is checked; a field that is not listed is passed on.
+ */
+import type { DownMessage, UpMessage } from './messages.ts';
+
+type Kind = 'string' | 'number' | 'array' | 'object' | 'object-or-null';
+type Shapes<M extends { type: string }> = { [T in M['type']]: { [F in Exclude<keyof Extract<M, { type: T }>, 'type'>]: Kind } };
+
+const DOWN: Shapes<DownMessage> = {
+  configure: { version: 'number', config: 'object' },
+  backend: {
+    backend: 'string',
+    version: 'number',
+    phase: 'string',
+    endpoints: 'array',
+    crash: 'object-or-null',
+    wakingSinceMs: 'number',
+  },
+  lease: { backend: 'string', holds: 'number', bytes: 'number' },
+  shutdown: { drainMs: 'number' },
+  collect: { id: 'number' },
+};
+
+const UP: Shapes<UpMessage> = {
+  hello: { gateway: 'string', pid: 'number', linkVersion: 'number' },
+  configured: { version: 'number' },
+  refused: { version: 'number', reason: 'string' },
+  applied: { backend: 'string', version: 'number' },
+  wake: { backend: 'string', route: 'string', client: 'string', method: 'string', path: 'string', atMs: 'number' },
+  demand: { windows: 'array' },
+  drained: { backend: 'string', version: 'number', endpoint: 'string', held: 'number', lastActivityMs: 'number' },
+  suspect: { backend: 'string', endpoint: 'string', reason: 'string' },
+  'lease-ask': { backend: 'string', holds: 'number', bytes: 'number' },
+  'lease-return': { backend: 'string', holds: 'number', bytes: 'number' },
+  collected: { id: 'number', metrics: 'array', status: 'object' },
+};
+
+export type Checked<M> = { ok: true; message: M } | { ok: false; reason: string };
+
+/** What a gateway accepts. */
+export function checkDown(value: unknown): Checked<DownMessage> {
+  return check<DownMessage>(DOWN, value);
+}
+
+/** What a controller accepts. */
+export function checkUp(value: unknown): Checked<UpMessage> {
+  return check<UpMessage>(UP, value);
+}
+
+function check<M>(shapes: Record<string, Record<string, Kind>>, value: unknown): Checked<M> {
+  if (kindOf(value) !== 'object') return { ok: false, reason: `a message must be an object, this is ${kindOf(value)}` };
+  const message = value as Record<string, unknown>;
+  const type = message.type;
+  if (typeof type !== 'string' || !Object.hasOwn(shapes, type)) {
+    return { ok: false, reason: `unknown message type ${JSON.stringify(type)?.slice(0, 80)}` };
+  }
+  for (const [field, kind] of Object.entries(shapes[type]!)) {
+    const found = kindOf(message[field]);
+    if (found !== kind && !(kind === 'object-or-null' && (found === 'object' || found === 'null'))) {
+      return { ok: false, reason: `message ${type}: ${field} must be ${kind}, is ${found}` };
+    }
+  }
+  return { ok: true, message: value as M };
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'array' : typeof value;
+}
