@@ -22,6 +22,7 @@ function pinnedNode() {
   const name = PINNED[`${process.platform}-${process.arch}`];
   if (name === undefined) return null;
   // The report's header tells glibc from musl; the pinned binaries are built against glibc.
+  process.report.excludeNetwork = true; // no look-up of interfaces and names
   const onMusl = process.platform === 'linux' && process.report.getReport().header.glibcVersionRuntime === undefined;
   if (onMusl) return null;
   try {

@@ -8,7 +8,7 @@ import { LAYERS, NOT_IN_WORKERS, PACKAGES } from './table.ts';
 const root = join(import.meta.dirname, '../..');
 const WORKER = 'src/commands/worker.ts';
 /** Tests and what only tests import are not shipped: they may reach for a neighbour. */
-const forTests = (path: string): boolean => /\.(test|contract)\.ts$|\/(fixtures|testing)\//.test(path);
+const forTests = (path: string): boolean => /\.(test|contract|fixture)\.ts$|\/(fixtures|testing)\//.test(path);
 const shipped = sourcesBelow(root, 'src').filter((path) => !forTests(path));
 const place = (edge: ImportEdge): string => `${edge.from}:${edge.line} imports ${edge.specifier}`;
 
