@@ -91,7 +91,7 @@ export class ForwardingContext {
     const forwarded = joinedValue(view, 'forwarded');
     const host = sentHost ?? view.host;
     this.requestId = sentId !== undefined && isSaneRequestId(sentId) ? sentId : this.#ids.next();
-    let lines = `X-Forwarded-For: ${chain === undefined ? '' : chain + ', '}${address}\r\nX-Forwarded-Proto: ${sentProto ?? scheme}\r\n`;
+    let lines = `X-Forwarded-For: ${chain === undefined || chain === '' ? '' : chain + ', '}${address}\r\nX-Forwarded-Proto: ${sentProto ?? scheme}\r\n`;
     lines += `X-Forwarded-Port: ${sentPort ?? portOf(host, sentProto, port)}\r\n`;
     if (host !== '') lines += `X-Forwarded-Host: ${host}\r\n`;
     if (forwarded !== undefined) lines += `Forwarded: ${forwarded}, ${forwardedElement(address, scheme, view.host)}\r\n`;

@@ -1,0 +1,65 @@
+/**
+ * Changes of a head, recorded while filters run and carried out by whoever writes the head: leave out the received lines that
+ * `removes` tells, then append `append`. One object serves all requests of a connection.
+ */
+import { isNamed, type HeaderLines } from '../request-view.ts';
+import type { HeaderChange } from './header-change.ts';
+import { headerLine } from './header-line.ts';
+
+const NONE: readonly string[] = Object.freeze([]);
+
+export class HeadEdit {
+  /** Lower-case names of received lines to leave out. Replaced, never changed in place: it may belong to a compiled change. */
+  removeNames: readonly string[] = NONE;
+  /** Lines to add, each ended by CR LF. */
+  append = '';
+
+  reset(): void {
+    this.removeNames = NONE;
+    this.append = '';
+  }
+
+  /** A change that was compiled: usually the only one, and then nothing is copied. */
+  apply(change: HeaderChange): void {
+    if (this.append === '' && this.removeNames.length === 0) {
+      this.removeNames = change.removeNames;
+      this.append = change.append;
+      return;
+    }
+    for (const name of change.removeNames) this.removeHeader(name);
+    this.append += change.append;
+  }
+
+  /** Replaces all lines of this name by one. Throws DORMOUSE_FILTER_HEADER when the line would break the head. */
+  setHeader(name: string, value: string): void {
+    const line = headerLine(name, value);
+    this.removeHeader(name);
+    this.append += line;
+  }
+
+  /** Adds a line. Throws DORMOUSE_FILTER_HEADER when the line would break the head. */
+  addHeader(name: string, value: string): void {
+    this.append += headerLine(name, value);
+  }
+
+  /** Takes away the received lines of this name and those that were added before. */
+  removeHeader(name: string): void {
+    const lowerName = name.toLowerCase();
+    if (this.append !== '') this.append = withoutLines(this.append, lowerName);
+    if (!this.removeNames.includes(lowerName)) this.removeNames = [...this.removeNames, lowerName];
+  }
+
+  /** Whether the received line `index` is left out. Ask only when `removeNames` isn't empty. */
+  removes(lines: HeaderLines, index: number): boolean {
+    const names = this.removeNames;
+    for (let i = 0; i < names.length; i++) if (isNamed(lines, index, names[i]!)) return true;
+    return false;
+  }
+}
+
+function withoutLines(text: string, lowerName: string): string {
+  return text
+    .split('\r\n')
+    .filter((line) => line.length <= lowerName.length || line.charCodeAt(lowerName.length) !== 0x3a || line.slice(0, lowerName.length).toLowerCase() !== lowerName)
+    .join('\r\n');
+}

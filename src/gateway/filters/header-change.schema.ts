@@ -1,0 +1,60 @@
+/** What requestHeaders and responseHeaders share: names and values that can stand in a head and that the gateway doesn't write itself. */
+import { z } from 'zod';
+import type { HeaderChangeOptions } from './header-change.ts';
+
+/** They frame the message or belong to one hop (RFC 9110 section 7.6.1): changing them would break what the gateway writes. */
+const OF_THE_WIRE: Record<string, string> = {
+  'content-length': 'frames the message',
+  'transfer-encoding': 'frames the message',
+  trailer: 'announces trailers',
+  connection: 'belongs to one hop',
+  'keep-alive': 'belongs to one hop',
+  'proxy-connection': 'belongs to one hop',
+  te: 'belongs to one hop',
+  upgrade: 'belongs to one hop',
+};
+
+/** `reserved`: further names that may not be used, in lower case, with the reason. */
+export function headerChangeSchema(reserved: Readonly<Record<string, string>>): z.ZodType<HeaderChangeOptions> {
+  const refused: Readonly<Record<string, string>> = { ...OF_THE_WIRE, ...reserved };
+  const name = z.string().superRefine((text, context) => {
+    const lowerName = text.toLowerCase();
+    if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(text)) {
+      context.addIssue({ code: 'custom', message: `"${text}" is no header name: letters, digits and - are what names are made of` });
+    } else if (Object.hasOwn(refused, lowerName)) {
+      context.addIssue({ code: 'custom', message: `${text} can't be changed here: it ${refused[lowerName]}` });
+    }
+  });
+  const value = z
+    .union([z.string(), z.number(), z.boolean()], { error: 'a header value is text' })
+    .transform(String)
+    .superRefine((text, context) => {
+      if (/[\x00-\x08\x0a-\x1f\x7f]/.test(text)) {
+        context.addIssue({ code: 'custom', message: 'a header value holds no line breaks and no control characters' });
+      } else if (text !== text.trim()) {
+        context.addIssue({ code: 'custom', message: 'a header value neither begins nor ends with a space' });
+      }
+    });
+  return z
+    .strictObject({
+      set: z.record(name, value).default({}),
+      add: z.record(name, z.union([value.transform((text) => [text]), z.array(value)])).default({}),
+      remove: z.array(name).default([]),
+    })
+    .superRefine(({ set, add, remove }, context) => {
+      for (const [key, names] of Object.entries({ set: Object.keys(set), remove })) {
+        const seen = new Set<string>();
+        for (const text of names) {
+          if (seen.has(text.toLowerCase())) context.addIssue({ code: 'custom', path: [key], message: `${text} is there twice` });
+          seen.add(text.toLowerCase());
+        }
+      }
+      const added = new Set(Object.keys(add).map((text) => text.toLowerCase()));
+      const setNames = new Set(Object.keys(set).map((text) => text.toLowerCase()));
+      for (const text of remove) {
+        if (setNames.has(text.toLowerCase()) || added.has(text.toLowerCase())) {
+          context.addIssue({ code: 'custom', path: ['remove'], message: `${text} is also set or added: use set alone to replace it` });
+        }
+      }
+    });
+}

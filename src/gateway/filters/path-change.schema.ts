@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import { replacementProblem, type PathChangeOptions } from './path-change.ts';
+
+const plainPath = z
+  .string()
+  .regex(/^\/[\x21-\x7e]*$/, 'a path begins with / and holds no spaces; other characters are percent-encoded')
+  .refine((path) => !/[?#]/.test(path), 'a path only, without ? and #: the query stays as it was sent');
+
+const keys = ['prefix', 'full', 'regex', 'replacement'] as const;
+
+/** One of { prefix }, { full }, { regex, replacement }. */
+export const pathChangeSchema: z.ZodType<PathChangeOptions> = z
+  .strictObject({
+    // Empty: the prefix is taken away.
+    prefix: z.union([z.literal(''), plainPath]).optional(),
+    full: plainPath.optional(),
+    regex: z.string().min(1).optional(),
+    replacement: z
+      .string()
+      .regex(/^[\x21-\x7e]*$/, 'a path holds no spaces; other characters are percent-encoded')
+      .refine((text) => !/[?#]/.test(text), 'a path only, without ? and #')
+      .optional(),
+  })
+  .transform((given, context): PathChangeOptions => {
+    const { prefix, full, regex, replacement } = given;
+    const present = keys.filter((key) => given[key] !== undefined).join(' ');
+    if (present === 'prefix') return { prefix: prefix! };
+    if (present === 'full') return { full: full! };
+    if (present === 'regex replacement') {
+      const problem = replacementProblem(regex!, replacement!);
+      if (problem === null) return { regex: regex!, replacement: replacement! };
+      context.addIssue({ code: 'custom', message: problem });
+    } else {
+      context.addIssue({ code: 'custom', message: 'exactly one of prefix, full, or regex with replacement' });
+    }
+    return z.NEVER;
+  });
