@@ -1,0 +1,107 @@
+/** zod's issues in the words of this program. */
+import type { z } from 'zod';
+import type { Path, Problem } from './config-error.ts';
+import { shown } from './config-error.ts';
+import { hintForUnknownKey } from './known-keys.ts';
+
+type Issue = z.core.$ZodIssue;
+
+/** `base` is where the parsed entry stands in the file, `data` the entry itself. */
+export function explainIssues(issues: readonly Issue[], base: Path, data: unknown, whole: z.ZodType): Problem[] {
+  return issues.flatMap((issue) => explain(issue, base, data, whole));
+}
+
+function explain(issue: Issue, base: Path, data: unknown, whole: z.ZodType): Problem[] {
+  const inner = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
+  const path = [...base, ...inner];
+  const given = valueAt(data, inner);
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({
+        ...problem([...path, key], 'unknown key', hintForUnknownKey(whole, path, key)),
+        atKey: true,
+      }));
+    case 'invalid_type':
+      if (given === undefined) return [problem(path, 'is missing', undefined)];
+      return [problem(path, `expected ${nameOfType(issue.expected)}, got ${shown(given)}`, hintForType(issue.expected, given))];
+    case 'invalid_value': {
+      const wanted = issue.values.map((value) => (typeof value === 'string' ? value : String(value)));
+      if (given === undefined) return [problem(path, 'is missing', `expected ${wanted.join(' or ')}`)];
+      return [problem(path, `expected ${wanted.join(' or ')}, got ${shown(given)}`, undefined)];
+    }
+    case 'too_small':
+      return [problem(path, `expected ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}${unitOf(issue.origin)}`, undefined)];
+    case 'too_big':
+      return [problem(path, `expected ${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}${unitOf(issue.origin)}`, undefined)];
+    case 'invalid_union':
+      return explainUnion(issue, base, inner, data, whole);
+    case 'invalid_key':
+    case 'invalid_element':
+      return issue.issues.map((cause) => problem(path, `${shown(inner.at(-1))}: ${cause.message}`, undefined));
+    case 'custom':
+      return [problem(path, issue.message, (issue.params as { hint?: string } | undefined)?.hint)];
+    default:
+      return [problem(path, issue.message, undefined)];
+  }
+}
+
+/** The branch that came furthest: a mapping's own problems rather than "not text". */
+function explainUnion(
+  issue: Extract<Issue, { code: 'invalid_union' }>,
+  base: Path,
+  inner: (string | number)[],
+  data: unknown,
+  whole: z.ZodType,
+): Problem[] {
+  const branches = issue.errors as Issue[][];
+  const given = valueAt(data, inner);
+  const mapping = typeof given === 'object' && given !== null && !Array.isArray(given);
+  const wrongKind = (branch: Issue[]): boolean => branch.some((cause) => cause.path.length === 0 && cause.code === 'invalid_type');
+  const fitting = branches.filter((branch) => (mapping ? branch.some((cause) => cause.path.length > 0 || cause.code === 'unrecognized_keys') : !wrongKind(branch)));
+  const best = fitting[0] ?? branches.find((branch) => !wrongKind(branch)) ?? branches[0];
+  if (best === undefined) return [problem([...base, ...inner], issue.message, undefined)];
+  return best.flatMap((cause) => explain({ ...cause, path: [...inner, ...cause.path] }, base, data, whole));
+}
+
+export function problem(path: Path, message: string, hint?: string): Problem {
+  return hint === undefined ? { path, message } : { path, message, hint };
+}
+
+function valueAt(data: unknown, path: Path): unknown {
+  let value = data;
+  for (const part of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined;
+    value = (value as Record<string | number, unknown>)[part];
+  }
+  return value;
+}
+
+function nameOfType(type: string): string {
+  switch (type) {
+    case 'object':
+    case 'record':
+      return 'a mapping';
+    case 'array':
+      return 'a list';
+    case 'string':
+      return 'text';
+    case 'int':
+      return 'a whole number';
+    case 'boolean':
+      return 'true or false';
+    default:
+      return `a ${type}`;
+  }
+}
+
+function hintForType(expected: string, given: unknown): string | undefined {
+  if (expected === 'array') return typeof given === 'object' ? 'write a list: - item' : 'write a list: [item]';
+  if (expected === 'string' && (typeof given === 'number' || typeof given === 'boolean')) return 'put it in quotes';
+  return undefined;
+}
+
+function unitOf(origin: string): string {
+  if (origin === 'array') return ' in the list';
+  if (origin === 'string') return ' characters';
+  return '';
+}

@@ -1,0 +1,10 @@
+/** The configuration file: text to the compiled, frozen model, with errors that say where and what next. */
+export { ConfigError, renderIssue } from './config-error.ts';
+export type { ConfigIssue } from './config-error.ts';
+export { toGatewayConfig } from './gateway-config.ts';
+export { jsonSchema } from './json-schema.ts';
+export { loadConfig } from './load.ts';
+export type { LoadOptions } from './load.ts';
+export { parseConfig } from './parse.ts';
+export type { ParseOptions } from './parse.ts';
+export type { ConfigRegistry } from './schema/file.ts';

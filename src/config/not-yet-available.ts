@@ -1,0 +1,196 @@
+/**
+ * Keys and values of dormouse.yaml that are named and planned, and refused until their feature is there. To make one available, give it to the schema
+ * and take it out of here. A value equal to the documented default says nothing, so it is accepted and dropped.
+ */
+import type { Path, Problem } from './config-error.ts';
+import { shown } from './config-error.ts';
+import { isMapping } from './plain-data.ts';
+import { readDuration } from './schema/scalars.ts';
+
+interface PlannedKey {
+  /** `*` is any name, `[]` every item of a list. */
+  at: string;
+  /** The documented default, accepted silently. */
+  standard: unknown;
+  /** When set, only these values are refused and the key itself is available. */
+  values?: readonly string[];
+}
+
+const NO_CLIENT_RULES = { allow: [], deny: [] };
+
+export const PLANNED_KEYS: readonly PlannedKey[] = [
+  { at: 'plugins', standard: [] },
+  { at: 'events', standard: { bus: 'memory', each: false, stream: 'dormouse.traffic', maxLength: 100_000 } },
+  { at: 'admin', standard: { address: '127.0.0.1:8081', tokens: null, tls: null, commands: 'loopback' } },
+  { at: 'security.clients', standard: NO_CLIENT_RULES },
+  { at: 'telemetry.traces', standard: null },
+  { at: 'telemetry.serverTiming', standard: 'off' },
+
+  { at: 'listeners.[].protocol', standard: 'http', values: ['https', 'tls', 'tcp'] },
+  { at: 'listeners.[].backend', standard: null },
+  { at: 'listeners.[].tls', standard: null },
+  { at: 'listeners.[].proxyProtocol', standard: { acceptFrom: [] } },
+  { at: 'listeners.[].clients', standard: NO_CLIENT_RULES },
+  { at: 'listeners.[].http2', standard: { maxStreams: 128, maxResetsPerSecond: 200, window: '1MiB' } },
+
+  { at: 'backends.*.kubernetes', standard: null },
+  { at: 'backends.*.triggers', standard: [] },
+  { at: 'backends.*.clients', standard: NO_CLIENT_RULES },
+  { at: 'backends.*.tls', standard: null },
+  { at: 'backends.*.proxyProtocol', standard: 'off' },
+  {
+    at: 'backends.*.ejection',
+    standard: {
+      consecutiveErrors: 5,
+      failurePercent: 85,
+      minimumRequests: 20,
+      window: '10s',
+      base: '30s',
+      maxEjectedPercent: 50,
+    },
+  },
+  { at: 'backends.*.breaker', standard: null },
+  { at: 'backends.*.scale.by', standard: 'dormouse', values: ['hpa', 'keda'] },
+  { at: 'backends.*.scale.formula', standard: null },
+  { at: 'backends.*.scale.fallback', standard: null },
+  { at: 'backends.*.scale.jobs', standard: null },
+  { at: 'backends.*.idle.prometheus', standard: null },
+  { at: 'backends.*.idle.schedule', standard: null },
+  { at: 'backends.*.idle.settle', standard: '2s' },
+  { at: 'backends.*.wake.answers', standard: [] },
+  { at: 'backends.*.wake.never', standard: { userAgents: [], clients: [] } },
+  { at: 'backends.*.wake.before', standard: null },
+  { at: 'backends.*.balance.sticky', standard: null },
+  { at: 'backends.*.balance.slowStart', standard: '0s' },
+  { at: 'backends.*.endpoints.maxRequests', standard: 0 },
+  { at: 'backends.*.endpoints.protocol', standard: 'http1' },
+  { at: 'backends.*.servers.[].backup', standard: false },
+
+  { at: 'routes.[].clients', standard: NO_CLIENT_RULES },
+  { at: 'routes.[].rules.[].timeouts', standard: { request: '0s', perTry: '0s', idle: '0s' } },
+  { at: 'routes.[].rules.[].retry.on', standard: ['connect'] },
+  { at: 'routes.[].rules.[].retry.budgetPercent', standard: 20 },
+  { at: 'routes.[].rules.[].webSocket', standard: { idle: '0s', ping: '30s' } },
+  { at: 'routes.[].rules.[].sse', standard: { heartbeat: '15s', retry: '3s' } },
+];
+
+/** Filters that are planned; one that the registry knows is available, whatever this list says. */
+export const PLANNED_FILTERS: readonly string[] = [
+  'mirror',
+  'rateLimit',
+  'concurrency',
+  'validate',
+  'jwt',
+  'apiKey',
+  'basic',
+  'forwardAuth',
+  'cors',
+  'compress',
+  'body',
+  'errorPages',
+];
+
+interface PlannedNode {
+  children: Map<string, PlannedNode>;
+  planned?: PlannedKey;
+}
+
+/**
+ * Takes the planned keys out of `data` (in place) and tells which of them ask for something. The cost is one look-up per planned key and
+ * entry, not per value.
+ */
+export function takeOutPlannedKeys(data: unknown): Problem[] {
+  const problems: Problem[] = [];
+  const path: (string | number)[] = [];
+
+  const visit = (value: unknown, node: PlannedNode): void => {
+    const items = node.children.get('[]');
+    if (items !== undefined && Array.isArray(value)) {
+      for (let index = 0; index < value.length; index++) {
+        path.push(index);
+        visit(value[index], items);
+        path.pop();
+      }
+      return;
+    }
+    if (!isMapping(value)) return;
+    const any = node.children.get('*');
+    if (any !== undefined) {
+      for (const name in value) {
+        path.push(name);
+        visit(value[name], any);
+        path.pop();
+      }
+      return;
+    }
+    for (const [name, child] of node.children) {
+      const entry = value[name];
+      if (entry === undefined) continue;
+      path.push(name);
+      if (child.planned === undefined) visit(entry, child);
+      else if (child.planned.values === undefined) {
+        delete value[name];
+        if (!saysNothing(entry, child.planned.standard)) problems.push(notYet(path));
+      } else if (child.planned.values.includes(entry as string)) {
+        value[name] = child.planned.standard;
+        problems.push(notYetValue(path, entry));
+      }
+      path.pop();
+    }
+  };
+
+  visit(data, plannedTree());
+  return problems;
+}
+
+export function notYet(path: Path): Problem {
+  return { path: [...path], message: 'not yet available', hint: 'remove it: it is planned for a later version', atKey: true };
+}
+
+export function notYetValue(path: Path, value: unknown, instead?: string): Problem {
+  return {
+    path: [...path],
+    message: `${shown(value)} is not yet available`,
+    hint: instead ?? 'remove it: it is planned for a later version',
+  };
+}
+
+/** The names of planned keys directly under a path, for "did you mean". */
+export function plannedKeysUnder(path: Path): string[] {
+  let node: PlannedNode | undefined = plannedTree();
+  for (const part of path) {
+    node = node.children.get(typeof part === 'number' ? '[]' : part) ?? node.children.get('*');
+    if (node === undefined) return [];
+  }
+  return [...node.children.keys()].filter((name) => name !== '*' && name !== '[]');
+}
+
+function plannedTree(): PlannedNode {
+  const root: PlannedNode = { children: new Map() };
+  for (const planned of PLANNED_KEYS) {
+    let node = root;
+    for (const part of planned.at.split('.')) {
+      let child = node.children.get(part);
+      if (child === undefined) node.children.set(part, (child = { children: new Map() }));
+      node = child;
+    }
+    node.planned = planned;
+  }
+  return root;
+}
+
+/** True when `value` asks for nothing but `standard`: equal, or a mapping whose keys are each equal, durations compared as such. */
+function saysNothing(value: unknown, standard: unknown): boolean {
+  if (value === undefined || value === null) return true;
+  if (Array.isArray(standard)) {
+    return Array.isArray(value) && value.length === standard.length && value.every((item, index) => saysNothing(item, standard[index]));
+  }
+  if (isMapping(standard)) {
+    return isMapping(value) && Object.keys(value).every((name) => Object.hasOwn(standard, name) && saysNothing(value[name], standard[name]));
+  }
+  if (value === standard) return true;
+  if (standard === 'off') return value === false;
+  if (typeof standard !== 'string') return false;
+  const ms = readDuration(standard);
+  return typeof ms === 'number' && ms === readDuration(value);
+}

@@ -1,0 +1,242 @@
+/** Text to the compiled, frozen configuration: read, expand, take out what is not yet available, check, compile. */
+import { availableParallelism } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import type { z } from 'zod';
+import type { Config, ListenerConfig, RouteConfig } from '../model/config.ts';
+import { ConfigError } from './config-error.ts';
+import type { ConfigIssue, Path, Problem } from './config-error.ts';
+import { compileBackend } from './compile-backend.ts';
+import { compileRoute, forward } from './compile-route.ts';
+import { expand } from './expand.ts';
+import type { Environment, SoftValue } from './expand.ts';
+import { explainIssues, problem } from './explain.ts';
+import { takeOutPlannedKeys } from './not-yet-available.ts';
+import { isMapping } from './plain-data.ts';
+import { placeProblems } from './places.ts';
+import { readYaml } from './read-yaml.ts';
+import { checkBackends, checkListeners, checkRoutes } from './references.ts';
+import type { Placed } from './references.ts';
+import { fileSchema } from './schema/file.ts';
+import type { ConfigRegistry, TopEntry } from './schema/file.ts';
+import type { BackendEntry } from './schema/backend.ts';
+import type { ListenerEntry } from './schema/listener.ts';
+import type { RouteEntry } from './schema/route.ts';
+import { nameFault } from './schema/scalars.ts';
+
+export interface ParseOptions {
+  /** Path of the file, absolute or as the user gave it: relative paths in it start at its folder, and errors name it so. */
+  file: string;
+  /** For `${NAME}`. */
+  env: Environment;
+  registry: ConfigRegistry;
+  /** The default of `workers`; when left out, the number of cores that this process may run on. */
+  cores?: number;
+  /** What is allowed but probably not meant. */
+  onWarning?: (issue: ConfigIssue) => void;
+}
+
+const SMALLEST = 'the smallest file is: backends: { app: { process: { command: [node, server.js] } } }';
+
+/** Throws ConfigError, with all that is wrong (up to 20 issues), and nothing else. */
+export function parseConfig(text: string, options: ParseOptions): Config {
+  const fail = (problems: Problem[]): never => {
+    const { issues, more } = placeProblems(problems, text, options.file);
+    throw new ConfigError('DORMOUSE_CONFIG_INVALID', issues, { more });
+  };
+  const reading = readYaml(text);
+  if ('problems' in reading) return fail(reading.problems);
+  if (reading.data === null || reading.data === undefined) return fail([problem([], 'the file is empty', SMALLEST)]);
+  if (!isMapping(reading.data)) return fail([problem([], 'expected a mapping of keys', SMALLEST)]);
+
+  const { data, soft, problems } = expand(reading.data, options.env);
+  problems.push(...takeOutPlannedKeys(data));
+  const warnings: Problem[] = [];
+  const config = new Compilation(data as Record<string, unknown>, soft, options, problems, warnings).run();
+  if (config === undefined || problems.length > 0) return fail(problems);
+  if (options.onWarning !== undefined && warnings.length > 0) {
+    for (const issue of placeProblems(warnings, text, options.file).issues) options.onWarning(issue);
+  }
+  return deepFreeze(config);
+}
+
+class Compilation {
+  readonly #data: Record<string, unknown>;
+  readonly #soft: readonly SoftValue[];
+  readonly #options: ParseOptions;
+  readonly #problems: Problem[];
+  readonly #warnings: Problem[];
+  readonly #schema: ReturnType<typeof fileSchema>;
+  readonly #folder: string;
+
+  constructor(data: Record<string, unknown>, soft: readonly SoftValue[], options: ParseOptions, problems: Problem[], warnings: Problem[]) {
+    this.#data = data;
+    this.#soft = soft;
+    this.#options = options;
+    this.#problems = problems;
+    this.#warnings = warnings;
+    this.#schema = fileSchema(options.registry);
+    this.#folder = dirname(resolve(options.file));
+  }
+
+  run(): Config | undefined {
+    const { listeners: listenerList, backends: backendMap, routes: routeList, ...rest } = this.#data;
+    const top = this.#parse<TopEntry>(this.#schema.top, rest, []);
+    const listeners = this.#listeners(listenerList);
+    const { backends, names } = this.#backends(backendMap);
+    const routes = this.#routes(routeList, names);
+    if (names.size === 0 && routeList === undefined && this.#problems.length === 0) {
+      this.#problems.push(problem([], 'there are no backends', SMALLEST));
+    }
+    this.#problems.push(...checkListeners(listeners, top?.observe?.address ?? null));
+    this.#problems.push(...checkBackends(backends, names));
+    // Names of listeners that could not be compiled are unknown; routes to them would only repeat the complaint.
+    if (!this.#problems.some(({ path }) => path[0] === 'listeners')) {
+      this.#problems.push(...checkRoutes(routes, names, new Set(listeners.map(({ entry }) => entry.name))));
+    } else this.#problems.push(...checkRoutes(routes.map(({ entry, index }) => ({ entry: { ...entry, listeners: [] }, index })), names, new Set()));
+    if (top === undefined || this.#problems.length > 0) return undefined;
+    return {
+      workers: top.workers ?? Math.max(1, Math.floor(this.#options.cores ?? availableParallelism())),
+      stateDir: resolve(this.#folder, top.stateDir),
+      shutdown: { drainMs: top.shutdown.drain },
+      listeners: listeners.map(({ entry }) => entry),
+      backends,
+      routes: routes.map(({ entry }) => entry),
+      security: { trustedProxies: top.security.trustedProxies },
+      observe: top.observe,
+      telemetry: {
+        accessLog: { ...top.telemetry.accessLog, file: this.#logFile(top.telemetry.accessLog.file) },
+        log: top.telemetry.log,
+      },
+      reportIntervalMs: reportInterval(backends),
+    };
+  }
+
+  #listeners(list: unknown): Placed<ListenerConfig>[] {
+    if (list === undefined) {
+      const entry = this.#schema.listener.parse({ address: '127.0.0.1:8080' });
+      return [{ entry: compileListener(entry, 'web'), index: -1 }];
+    }
+    if (!this.#isList(list, 'listeners')) return [];
+    if (list.length === 0) this.#problems.push(problem(['listeners'], 'is empty', 'remove it for the default, 127.0.0.1:8080'));
+    const listeners: Placed<ListenerConfig>[] = [];
+    for (const [index, value] of list.entries()) {
+      const entry = this.#parse<ListenerEntry>(this.#schema.listener, value, ['listeners', index]);
+      if (entry === undefined) continue;
+      listeners.push({ entry: compileListener(entry, list.length === 1 ? 'web' : String(index + 1)), index });
+    }
+    return listeners;
+  }
+
+  #backends(map: unknown): { backends: Config['backends']; names: Set<string> } {
+    const backends: Config['backends'] = [];
+    const names = new Set<string>();
+    if (map === undefined) return { backends, names };
+    if (!isMapping(map)) {
+      this.#problems.push(problem(['backends'], 'expected a mapping of names', 'write backends: { app: { process: … } }'));
+      return { backends, names };
+    }
+    for (const [name, value] of Object.entries(map)) {
+      const path = ['backends', name];
+      names.add(name);
+      const fault = nameFault(name);
+      if (fault !== undefined) this.#problems.push(problem(path, fault.message, fault.hint));
+      if (isMapping(value)) this.#checkSource(value, path);
+      const entry = this.#parse<BackendEntry>(this.#schema.backend, value, path);
+      const backend = entry === undefined ? undefined : compileBackend(name, entry, this.#folder, this.#problems);
+      if (backend === undefined) continue;
+      backends.push(backend);
+      if (backend.source.driver === 'static' && isMapping(value) && value['scale'] !== undefined) {
+        this.#warnings.push(problem([...path, 'scale'], 'has no effect on servers: that somebody else runs', 'remove it'));
+      }
+      if (backend.balance.hash !== null && backend.balance.strategy !== 'consistent-hash') {
+        this.#warnings.push(problem([...path, 'balance', 'hash'], `has no effect on ${backend.balance.strategy}`, 'write strategy: consistent-hash'));
+      }
+    }
+    return { backends, names };
+  }
+
+  #checkSource(value: Record<string, unknown>, path: Path): void {
+    const given = ['process', 'servers'].filter((key) => value[key] !== undefined);
+    if (given.length === 1 || this.#problems.some((other) => other.path[1] === path[1] && other.path[2] === 'kubernetes')) return;
+    const message = given.length === 0 ? 'has neither process nor servers' : 'has both process and servers';
+    this.#problems.push(problem(path, message, given.length === 0 ? 'add process: { command: [ … ] }, or servers: [URL]' : 'keep one of them'));
+  }
+
+  #routes(list: unknown, names: ReadonlySet<string>): Placed<RouteConfig>[] {
+    if (list === undefined) {
+      if (names.size === 1) {
+        const name = [...names][0]!;
+        return [{ entry: { name, listeners: [], hosts: [], rules: [forward(name)] }, index: -1 }];
+      }
+      if (names.size > 1) {
+        this.#warnings.push(problem([], `no routes lead to the ${names.size} backends, so nothing reaches them`, 'add routes: [{ hosts: [ … ], backend: … }]'));
+      }
+      return [];
+    }
+    if (!this.#isList(list, 'routes')) return [];
+    const answering = this.#options.registry.answeringFilters ?? ['redirect'];
+    const routes: Placed<RouteConfig>[] = [];
+    for (const [index, value] of list.entries()) {
+      const entry = this.#parse<RouteEntry>(this.#schema.route, value, ['routes', index]);
+      if (entry !== undefined) routes.push({ entry: compileRoute(entry, index, answering, this.#problems), index });
+    }
+    return routes;
+  }
+
+  #isList(value: unknown, key: string): value is unknown[] {
+    if (Array.isArray(value)) return true;
+    this.#problems.push(problem([key], 'expected a list', 'start each entry with -'));
+    return false;
+  }
+
+  /** The entry, or undefined and problems. What an expansion made a number is tried as text where the schema wants text. */
+  #parse<T>(schema: z.ZodType<T>, value: unknown, base: Path): T | undefined {
+    const first = schema.safeParse(value);
+    if (first.success) return first.data;
+    let issues = first.error.issues;
+    const doubtful = this.#soft.filter(
+      ({ path }) => startsWith(path, base) && issues.some((issue) => startsWith(path, [...base, ...(issue.path as Path)])),
+    );
+    if (doubtful.length > 0) {
+      for (const { holder, key, text } of doubtful) (holder as Record<string | number, unknown>)[key] = text;
+      const second = schema.safeParse(value);
+      if (second.success) return second.data;
+      if (second.error.issues.length <= issues.length) issues = second.error.issues;
+    }
+    this.#problems.push(...explainIssues(issues, base, value, this.#schema.whole));
+    return undefined;
+  }
+
+  #logFile(file: string): string {
+    return file === 'stdout' || file === 'stderr' ? file : resolve(this.#folder, file);
+  }
+}
+
+function compileListener(entry: ListenerEntry, standardName: string): ListenerConfig {
+  return {
+    name: entry.name ?? standardName,
+    address: entry.address,
+    protocol: entry.protocol,
+    limits: entry.limits,
+    timeouts: { headerMs: entry.timeouts.header, bodyMs: entry.timeouts.body, idleMs: entry.timeouts.idle },
+  };
+}
+
+/** Often enough that a backend with a short idleAfter is seen to be idle in time: a quarter of it, 50 to 1000 ms. */
+function reportInterval(backends: Config['backends']): number {
+  let interval = 1000;
+  for (const backend of backends) {
+    if (backend.source.driver !== 'static') interval = Math.min(interval, Math.max(50, Math.floor(backend.scale.idleAfterMs / 4)));
+  }
+  return interval;
+}
+
+function startsWith(path: Path, start: Path): boolean {
+  return start.length <= path.length && start.every((part, index) => part === path[index]);
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const key of Object.keys(value)) deepFreeze((value as Record<string, unknown>)[key]);
+  return Object.freeze(value);
+}

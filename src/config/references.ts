@@ -1,0 +1,112 @@
+/** Rules that span entries: who refers to whom, what must be unique, what goes round in a circle. */
+import type { BackendConfig, ListenerConfig, RouteConfig } from '../model/config.ts';
+import type { Problem } from './config-error.ts';
+import { problem } from './explain.ts';
+import { didYouMean } from './nearest.ts';
+
+export interface Placed<T> {
+  entry: T;
+  /** Position in the file's list; -1 when it stands there by default. */
+  index: number;
+}
+
+/** `names`: every name in the file, those of entries that could not be compiled too. */
+export function checkListeners(listeners: readonly Placed<ListenerConfig>[], observe: { host: string; port: number } | null): Problem[] {
+  const problems: Problem[] = [];
+  const names = new Map<string, number>();
+  const addresses: { host: string; port: number; label: string }[] = [];
+  for (const { entry, index } of listeners) {
+    if (names.has(entry.name)) problems.push(problem(['listeners', index, 'name'], `${entry.name} is the name of another listener`, 'give each a name of its own'));
+    names.set(entry.name, index);
+    const clash = entry.address.port === 0 ? undefined : addresses.find((other) => overlaps(other, entry.address));
+    if (clash !== undefined) {
+      problems.push(problem(['listeners', index, 'address'], `port ${entry.address.port} is taken by ${clash.label}`, 'choose another port'));
+    }
+    addresses.push({ ...entry.address, label: `listener ${entry.name}` });
+  }
+  const taken = observe === null || observe.port === 0 ? undefined : addresses.find((other) => overlaps(other, observe));
+  if (taken !== undefined) {
+    const known = listeners.find(({ entry }) => `listener ${entry.name}` === taken.label)!;
+    const path = known.index < 0 ? ['observe', 'address'] : ['listeners', known.index, 'address'];
+    problems.push(problem(path, `port ${taken.port} is observe's and ${taken.label}'s`, 'choose another port for one of them'));
+  }
+  return problems;
+}
+
+function overlaps(a: { host: string; port: number }, b: { host: string; port: number }): boolean {
+  if (a.port !== b.port || a.port === 0) return false;
+  const every = (host: string): boolean => host === '::' || host === '0.0.0.0';
+  return a.host === b.host || every(a.host) || every(b.host);
+}
+
+export function checkBackends(backends: readonly BackendConfig[], names: ReadonlySet<string>): Problem[] {
+  const problems: Problem[] = [];
+  const byName = new Map(backends.map((backend) => [backend.name, backend]));
+  for (const backend of backends) {
+    for (const [index, name] of backend.wake.with.entries()) {
+      const path = ['backends', backend.name, 'wake', 'with', index];
+      if (!names.has(name)) problems.push(unknownName(path, name, 'backend', names));
+      else if (byName.get(name)?.source.driver === 'static') {
+        problems.push(problem(path, `${name} has servers: that somebody else runs, so it can't be woken`, 'remove it'));
+      }
+    }
+  }
+  for (const cycle of wakeCycles(byName)) {
+    const [first] = cycle as [string];
+    const text = cycle.length === 1 ? `${first} waits for itself` : `goes round in a circle: ${[...cycle, first].join(' -> ')}`;
+    problems.push(problem(['backends', first, 'wake', 'with'], text, 'take one of these dependencies away'));
+  }
+  return problems;
+}
+
+/** Each circle once, starting with its member that stands first in the file. Iterative, since a chain may be as long as the file. */
+function wakeCycles(byName: ReadonlyMap<string, BackendConfig>): string[][] {
+  const cycles: string[][] = [];
+  const state = new Map<string, 'open' | 'done'>();
+  for (const start of byName.keys()) {
+    if (state.has(start)) continue;
+    const stack: { name: string; next: number }[] = [{ name: start, next: 0 }];
+    state.set(start, 'open');
+    while (stack.length > 0) {
+      const top = stack.at(-1)!;
+      const target = byName.get(top.name)?.wake.with[top.next++];
+      if (target === undefined) {
+        state.set(top.name, 'done');
+        stack.pop();
+      } else if (state.get(target) === 'open') {
+        const from = stack.findIndex((frame) => frame.name === target);
+        cycles.push(stack.slice(from).map((frame) => frame.name));
+      } else if (!state.has(target) && byName.has(target)) {
+        state.set(target, 'open');
+        stack.push({ name: target, next: 0 });
+      }
+    }
+  }
+  return cycles;
+}
+
+export function checkRoutes(routes: readonly Placed<RouteConfig>[], backends: ReadonlySet<string>, listeners: ReadonlySet<string>): Problem[] {
+  const problems: Problem[] = [];
+  const names = new Set<string>();
+  for (const { entry, index } of routes) {
+    if (index < 0) continue;
+    if (names.has(entry.name)) problems.push(problem(['routes', index], `${entry.name} is the name of another route`, 'give each a name of its own'));
+    names.add(entry.name);
+    for (const [position, name] of entry.listeners.entries()) {
+      if (!listeners.has(name)) problems.push(unknownName(['routes', index, 'listeners', position], name, 'listener', listeners));
+    }
+    for (const [ruleIndex, rule] of entry.rules.entries()) {
+      for (const [position, backend] of rule.backends.entries()) {
+        if (backends.has(backend.name)) continue;
+        // A path into a rule that the short form stands for leads as far as the file goes: to `backend`.
+        problems.push(unknownName(['routes', index, 'rules', ruleIndex, 'backends', position, 'name'], backend.name, 'backend', backends));
+      }
+    }
+  }
+  return problems;
+}
+
+function unknownName(path: (string | number)[], name: string, kind: string, names: ReadonlySet<string>): Problem {
+  const few = names.size > 0 && names.size <= 10 ? `there are ${[...names].join(', ')}` : undefined;
+  return problem(path, `there is no ${kind} ${JSON.stringify(name)}`, didYouMean(name, names) ?? few);
+}

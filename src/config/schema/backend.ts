@@ -1,0 +1,169 @@
+import { z } from 'zod';
+import type { HostPort } from '../../model/config.ts';
+import { shown } from '../config-error.ts';
+import { didYouMean } from '../nearest.ts';
+import {
+  Rejected,
+  TOKEN,
+  duration,
+  headerName,
+  isHostName,
+  name,
+  number,
+  oneOf,
+  percent,
+  requestPath,
+  scalar,
+  section,
+  size,
+  statusRange,
+  text,
+  toggle,
+} from './scalars.ts';
+
+/** An entry of `backends:`. `strategies`: the names that `balance.strategy` may have. */
+export function backendSchema(strategies: readonly string[]) {
+  return section({
+    process: processSection().optional(),
+    servers: z.array(z.union([serverUrl(), serverEntry()])).min(1).max(1000).optional(),
+    scale: section({
+      min: number({ min: 0, max: 1000 }).prefault(0),
+      max: number({ min: 1, max: 1000 }).optional(),
+      by: oneOf(['dormouse', 'none']).prefault('dormouse'),
+      idleAfter: duration().prefault('60s'),
+      target: section({
+        concurrency: number({ min: 0, max: 1_000_000, whole: false, above: true }).optional(),
+        rps: number({ min: 0, max: 10_000_000, whole: false, above: true }).optional(),
+        utilizationPercent: percent({ min: 1, max: 100 }).prefault(70),
+      }).prefault({}),
+      windows: section({
+        stable: duration({ minMs: 1000, maxMs: 3_600_000 }).prefault('60s'),
+        panicPercent: percent({ min: 1, max: 100 }).prefault(10),
+        panicThresholdPercent: percent({ min: 100, max: 1000 }).prefault(200),
+      }).prefault({}),
+      rates: section({
+        up: number({ min: 1, max: 1_000_000, whole: false, above: true }).prefault(1000),
+        down: number({ min: 1, max: 1_000_000, whole: false, above: true }).prefault(2),
+      }).prefault({}),
+      scaleDownDelay: duration({ maxMs: 3_600_000 }).prefault('0s'),
+    }).prefault({}),
+    idle: section({ webSockets: oneOf(['awake', 'ignore']).prefault('awake') }).prefault({}),
+    wake: section({
+      timeout: duration({ minMs: 1 }).prefault('60s'),
+      maxHeld: number({ min: 0, max: 1_000_000 }).prefault(1000),
+      maxHeldBytes: size({ min: 0, max: 2 ** 36 }).prefault('64MiB'),
+      failFastAfter: duration().prefault('10s'),
+      with: z.array(name()).max(100).prefault([]),
+      page: toggle().prefault('off'),
+    }).prefault({}),
+    balance: section({
+      strategy: strategyName(strategies).prefault('round-robin'),
+      hash: section({
+        header: headerName().optional(),
+        cookie: cookieName().optional(),
+        client: oneOf(['address']).optional(),
+        uri: yes().optional(),
+      }).optional(),
+    }).prefault({}),
+    endpoints: section({
+      maxConnections: number({ min: 0, max: 1_000_000 }).prefault(0),
+      idlePerEndpoint: number({ min: 0, max: 100_000 }).prefault(64),
+      connectTimeout: duration({ minMs: 1 }).prefault('1s'),
+      idleTimeout: duration({ minMs: 1 }).prefault('60s'),
+    }).prefault({}),
+    health: section({
+      http: requestPath().optional(),
+      interval: duration({ minMs: 100 }).prefault('5s'),
+      timeout: duration({ minMs: 1 }).prefault('2s'),
+      status: statusRange().prefault('200-399'),
+      rise: number({ min: 1, max: 1000 }).prefault(2),
+      fall: number({ min: 1, max: 1000 }).prefault(3),
+    }).optional(),
+  });
+}
+
+export type BackendEntry = z.output<ReturnType<typeof backendSchema>>;
+
+function processSection() {
+  return section({
+    command: z.array(text({ max: 131_072, empty: true, lines: true })).min(1).max(1000),
+    cwd: text().prefault('.'),
+    env: z.record(variableName(), text({ max: 131_072, empty: true, lines: true })).prefault({}),
+    user: text({ max: 64 }).optional(),
+    port: scalar<'auto' | number>({ anyOf: [{ const: 'auto' }, { type: 'integer', minimum: 1, maximum: 65_535 }] }, (value) => {
+      if (value === 'auto') return value;
+      if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535) return value;
+      return new Rejected(`expected auto or a port from 1 to 65535, got ${shown(value)}`);
+    }).prefault('auto'),
+    socket: oneOf(['connect', 'inherited']).prefault('connect'),
+    ready: section({ tcp: yes().optional(), http: requestPathAndQuery().optional(), status: statusRange().optional() }).prefault({}),
+    startTimeout: duration({ minMs: 1 }).prefault('60s'),
+    stopGrace: duration().prefault('10s'),
+    sleep: oneOf(['stop', 'freeze']).prefault('stop'),
+    crash: section({
+      backoff: duration({ minMs: 1 }).prefault('1s'),
+      maxBackoff: duration({ minMs: 1 }).prefault('60s'),
+    }).prefault({}),
+    logs: section({ lines: number({ min: 0, max: 1_000_000 }).prefault(1000) }).prefault({}),
+  });
+}
+
+function serverUrl() {
+  return scalar<HostPort>({ type: 'string', pattern: '^http://' }, readServerUrl);
+}
+
+function serverEntry() {
+  return section({ url: serverUrl(), weight: number({ min: 0, max: 1_000_000 }).prefault(1) });
+}
+
+/** `http://host:port`: where a server listens, nothing more. */
+function readServerUrl(value: unknown): HostPort | Rejected {
+  const hint = 'write http://host:port';
+  if (typeof value !== 'string' || value.length > 300) return new Rejected(`expected a URL, got ${shown(value)}`, hint);
+  const url = URL.parse(value);
+  if (/^https:\/\//i.test(value)) return new Rejected(`${shown(value)}: https towards servers is not yet available`, hint);
+  if (url === null || !/^http:\/\//i.test(value)) {
+    const withScheme = URL.parse(`http://${value}`);
+    const guess = withScheme !== null && withScheme.pathname === '/' && /^[\w.:[\]-]+$/.test(value) ? `write http://${value}` : hint;
+    return new Rejected(`${shown(value)} is not an http URL`, guess);
+  }
+  if (url.username !== '' || url.password !== '') return new Rejected('a server has no user name and password', hint);
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
+    return new Rejected(`${shown(value)} has a path`, `write http://${url.host} and change paths with the filter rewrite`);
+  }
+  const port = url.port === '' ? 80 : Number(url.port);
+  const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname;
+  if (port === 0) return new Rejected('a server has no port 0', hint);
+  return host.includes(':') || /^[\d.]+$/.test(host) || isHostName(host) ? { host, port } : new Rejected(`${shown(host)} is not a host`, hint);
+}
+
+function variableName() {
+  return z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, 'not the name of an environment variable').max(256);
+}
+
+function cookieName() {
+  return scalar<string>({ type: 'string', pattern: TOKEN.source }, (value) =>
+    typeof value === 'string' && value.length <= 256 && TOKEN.test(value) ? value : new Rejected(`${shown(value)} is not a cookie name`),
+  );
+}
+
+function strategyName(strategies: readonly string[]) {
+  return scalar<string>({ enum: [...strategies] }, (value) => {
+    if (typeof value === 'string' && strategies.includes(value)) return value;
+    const hint = typeof value === 'string' ? didYouMean(value, strategies) : undefined;
+    return new Rejected(`${shown(value)} is not a strategy`, hint ?? `there are ${strategies.join(', ')}`);
+  });
+}
+
+/** A key that says what it means by being there. */
+function yes() {
+  return scalar<true>({ const: true }, (value) => (value === true ? true : new Rejected(`expected true, got ${shown(value)}`)));
+}
+
+function requestPathAndQuery() {
+  return scalar<string>({ type: 'string', pattern: '^/[^#\\s]*$' }, (value) =>
+    typeof value === 'string' && value.length <= 2048 && /^\/[\u0021\u0022\u0024-\u007e]*$/.test(value)
+      ? value
+      : new Rejected(`expected a path that starts with /, got ${shown(value)}`),
+  );
+}

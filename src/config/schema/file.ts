@@ -1,0 +1,72 @@
+import { z } from 'zod';
+import { backendSchema } from './backend.ts';
+import { listenerSchema } from './listener.ts';
+import { routeSchema } from './route.ts';
+import type { FilterSchemas } from './route.ts';
+import { Rejected, address, duration, headerName, nameFault, network, number, oneOf, scalar, section, text } from './scalars.ts';
+import type { HostPort } from '../../model/config.ts';
+
+/** What the program can do, as far as the file can ask for it. */
+export interface ConfigRegistry {
+  /** Schema of each filter's options, by the filter's name. */
+  filters: FilterSchemas;
+  /** Names of balancing strategies. */
+  strategies: readonly string[];
+  /** Filters that answer by themselves, so that their rule needs no backend; `redirect` when left out. */
+  answeringFilters?: readonly string[];
+}
+
+export interface FileSchema {
+  /** Everything except `listeners`, `backends` and `routes`, which are parsed entry by entry so that one bad entry hides nothing of the others. */
+  top: ReturnType<typeof topSchema>;
+  listener: ReturnType<typeof listenerSchema>;
+  backend: ReturnType<typeof backendSchema>;
+  route: ReturnType<typeof routeSchema>;
+  /** All of it in one: for known keys and for the JSON Schema. */
+  whole: z.ZodType;
+}
+
+export function fileSchema(registry: ConfigRegistry): FileSchema {
+  const top = topSchema();
+  const listener = listenerSchema();
+  const backend = backendSchema(registry.strategies);
+  const route = routeSchema(registry.filters);
+  const backendName = z.string().refine((value) => nameFault(value) === undefined);
+  const whole = top.extend({
+    listeners: z.array(listener).optional(),
+    backends: z.record(backendName, backend).optional(),
+    routes: z.array(route).optional(),
+  });
+  return { top, listener, backend, route, whole };
+}
+
+function topSchema() {
+  return section({
+    workers: number({ min: 1, max: 1024 }).optional(),
+    stateDir: text().prefault('.dormouse'),
+    shutdown: section({ drain: duration().prefault('30s') }).prefault({}),
+    security: section({ trustedProxies: z.array(network()).max(10_000).prefault([]) }).prefault({}),
+    observe: observeSection().prefault({}),
+    telemetry: section({
+      accessLog: section({
+        format: oneOf(['json', 'common', 'off']).prefault('json'),
+        file: text().prefault('stdout'),
+        redact: z.array(headerName()).max(1000).prefault(['authorization', 'cookie']),
+      }).prefault({}),
+      log: section({
+        level: oneOf(['debug', 'info', 'warn', 'error', 'silent']).prefault('info'),
+        format: oneOf(['auto', 'json', 'pretty']).prefault('auto'),
+      }).prefault({}),
+    }).prefault({}),
+  });
+}
+
+/** `{ address }`, or off (null, false). */
+function observeSection() {
+  const off = scalar<null>({ enum: ['off', null, false] }, (value) =>
+    value === 'off' || value === null || value === false ? null : new Rejected('expected a mapping or off'),
+  );
+  return z.union([section({ address: address().prefault('127.0.0.1:8082') }) as z.ZodType<{ address: HostPort }>, off]);
+}
+
+export type TopEntry = z.output<ReturnType<typeof topSchema>>;
