@@ -35,7 +35,7 @@ export interface Filter {
   mirror?: MirrorTarget;
 }
 
-/** Where a filter stands. */
+/** Where a filter stands. The router's RuleTarget is one. */
 export interface FilterContext {
   route: string;
   ruleIndex: number;

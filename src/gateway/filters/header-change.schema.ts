@@ -17,14 +17,6 @@ const OF_THE_WIRE: Record<string, string> = {
 /** `reserved`: further names that may not be used, in lower case, with the reason. */
 export function headerChangeSchema(reserved: Readonly<Record<string, string>>): z.ZodType<HeaderChangeOptions> {
   const refused: Readonly<Record<string, string>> = { ...OF_THE_WIRE, ...reserved };
-  const name = z.string().superRefine((text, context) => {
-    const lowerName = text.toLowerCase();
-    if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(text)) {
-      context.addIssue({ code: 'custom', message: `"${text}" is no header name: letters, digits and - are what names are made of` });
-    } else if (Object.hasOwn(refused, lowerName)) {
-      context.addIssue({ code: 'custom', message: `${text} can't be changed here: it ${refused[lowerName]}` });
-    }
-  });
   const value = z
     .union([z.string(), z.number(), z.boolean()], { error: 'a header value is text' })
     .transform(String)
@@ -37,11 +29,21 @@ export function headerChangeSchema(reserved: Readonly<Record<string, string>>): 
     });
   return z
     .strictObject({
-      set: z.record(name, value).default({}),
-      add: z.record(name, z.union([value.transform((text) => [text]), z.array(value)])).default({}),
-      remove: z.array(name).default([]),
+      set: z.record(z.string(), value).default({}),
+      add: z.record(
+        z.string(),
+        z.preprocess((given) => (Array.isArray(given) ? given : [given]), z.array(value)),
+      ).default({}),
+      remove: z.array(z.string()).default([]),
     })
     .superRefine(({ set, add, remove }, context) => {
+      const check = (text: string, path: (string | number)[]): void => {
+        const problem = nameProblem(text, refused);
+        if (problem !== null) context.addIssue({ code: 'custom', path, message: problem });
+      };
+      for (const text of Object.keys(set)) check(text, ['set', text]);
+      for (const text of Object.keys(add)) check(text, ['add', text]);
+      remove.forEach((text, i) => check(text, ['remove', i]));
       for (const [key, names] of Object.entries({ set: Object.keys(set), remove })) {
         const seen = new Set<string>();
         for (const text of names) {
@@ -57,4 +59,10 @@ export function headerChangeSchema(reserved: Readonly<Record<string, string>>): 
         }
       }
     });
+}
+
+function nameProblem(name: string, refused: Readonly<Record<string, string>>): string | null {
+  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) return `"${name}" is no header name: letters, digits and - are what names are made of`;
+  const reason = Object.hasOwn(refused, name.toLowerCase()) ? refused[name.toLowerCase()] : undefined;
+  return reason === undefined ? null : `${name} can't be changed here: it ${reason}`;
 }

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { replacementProblem, type PathChangeOptions } from './path-change.ts';
 
-const plainPath = z
-  .string()
-  .regex(/^\/[\x21-\x7e]*$/, 'a path begins with / and holds no spaces; other characters are percent-encoded')
-  .refine((path) => !/[?#]/.test(path), 'a path only, without ? and #: the query stays as it was sent');
+const pathText = (form: RegExp): z.ZodString =>
+  z
+    .string()
+    .regex(form, 'a path begins with / and holds no spaces; other characters are percent-encoded')
+    .regex(/^[^?#]*$/, 'a path only, without ? and #: the query stays as it was sent');
 
 const keys = ['prefix', 'full', 'regex', 'replacement'] as const;
 
@@ -12,14 +13,10 @@ const keys = ['prefix', 'full', 'regex', 'replacement'] as const;
 export const pathChangeSchema: z.ZodType<PathChangeOptions> = z
   .strictObject({
     // Empty: the prefix is taken away.
-    prefix: z.union([z.literal(''), plainPath]).optional(),
-    full: plainPath.optional(),
+    prefix: pathText(/^(?:\/[\x21-\x7e]*)?$/).optional(),
+    full: pathText(/^\/[\x21-\x7e]*$/).optional(),
     regex: z.string().min(1).optional(),
-    replacement: z
-      .string()
-      .regex(/^[\x21-\x7e]*$/, 'a path holds no spaces; other characters are percent-encoded')
-      .refine((text) => !/[?#]/.test(text), 'a path only, without ? and #')
-      .optional(),
+    replacement: pathText(/^[\x21-\x7e]*$/).optional(),
   })
   .transform((given, context): PathChangeOptions => {
     const { prefix, full, regex, replacement } = given;

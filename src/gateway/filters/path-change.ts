@@ -9,7 +9,7 @@ export type PathChangeOptions =
   | { prefix: string }
   /** Put in the place of the whole path; the query stays. */
   | { full: string }
-  /** Each place that the expression matches is replaced; `$1` or `${name}` stand for groups. */
+  /** Each place that the expression matches is replaced; `$1` and `$<name>` stand for groups. */
   | { regex: string; replacement: string };
 
 /** From the path as received (raw, without query) to the new one. */
@@ -45,14 +45,10 @@ export function replacementProblem(regex: string, replacement: string): string |
   } catch (error) {
     return `"${regex}" is not a regular expression of RE2's syntax (${(error as Error).message}); write it without look-around and back-references`;
   }
-  try {
-    // A group that does not exist is only noticed when something matches, so an expression with the same groups that matches all is tried.
-    const groups = expression.groupCount();
-    const names = Object.keys(expression.namedGroups());
-    const named = names.map((name) => `(?P<${name}>)`).join('');
-    RE2JS.compile(named + '()'.repeat(Math.max(0, groups - names.length))).matcher('').replaceAll(replacement);
-  } catch {
-    return `the replacement "${replacement}" names a group that "${regex}" doesn't have; $1 is the first group, \\$ a dollar sign`;
+  const names = Object.keys(expression.namedGroups());
+  for (const [text, number, name] of replacement.matchAll(/\$(?:(\d)|<([^>]*)>)/g)) {
+    if (number === undefined ? names.includes(name!) : number !== '0' && Number(number) <= expression.groupCount()) continue;
+    return `the replacement "${replacement}" has ${text}, a group that "${regex}" doesn't have; $1 is the first one, $<name> a named one`;
   }
   return null;
 }

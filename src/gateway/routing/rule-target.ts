@@ -27,19 +27,3 @@ export class RuleTarget {
     this.data = undefined;
   }
 }
-
-/** The backend that gets this request, by weight; null when all weights are 0. `random` is uniform in [0, 1). */
-export function chooseBackend(target: RuleTarget, random: () => number): string | null {
-  const backends = target.backends;
-  if (target.totalWeight <= 0) return null;
-  if (backends.length === 1) return backends[0]!.name;
-  let at = random() * target.totalWeight;
-  let chosen: string | null = null;
-  for (const { name, weight } of backends) {
-    if (weight <= 0) continue;
-    chosen = name;
-    at -= weight;
-    if (at < 0) break;
-  }
-  return chosen;
-}
