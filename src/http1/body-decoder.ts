@@ -32,6 +32,7 @@ const AFTER_EXT_SPACE = 15;
 
 const MAX_SIZE_DIGITS = 13;
 const MAX_EXTENSION_BYTES = 1024;
+const TRAILER_LIMITS = Object.freeze({ headerBytes: 8192, headers: 64 });
 
 /** Takes a message body off the wire, whatever its framing (RFC 9112 6 and 7). Keeps nothing of the payload. */
 export class BodyDecoder {
@@ -43,7 +44,7 @@ export class BodyDecoder {
   /** After the end of a chunked body: `name: value CRLF` lines that may be passed on, or ''. Trailers that RFC 9110 6.5.1 forbids are left out. */
   trailers = '';
 
-  private readonly limits: HeadLimits;
+  private readonly limits: Pick<HeadLimits, 'headerBytes' | 'headers'>;
   private kind: number = BodyKind.NONE;
   /** Bytes left of the body (LENGTH) or of the chunk (CHUNKED). */
   private left = 0;
@@ -53,8 +54,8 @@ export class BodyDecoder {
   private fields: FieldScanner | null = null;
   private gathered: GatheredBytes | null = null;
 
-  /** `headerBytes` and `headers` bound the trailer section. */
-  constructor(limits: HeadLimits) {
+  /** `headerBytes` and `headers` bound the trailer section: 8 kB and 64 lines when left out. */
+  constructor(limits: Pick<HeadLimits, 'headerBytes' | 'headers'> = TRAILER_LIMITS) {
     this.limits = limits;
   }
 

@@ -1,4 +1,4 @@
-import { ascii, CR, latin1, LF, QUESTION, SP, TARGET_PATH, TARGET_QUERY, TOKEN } from './characters.ts';
+import { ascii, CR, latin1, LF, QUESTION, SLASH, SP, TARGET_PATH, TARGET_QUERY, TOKEN } from './characters.ts';
 import { FieldScanner, FieldSection } from './field-scanner.ts';
 import { GatheredBytes } from './gathered-bytes.ts';
 import { hostnameOf } from './host.ts';
@@ -22,6 +22,7 @@ const MAX_METHOD_BYTES = 32;
 const MAX_EMPTY_LINES = 2;
 const VERSION_PREFIX = ascii('HTTP/');
 const VERSION_BYTES = 8;
+const LINE_END_BYTES = 10;
 
 /** Method names that are handed out as one string each instead of a copy per request. */
 const COMMON_METHODS: readonly string[] = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'PATCH', 'OPTIONS'];
@@ -166,6 +167,11 @@ export class RequestParser {
       this.targetEnd = i++ - base;
       state = VERSION;
     }
+    if (state === VERSION && end - i >= LINE_END_BYTES && isHttp1LineEnd(bytes, i)) {
+      this.minor = bytes[i + 7] === 0x31 ? 1 : 0;
+      this.state = FIELDS;
+      return i + LINE_END_BYTES;
+    }
     if (state === VERSION) {
       const versionStart = base + this.targetEnd + 1;
       const versionEnd = versionStart + VERSION_BYTES;
@@ -295,6 +301,22 @@ export class RequestParser {
     else head.path = head.method === 'OPTIONS' && !head.hasQuery ? '*' : '/';
     return null;
   }
+}
+
+/** `HTTP/1.1` or `HTTP/1.0` and CRLF, what all but the broken and the split send. */
+function isHttp1LineEnd(bytes: Uint8Array, i: number): boolean {
+  return (
+    bytes[i] === 0x48 &&
+    bytes[i + 1] === 0x54 &&
+    bytes[i + 2] === 0x54 &&
+    bytes[i + 3] === 0x50 &&
+    bytes[i + 4] === SLASH &&
+    bytes[i + 5] === 0x31 &&
+    bytes[i + 6] === 0x2e &&
+    (bytes[i + 7]! | 1) === 0x31 &&
+    bytes[i + 8] === CR &&
+    bytes[i + 9] === LF
+  );
 }
 
 function badTargetEnd(code: number): ProtocolError {
