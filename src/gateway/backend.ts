@@ -1,0 +1,356 @@
+import type { BackendUpdate, GatewayBackendConfig, UpMessage } from '../link/messages.ts';
+import type { Crash, BackendPhase } from '../model/backend.ts';
+import type { Clock, Logger, RandomSource } from '../model/ports.ts';
+import type { Strategy } from './balancing/strategy.ts';
+import { DemandMeter } from './demand-meter.ts';
+import type { Exchange } from './exchange.ts';
+import { Allowance } from './hold/allowance.ts';
+import { HoldQueue } from './hold/hold-queue.ts';
+import { DurationHistogram } from './counters.ts';
+import type { UpstreamOptions } from './upstream/connection.ts';
+import { UpstreamEndpoint } from './upstream/endpoint.ts';
+import type { ReadBuffers } from './upstream/read-buffers.ts';
+
+/** Released holds that may wait for a first byte at once, per ready endpoint: a fresh instance isn't flooded over its accept queue. */
+const RELEASE_WINDOW = 128;
+/** When released requests don't answer (long polls), this many more are let go every tick. */
+const RELEASE_ESCAPE = 32;
+/** Bounds of a response head from an endpoint. */
+const RESPONSE_LIMITS = Object.freeze({ headerBytes: 65_536, headers: 256, uriBytes: 1 });
+/** How long an endpoint that refused a connection gets nothing, ms. */
+const SUSPEND_MS = 100;
+/** A gateway that still holds says so again after this long, ms: a poke may have been lost with a link. */
+const POKE_AGAIN_MS = 1000;
+
+export interface BackendDeps {
+  clock: Clock;
+  logger: Logger;
+  random: RandomSource;
+  send(message: UpMessage): void;
+  createStrategy(config: GatewayBackendConfig): Strategy<UpstreamEndpoint>;
+  buffers: ReadBuffers;
+}
+
+/** One backend as this gateway sees it: its endpoints, who waits for it, what it was asked to do. */
+export class GatewayBackend {
+  readonly name: string;
+  config: GatewayBackendConfig;
+  phase: BackendPhase = 'asleep';
+  /** Version of the last update; 0: none came yet. */
+  version = 0;
+  crash: Crash | null = null;
+  wakingSinceMs = 0;
+  readonly endpoints = new Map<string, UpstreamEndpoint>();
+  readonly queue = new HoldQueue<Exchange>();
+  readonly meter = new DemandMeter();
+  readonly holdDuration = new DurationHistogram();
+  connectFailures = 0;
+  connects = 0;
+  holdsRefused = 0;
+  holdsExpired = 0;
+  private readonly deps: BackendDeps;
+  upstreamOptions: UpstreamOptions;
+  /** In the gateway's set of backends that its tick looks at. */
+  ticking = false;
+  private strategy: Strategy<UpstreamEndpoint>;
+  private allowance: Allowance;
+  private usable: UpstreamEndpoint[] = [];
+  private pokedAtMs = -1;
+  /** Exchanges released from the queue whose response has not begun. */
+  private unanswered = 0;
+  private escape = 0;
+  private releasing = false;
+
+  constructor(config: GatewayBackendConfig, deps: BackendDeps) {
+    this.name = config.name;
+    this.config = config;
+    this.deps = deps;
+    this.strategy = deps.createStrategy(config);
+    this.allowance = this.createAllowance();
+    this.upstreamOptions = this.createUpstreamOptions();
+  }
+
+  private createUpstreamOptions(): UpstreamOptions {
+    return {
+      limits: RESPONSE_LIMITS,
+      connectTimeoutMs: this.config.endpoints.connectTimeoutMs,
+      idlePerEndpoint: this.config.endpoints.idlePerEndpoint,
+      buffers: this.deps.buffers,
+      nowMs: this.deps.clock.nowMs,
+    };
+  }
+
+  private createAllowance(): Allowance {
+    return new Allowance(this.config.wake.maxHeld, this.config.wake.maxHeldBytes, (type, holds, bytes) =>
+      this.deps.send({ type, backend: this.name, holds, bytes }),
+    );
+  }
+
+  /** A reload changed its balancing, hold bounds or pools; endpoints and holds stay. */
+  reconfigure(config: GatewayBackendConfig): void {
+    const before = this.config;
+    this.config = config;
+    this.upstreamOptions = this.createUpstreamOptions();
+    if (before.wake.maxHeld !== config.wake.maxHeld || before.wake.maxHeldBytes !== config.wake.maxHeldBytes) {
+      this.deps.send({ type: 'lease-return', backend: this.name, holds: this.allowance.holds, bytes: this.allowance.bytes });
+      this.allowance = this.createAllowance();
+      if (this.queue.size > 0) this.allowance.ask(this.queue.size, this.queue.bytes);
+    }
+    this.strategy = this.deps.createStrategy(config);
+    this.strategy.update(this.usable);
+  }
+
+  /** Applies the controller's word about this backend. Atomic: nothing is sent to an endpoint between the first and the last line. */
+  apply(update: BackendUpdate): void {
+    this.version = update.version;
+    this.phase = update.phase;
+    this.crash = update.crash;
+    this.wakingSinceMs = update.wakingSinceMs;
+    this.pokedAtMs = -1;
+    const listed = new Set<string>();
+    for (const told of update.endpoints) {
+      listed.add(told.id);
+      let endpoint = this.endpoints.get(told.id);
+      if (endpoint === undefined) {
+        endpoint = new UpstreamEndpoint(told);
+        this.endpoints.set(told.id, endpoint);
+      }
+      endpoint.weight = told.weight;
+      endpoint.state = told.state;
+      endpoint.drainVersion = told.state === 'draining' ? update.version : 0;
+    }
+    for (const endpoint of this.endpoints.values()) {
+      if (listed.has(endpoint.id)) continue;
+      endpoint.removed = true;
+      endpoint.closeIdle();
+      this.endpoints.delete(endpoint.id);
+    }
+    this.refreshUsable();
+    for (const endpoint of this.endpoints.values()) this.settleDrain(endpoint);
+    if (this.usable.length > 0) this.release();
+    else if (this.crash !== null && this.deps.clock.wallMs() < this.crash.retryAtMs) this.failHolds();
+    else if (this.queue.size > 0 && this.phase === 'asleep') this.poke(this.queue.head!);
+  }
+
+  private refreshUsable(): void {
+    const nowMs = this.deps.clock.nowMs();
+    const usable: UpstreamEndpoint[] = [];
+    for (const endpoint of this.endpoints.values()) {
+      if (endpoint.suspendedUntilMs !== 0 && endpoint.suspendedUntilMs <= nowMs) endpoint.suspendedUntilMs = 0;
+      if (endpoint.state === 'ready' && endpoint.suspendedUntilMs === 0) usable.push(endpoint);
+    }
+    this.usable = usable;
+    this.strategy.update(usable);
+  }
+
+  get hasReady(): boolean {
+    return this.usable.length > 0;
+  }
+
+  /** A static backend all of whose servers are out: waiting would not help. */
+  get isDown(): boolean {
+    return this.config.driver === 'static' && this.version > 0 && this.usable.length === 0 && !this.anySuspended();
+  }
+
+  private anySuspended(): boolean {
+    for (const endpoint of this.endpoints.values()) if (endpoint.suspendedUntilMs !== 0) return true;
+    return false;
+  }
+
+  /** The crash that requests are to be refused with now, or null. */
+  activeCrash(): Crash | null {
+    if (this.crash === null || this.usable.length > 0) return null;
+    return this.deps.clock.wallMs() < this.crash.retryAtMs ? this.crash : null;
+  }
+
+  /** An endpoint for this exchange, or null when it has to wait. */
+  pick(exchange: Exchange): UpstreamEndpoint | null {
+    const usable = this.usable;
+    if (usable.length === 0) return null;
+    const max = this.config.endpoints.maxConnections;
+    let exclude: UpstreamEndpoint[] | null = exchange.tried;
+    for (;;) {
+      const endpoint = this.strategy.pick(exchange, exclude);
+      if (endpoint === null) return null;
+      if (max === 0 || endpoint.inFlight + endpoint.tunnels < max) return endpoint;
+      exclude = exclude === null ? [endpoint] : [...exclude, endpoint];
+    }
+  }
+
+  /** True when a new exchange has to go behind others that wait. */
+  get mustQueue(): boolean {
+    return this.queue.size > 0;
+  }
+
+  /** Takes the exchange into the queue, or says false: it is full. */
+  hold(exchange: Exchange): boolean {
+    const wake = this.config.wake;
+    if (this.queue.size >= wake.maxHeld || this.queue.bytes + exchange.heldBytes > wake.maxHeldBytes) {
+      this.holdsRefused++;
+      return false;
+    }
+    exchange.holdDeadlineMs = exchange.heldSinceMs + wake.timeoutMs;
+    this.queue.push(exchange);
+    if (!this.allowance.covers(this.queue.size, this.queue.bytes)) this.allowance.ask(this.queue.size, this.queue.bytes);
+    if (this.usable.length === 0) this.poke(exchange);
+    return true;
+  }
+
+  /** More of a held request's body was read. */
+  grew(exchange: Exchange, bytes: number): void {
+    this.queue.grow(exchange, bytes);
+    if (!this.allowance.covers(this.queue.size, this.queue.bytes)) this.allowance.ask(this.queue.size, this.queue.bytes);
+  }
+
+  grant(holds: number, bytes: number): void {
+    this.allowance.grant(holds, bytes);
+    if (this.allowance.covers(this.queue.size, this.queue.bytes)) return;
+    if (holds > 0 || bytes > 0) {
+      this.allowance.ask(this.queue.size, this.queue.bytes);
+      return;
+    }
+    // Nothing is left: who came last is refused, until the rest fits.
+    while (this.queue.tail !== null && !this.allowance.covers(this.queue.size, this.queue.bytes)) {
+      this.holdsRefused++;
+      const exchange = this.queue.tail;
+      this.queue.remove(exchange);
+      exchange.refuseHold('full');
+    }
+  }
+
+  /** Tells the controller that somebody waits, once per update and second. */
+  poke(exchange: Exchange): void {
+    const nowMs = this.deps.clock.nowMs();
+    if (this.pokedAtMs >= 0 && nowMs - this.pokedAtMs < POKE_AGAIN_MS) return;
+    this.pokedAtMs = nowMs;
+    this.deps.send({
+      type: 'wake',
+      backend: this.name,
+      route: exchange.routeName,
+      client: exchange.client,
+      method: exchange.method,
+      path: exchange.pathForLog(),
+      atMs: this.deps.clock.wallMs(),
+    });
+  }
+
+  /** Lets go of as many as may go, in the order of their arrival. */
+  release(): void {
+    if (this.releasing) return;
+    this.releasing = true;
+    try {
+      const window = RELEASE_WINDOW * Math.max(1, this.usable.length) + this.escape;
+      while (this.queue.head !== null && this.unanswered < window) {
+        const exchange = this.queue.head;
+        const endpoint = this.pick(exchange);
+        if (endpoint === null) {
+          if (exchange.tried === null || this.usable.length === 0) break;
+          // It has tried all of them: from the start again.
+          exchange.tried = null;
+          continue;
+        }
+        this.queue.remove(exchange);
+        this.unanswered++;
+        this.holdDuration.observe(exchange.release());
+        exchange.sendTo(endpoint);
+      }
+    } finally {
+      this.releasing = false;
+    }
+  }
+
+  /** A released exchange's response began, or it ended without one. */
+  answered(): void {
+    this.unanswered--;
+    if (this.queue.size > 0) this.release();
+  }
+
+  private failHolds(): void {
+    while (this.queue.head !== null) {
+      const exchange = this.queue.head;
+      this.queue.remove(exchange);
+      exchange.refuseHold('crashing');
+    }
+  }
+
+  /** A connect failed: the endpoint gets nothing for a moment, and the controller hears of it. */
+  suspect(endpoint: UpstreamEndpoint, reason: string): void {
+    this.connectFailures++;
+    endpoint.suspendedUntilMs = this.deps.clock.nowMs() + SUSPEND_MS;
+    this.refreshUsable();
+    this.deps.send({ type: 'suspect', backend: this.name, endpoint: endpoint.id, reason });
+  }
+
+  /** Answers `drained` when an endpoint that shall be drained has nothing in flight any more. */
+  settleDrain(endpoint: UpstreamEndpoint): void {
+    if (endpoint.drainVersion === 0 || endpoint.inFlight > 0) return;
+    const ignoreTunnels = this.phase === 'falling-asleep' && this.config.idle.webSockets === 'ignore';
+    if (endpoint.tunnels > 0 && !ignoreTunnels) return;
+    endpoint.closeIdle();
+    const version = endpoint.drainVersion;
+    endpoint.drainVersion = 0;
+    this.deps.send({
+      type: 'drained',
+      backend: this.name,
+      version,
+      endpoint: endpoint.id,
+      held: this.queue.size,
+      lastActivityMs: this.meter.wallOfLastActivity(this.deps.clock),
+    });
+  }
+
+  /** Called every 100 ms or so while anything is open on it. */
+  tick(nowMs: number): void {
+    let suspended = false;
+    for (const endpoint of this.endpoints.values()) {
+      if (endpoint.suspendedUntilMs !== 0 && endpoint.suspendedUntilMs <= nowMs) suspended = true;
+      const maxIdleMs = this.config.endpoints.idleTimeoutMs;
+      while (endpoint.idle.length > 0 && nowMs - endpoint.idle[0]!.idleSinceMs >= maxIdleMs) endpoint.idle.shift()!.destroy();
+    }
+    if (suspended) this.refreshUsable();
+    if (this.queue.size === 0) {
+      this.escape = 0;
+      this.allowance.tick(0, nowMs);
+      return;
+    }
+    for (const exchange of this.queue.expired(nowMs)) {
+      this.queue.remove(exchange);
+      this.holdsExpired++;
+      exchange.refuseHold('timeout');
+    }
+    if (this.isDown) {
+      while (this.queue.head !== null) {
+        const exchange = this.queue.head;
+        this.queue.remove(exchange);
+        exchange.refuseHold('down');
+      }
+      return;
+    }
+    if (this.queue.head === null) return;
+    if (this.usable.length === 0) this.poke(this.queue.head);
+    else {
+      if (this.unanswered >= RELEASE_WINDOW * this.usable.length + this.escape) this.escape += RELEASE_ESCAPE;
+      this.release();
+    }
+  }
+
+  /** Nothing is held, open or pooled: the tick may leave it out. */
+  get quiet(): boolean {
+    if (this.queue.size > 0 || this.allowance.holds > 0 || this.allowance.bytes > 0) return false;
+    for (const endpoint of this.endpoints.values()) if (endpoint.open > 0 || endpoint.suspendedUntilMs !== 0) return false;
+    return true;
+  }
+
+  /** The configuration has no such backend any more: idle connections go, what is in flight ends by itself, holds are refused. */
+  dispose(): void {
+    while (this.queue.head !== null) {
+      const exchange = this.queue.head;
+      this.queue.remove(exchange);
+      exchange.refuseHold('removed');
+    }
+    for (const endpoint of this.endpoints.values()) {
+      endpoint.removed = true;
+      endpoint.closeIdle();
+    }
+  }
+}

@@ -1,0 +1,296 @@
+import type { Socket } from 'node:net';
+import { BodyDecoder } from '../http1/body-decoder.ts';
+import { BodyKind } from '../http1/body-kind.ts';
+import type { ProtocolError } from '../http1/protocol-error.ts';
+import type { RequestHead } from '../http1/request-head.ts';
+import type { RequestParser } from '../http1/request-parser.ts';
+import { Exchange } from './exchange.ts';
+import { plainAddress } from './forwarding/client-address.ts';
+import type { ForwardingContext } from './forwarding/forwarded.ts';
+import type { GatewayListener } from './listener.ts';
+
+/** What the connection reads next. */
+type Reading =
+  /** A request head, or nothing yet. */
+  | 'head'
+  /** The body of the present exchange. */
+  | 'body'
+  /** Nothing: the present exchange is being answered. What comes is the next request, kept in `stash`. */
+  | 'answer'
+  | 'tunnel'
+  /** The answer is out, the rest of what the client still sends is thrown away, so that a reset doesn't destroy the answer (RFC 9112 9.6). */
+  | 'linger'
+  | 'closed';
+
+/** How long, ms, and how much, bytes, a connection that is being closed still reads. */
+const LINGER_MS = 2000;
+const LINGER_BYTES = 1_048_576;
+/** Pipelined bytes that are kept while an answer is under way; beyond it the socket is left unread. */
+const STASH_BYTES = 65_536;
+
+/** One client's connection: reads requests one after the other and hands each to its exchange. */
+export class ClientConnection {
+  readonly socket: Socket;
+  readonly listener: GatewayListener;
+  readonly peer: string;
+  readonly trusted: boolean;
+  readonly forwarding: ForwardingContext;
+  /** Nothing more will be read as a request: the next answer says `Connection: close`. */
+  closing = false;
+  /** The client has closed its sending side. */
+  halfClosed = false;
+  reading: Reading = 'head';
+  /** Monotonic ms at which `onDeadline` is due; Infinity: never. Looked at by the listener's sweep. */
+  deadlineMs: number;
+  /** True between the first byte of a request and the end of its head. */
+  headBegun = false;
+  /** Monotonic ms of the first byte of the present request. */
+  requestStartedMs = 0;
+  readonly exchange: Exchange;
+  private busy = false;
+  private parser: RequestParser | null = null;
+  private decoder: BodyDecoder | null = null;
+  private stash: Buffer | null = null;
+  private consuming = false;
+  /** Content-Length of the present request; -1: chunked. */
+  private bodyLength = 0;
+  private lingered = 0;
+  private requests = 0;
+
+  constructor(socket: Socket, listener: GatewayListener, nowMs: number) {
+    this.socket = socket;
+    this.listener = listener;
+    this.peer = plainAddress(socket.remoteAddress ?? '');
+    const runtime = listener.runtime;
+    this.trusted = runtime.clientAddress.isTrusted(this.peer);
+    this.forwarding = listener.forwardingFor(socket, this.trusted);
+    this.deadlineMs = nowMs + listener.config.timeouts.headerMs;
+    this.exchange = new Exchange(this);
+    socket.on('data', (chunk: Buffer) => this.onData(chunk));
+    socket.on('end', () => this.onEnd());
+    socket.on('error', () => {});
+    socket.on('close', () => this.onClose());
+    socket.on('drain', () => this.exchange.onClientDrain());
+  }
+
+  /** Idle: no request has begun and none is being answered. */
+  get idle(): boolean {
+    return this.reading === 'head' && !this.headBegun && !this.busy;
+  }
+
+  get destroyed(): boolean {
+    return this.socket.destroyed;
+  }
+
+  private onData(chunk: Buffer): void {
+    switch (this.reading) {
+      case 'tunnel':
+        this.exchange.onClientTunnelData(chunk);
+        return;
+      case 'linger':
+        this.lingered += chunk.length;
+        if (this.lingered > LINGER_BYTES) this.socket.destroy();
+        return;
+      case 'closed':
+        return;
+      case 'answer':
+        this.keep(chunk);
+        return;
+      default:
+        this.consume(chunk);
+    }
+  }
+
+  /** Bytes of the next request, which is not looked at before this one is answered. */
+  private keep(chunk: Buffer): void {
+    this.stash = this.stash === null ? chunk : Buffer.concat([this.stash, chunk]);
+    if (this.stash.length >= STASH_BYTES) this.socket.pause();
+  }
+
+  private consume(chunk: Buffer): void {
+    this.consuming = true;
+    const end = chunk.length;
+    let position = 0;
+    while (position < end) {
+      if (this.reading === 'head') {
+        const shared = this.listener.parser;
+        const parser = this.parser ?? shared;
+        if (!this.headBegun) {
+          this.headBegun = true;
+          this.requestStartedMs = this.listener.nowMs();
+          if (this.requests > 0) this.deadlineMs = this.requestStartedMs + this.listener.config.timeouts.headerMs;
+        }
+        const next = parser.execute(chunk, position, end);
+        if (next === -1) {
+          // The parser has kept the bytes: it belongs to this connection until the head is complete.
+          this.parser ??= this.listener.detachParser();
+          break;
+        }
+        if (next === -2) {
+          const error = parser.error!;
+          if (this.parser === null) shared.reset();
+          this.refuse(error);
+          break;
+        }
+        position = next;
+        this.headBegun = false;
+        this.deadlineMs = Number.POSITIVE_INFINITY;
+        this.begin(parser.head);
+        if (this.parser !== null) {
+          this.listener.giveParser(this.parser);
+          this.parser = null;
+        }
+      } else if (this.reading === 'body') {
+        const decoder = this.decoder!;
+        const next = decoder.execute(chunk, position, end, this.exchange);
+        if (next === -2) {
+          this.exchange.onRequestBroken(decoder.error!);
+          break;
+        }
+        position = next;
+        if (decoder.done) this.bodyDone(decoder.trailers);
+        else if (this.reading === 'body') this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.bodyMs;
+      } else if (this.reading === 'answer') {
+        this.keep(position === 0 ? chunk : chunk.subarray(position));
+        break;
+      } else if (this.reading === 'tunnel') {
+        this.exchange.onClientTunnelData(position === 0 ? chunk : chunk.subarray(position));
+        break;
+      } else break;
+    }
+    this.consuming = false;
+  }
+
+  private begin(head: RequestHead): void {
+    this.busy = true;
+    this.requests++;
+    if (head.chunked || head.contentLength > 0) {
+      this.decoder ??= new BodyDecoder(this.listener.config.limits);
+      this.bodyLength = head.chunked ? -1 : head.contentLength;
+      this.decoder.reset(head.chunked ? BodyKind.CHUNKED : BodyKind.LENGTH, head.contentLength);
+      this.reading = 'body';
+      this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.bodyMs;
+    } else this.reading = 'answer';
+    if (!head.keepAlive || this.listener.draining) this.closing = true;
+    this.exchange.begin(head);
+  }
+
+  private bodyDone(trailers: string): void {
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    if (this.reading === 'body') this.reading = 'answer';
+    this.exchange.onRequestEnd(trailers);
+  }
+
+  /** Bytes of the present request's body that are still to come: -1 unknown, 0 none. */
+  get bodyMissing(): number {
+    if (this.reading !== 'body') return 0;
+    return this.bodyLength < 0 ? -1 : this.bodyLength - this.decoder!.received;
+  }
+
+  /** A request that is no request: answered, and the connection is closed, for nobody knows where the next one begins. */
+  private refuse(error: ProtocolError): void {
+    this.closing = true;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.listener.runtime.counters.refuse(error.status);
+    this.exchange.answerBroken(error.status, error.message);
+  }
+
+  /** The exchange is over: the next request, or the end. */
+  exchangeDone(): void {
+    this.busy = false;
+    if (this.reading === 'closed') return;
+    if (this.closing || this.halfClosed) {
+      this.finish();
+      return;
+    }
+    this.reading = 'head';
+    this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.idleMs;
+    if (this.listener.draining) this.closing = true;
+    if (this.stash !== null && !this.consuming) {
+      const stash = this.stash;
+      this.stash = null;
+      if (this.socket.isPaused()) this.socket.resume();
+      this.consume(stash);
+    }
+  }
+
+  /** The stash can't be taken up inside `consume`: the loop there goes on by itself. */
+  becomeTunnel(): Buffer | null {
+    this.reading = 'tunnel';
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    const stash = this.stash;
+    this.stash = null;
+    if (this.socket.isPaused()) this.socket.resume();
+    return stash;
+  }
+
+  /** Sends what is written and closes, reading on for a moment if the client may still be sending. */
+  finish(): void {
+    this.busy = false;
+    if (this.reading === 'closed') return;
+    this.socket.end();
+    if (this.halfClosed) return;
+    this.reading = 'linger';
+    this.stash = null;
+    this.deadlineMs = this.listener.nowMs() + LINGER_MS;
+    if (this.socket.isPaused()) this.socket.resume();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  /** The client closed its sending side: after a complete request a half-close, inside one a departure (RFC 9112 9.6). */
+  private onEnd(): void {
+    this.halfClosed = true;
+    if (this.reading === 'tunnel') {
+      this.exchange.onClientTunnelEnd();
+      return;
+    }
+    if (this.reading === 'body') {
+      this.exchange.onClientGone();
+      this.socket.destroy();
+      return;
+    }
+    if (this.reading === 'answer') {
+      this.closing = true;
+      return;
+    }
+    this.socket.end();
+  }
+
+  private onClose(): void {
+    const before = this.reading;
+    this.reading = 'closed';
+    this.listener.onConnectionClosed(this);
+    if (this.parser !== null) {
+      this.listener.giveParser(this.parser);
+      this.parser = null;
+    }
+    this.stash = null;
+    if (before === 'tunnel') this.exchange.onClientTunnelClosed();
+    else if (this.busy) this.exchange.onClientGone();
+  }
+
+  /** The sweep found the deadline passed. */
+  onDeadline(): void {
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    if (this.reading === 'linger') this.socket.destroy();
+    else if (this.reading === 'body') {
+      this.closing = true;
+      this.exchange.onBodyTimeout();
+    } else if (this.reading === 'head') {
+      if (!this.headBegun && this.requests > 0) {
+        this.finish();
+        return;
+      }
+      if (!this.headBegun) {
+        this.socket.destroy();
+        return;
+      }
+      this.closing = true;
+      this.listener.runtime.counters.refuse(408);
+      this.exchange.answerBroken(408, 'The request head did not arrive in time.');
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import { DURATION_BOUNDS_SECONDS } from '../model/metrics.ts';
+import type { MetricFamily, MetricSeries } from '../model/metrics.ts';
+
+const BOUNDS_MS = DURATION_BOUNDS_SECONDS.map((seconds) => seconds * 1000);
+
+/** A histogram of durations in plain fields. */
+export class DurationHistogram {
+  readonly counts = new Float64Array(BOUNDS_MS.length + 1);
+  sumMs = 0;
+
+  observe(durationMs: number): void {
+    this.sumMs += durationMs;
+    let i = 0;
+    while (i < BOUNDS_MS.length && durationMs > BOUNDS_MS[i]!) i++;
+    this.counts[i]!++;
+  }
+
+  get count(): number {
+    let n = 0;
+    for (const c of this.counts) n += c;
+    return n;
+  }
+
+  snapshot(): NonNullable<MetricSeries['histogram']> {
+    return { bounds: DURATION_BOUNDS_SECONDS, counts: Array.from(this.counts), sum: this.sumMs / 1000 };
+  }
+}
+
+/** What is counted for each pair of route and backend. Index of `codes`: status class 1 to 5; 0: no status was sent. */
+export class RouteCounters {
+  readonly codes = new Float64Array(6);
+  readonly duration = new DurationHistogram();
+  requestBytes = 0;
+  responseBytes = 0;
+  readonly route: string;
+  readonly backend: string;
+
+  constructor(route: string, backend: string) {
+    this.route = route;
+    this.backend = backend;
+  }
+}
+
+/** What is counted once a gateway. */
+export class GatewayCounters {
+  connections = 0;
+  connectionsRefused = 0;
+  /** Requests that were answered before a route was found, by status. Bounded: only our own statuses come here. */
+  readonly refused = new Map<number, number>();
+  waitingPages = 0;
+
+  refuse(status: number): void {
+    this.refused.set(status, (this.refused.get(status) ?? 0) + 1);
+  }
+}
+
+export function counter(name: string, help: string, series: MetricSeries[]): MetricFamily {
+  return { name, help, type: 'counter', series };
+}
+
+export function gauge(name: string, help: string, series: MetricSeries[]): MetricFamily {
+  return { name, help, type: 'gauge', series };
+}
+
+/** The families of all route counters; routes without a request are left out. */
+export function routeFamilies(all: Iterable<RouteCounters>): MetricFamily[] {
+  const requests: MetricSeries[] = [];
+  const durations: MetricSeries[] = [];
+  const received: MetricSeries[] = [];
+  const sent: MetricSeries[] = [];
+  for (const c of all) {
+    const labels = { route: c.route, backend: c.backend };
+    let any = false;
+    for (let i = 0; i < 6; i++) {
+      if (c.codes[i] === 0) continue;
+      any = true;
+      requests.push({ labels: { ...labels, code_class: i === 0 ? 'none' : `${i}xx` }, value: c.codes[i]! });
+    }
+    if (!any) continue;
+    durations.push({ labels, histogram: c.duration.snapshot() });
+    received.push({ labels, value: c.requestBytes });
+    sent.push({ labels, value: c.responseBytes });
+  }
+  return [
+    counter('dormouse_requests_total', 'Requests that ended, by status class of what the client got; none: it got nothing.', requests),
+    {
+      name: 'dormouse_request_duration_seconds',
+      help: 'From the first byte of the request to the last byte of the response, holds included.',
+      type: 'histogram',
+      series: durations,
+    },
+    counter('dormouse_request_body_bytes_total', 'Bytes of request bodies received from clients.', received),
+    counter('dormouse_response_body_bytes_total', 'Bytes of response bodies sent to clients.', sent),
+  ];
+}

@@ -1,0 +1,356 @@
+import type { Link } from '../link/link.ts';
+import { LINK_VERSION } from '../link/messages.ts';
+import type { DownMessage, GatewayConfig, GatewayStatus, UpMessage } from '../link/messages.ts';
+import { noAccessLog } from '../model/access.ts';
+import type { AccessLog } from '../model/access.ts';
+import type { ListenerConfig } from '../model/config.ts';
+import { DormouseError } from '../model/errors.ts';
+import type { Clock, Logger, RandomSource } from '../model/ports.ts';
+import { GatewayBackend } from './backend.ts';
+import type { StrategyRegistry } from './balancing/strategy.ts';
+import { GatewayCounters } from './counters.ts';
+import type { FilterRegistry } from './filters/filter.ts';
+import { RequestIds } from './forwarding/request-ids.ts';
+import { GatewayListener } from './listener.ts';
+import type { ListenerSockets } from './listener-sockets.ts';
+import { gatewayFamilies } from './metrics.ts';
+import { Runtime } from './runtime.ts';
+import { ReadBuffers } from './upstream/read-buffers.ts';
+import type { UpstreamEndpoint } from './upstream/endpoint.ts';
+
+/** How often deadlines of connections are looked at, ms: a timeout is late by this much at most. */
+const SWEEP_MS = 250;
+/** How often backends with something open are looked at, ms. */
+const TICK_MS = 100;
+
+export interface GatewayDeps {
+  /** Name of this gateway, unique among those of the controller. */
+  id: string;
+  link: Link<UpMessage, DownMessage>;
+  sockets: ListenerSockets;
+  logger: Logger;
+  clock: Clock;
+  random: RandomSource;
+  createAccessLog(config: GatewayConfig['telemetry']['accessLog']): AccessLog;
+  strategies: StrategyRegistry;
+  filters: FilterRegistry;
+  /** Client connections that may be open at once, over all listeners (file descriptors). */
+  maxConnections: number;
+}
+
+/** The data plane: does what the controller says over the link, and tells it what it measures. */
+export class Gateway {
+  /** Resolves when the gateway has drained and its link is closed. */
+  readonly closed: Promise<void>;
+  readonly counters = new GatewayCounters();
+  private readonly deps: GatewayDeps;
+  private readonly backends = new Map<string, GatewayBackend>();
+  private readonly listeners = new Map<string, GatewayListener>();
+  private current: Runtime | null = null;
+  private readonly buffers = new ReadBuffers();
+  private readonly ids: RequestIds;
+  /** Backends with something to report. */
+  private readonly dirty = new Set<GatewayBackend>();
+  /** Backends that the tick looks at. */
+  private readonly ticking = new Set<GatewayBackend>();
+  private accessLog: AccessLog = noAccessLog;
+  private accessLogKey = '';
+  private backlog: DownMessage[] | null = null;
+  private reportTimer: NodeJS.Timeout | null = null;
+  private reportMs = 0;
+  private sweepTimer: NodeJS.Timeout | null = null;
+  private tickTimer: NodeJS.Timeout | null = null;
+  private stopping = false;
+  private resolveClosed: () => void = () => {};
+
+  constructor(deps: GatewayDeps) {
+    this.deps = deps;
+    let prefix = '';
+    while (prefix.length < 12) prefix += Math.floor(deps.random() * 36).toString(36);
+    this.ids = new RequestIds(prefix);
+    this.closed = new Promise((resolve) => {
+      this.resolveClosed = resolve;
+    });
+  }
+
+  get runtime(): Runtime {
+    if (this.current === null) throw new DormouseError('DORMOUSE_GATEWAY_NOT_CONFIGURED', 'The gateway has no configuration yet.');
+    return this.current;
+  }
+
+  get maxConnections(): number {
+    let open = 0;
+    for (const listener of this.listeners.values()) open += listener.connections.size;
+    return open >= this.deps.maxConnections ? 0 : Number.MAX_SAFE_INTEGER;
+  }
+
+  nowMs(): number {
+    return this.deps.clock.nowMs();
+  }
+
+  /** Addresses that it listens on, by listener. */
+  addresses(): Map<string, { host: string; port: number }> {
+    return new Map(Array.from(this.listeners, ([name, listener]) => [name, listener.address]));
+  }
+
+  /** Greets the controller and begins to do what it says. */
+  start(): void {
+    const { link } = this.deps;
+    link.onMessage((message) => this.receive(message));
+    link.onClose(() => {
+      if (!this.stopping) void this.shutdown(this.current?.config.shutdown.drainMs ?? 0);
+    });
+    link.send({ type: 'hello', gateway: this.deps.id, pid: process.pid, linkVersion: LINK_VERSION });
+    this.sweepTimer = setInterval(() => this.sweep(), SWEEP_MS);
+    this.tickTimer = setInterval(() => this.tick(), TICK_MS);
+  }
+
+  private receive(message: DownMessage): void {
+    if (this.backlog !== null) {
+      this.backlog.push(message);
+      return;
+    }
+    switch (message.type) {
+      case 'configure':
+        this.backlog = [];
+        void this.configure(message.version, message.config).finally(() => {
+          const waiting = this.backlog ?? [];
+          this.backlog = null;
+          for (const next of waiting) this.receive(next);
+        });
+        return;
+      case 'backend': {
+        const backend = this.backends.get(message.backend);
+        if (backend !== undefined) {
+          this.watch(backend);
+          backend.apply(message);
+        }
+        this.deps.link.send({ type: 'applied', backend: message.backend, version: message.version });
+        return;
+      }
+      case 'lease':
+        this.backends.get(message.backend)?.grant(message.holds, message.bytes);
+        return;
+      case 'collect':
+        this.deps.link.send({
+          type: 'collected',
+          id: message.id,
+          metrics: gatewayFamilies(this.counters, this.runtime, this.backends.values(), this.listeners.values()),
+          status: this.status(),
+        });
+        return;
+      case 'shutdown':
+        void this.shutdown(message.drainMs);
+    }
+  }
+
+  /** Compiles and opens everything first; only then does anything change. */
+  private async configure(version: number, config: GatewayConfig): Promise<void> {
+    const created = new Map<string, GatewayBackend>();
+    const opened: GatewayListener[] = [];
+    try {
+      const backends = new Map<string, GatewayBackend>();
+      for (const backendConfig of config.backends) {
+        const known = this.backends.get(backendConfig.name);
+        if (known !== undefined && known.config.driver === backendConfig.driver) backends.set(known.name, known);
+        else {
+          const backend = this.createBackend(backendConfig);
+          created.set(backend.name, backend);
+          backends.set(backend.name, backend);
+        }
+      }
+      const accessLog = this.accessLogFor(config);
+      const runtime = new Runtime(
+        {
+          config,
+          backends,
+          filters: this.deps.filters,
+          clock: this.deps.clock,
+          logger: this.deps.logger,
+          random: this.deps.random,
+          ids: this.ids,
+          accessLog,
+          counters: this.counters,
+          touch: (backend) => this.touch(backend),
+        },
+        this.current,
+      );
+      for (const listenerConfig of config.listeners) {
+        const known = this.listeners.get(listenerConfig.name);
+        if (known !== undefined && sameAddress(known.config, listenerConfig)) continue;
+        const listener = new GatewayListener(listenerConfig, this);
+        // Connections may come as soon as it is open: the first configuration has to be in force by then.
+        this.current ??= runtime;
+        await listener.open(await this.deps.sockets.open(listenerConfig));
+        opened.push(listener);
+      }
+      this.commit(config, runtime, backends, opened, accessLog);
+      this.deps.link.send({ type: 'configured', version });
+    } catch (error) {
+      for (const listener of opened) void listener.drain();
+      for (const backend of created.values()) backend.dispose();
+      this.deps.link.send({ type: 'refused', version, reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  private commit(
+    config: GatewayConfig,
+    runtime: Runtime,
+    backends: ReadonlyMap<string, GatewayBackend>,
+    opened: GatewayListener[],
+    accessLog: AccessLog,
+  ): void {
+    for (const backendConfig of config.backends) {
+      const known = this.backends.get(backendConfig.name);
+      if (known === backends.get(backendConfig.name)) known?.reconfigure(backendConfig);
+    }
+    for (const [name, backend] of this.backends) {
+      if (backends.get(name) === backend) continue;
+      backend.dispose();
+      this.backends.delete(name);
+    }
+    for (const [name, backend] of backends) this.backends.set(name, backend);
+    this.current = runtime;
+    const names = new Set(config.listeners.map((listener) => listener.name));
+    for (const [name, listener] of this.listeners) {
+      const next = config.listeners.find((candidate) => candidate.name === name);
+      if (names.has(name) && next !== undefined && sameAddress(listener.config, next)) listener.reconfigure(next);
+      else {
+        this.listeners.delete(name);
+        void listener.drain();
+        this.leaving.add(listener);
+      }
+    }
+    for (const listener of opened) this.listeners.set(listener.config.name, listener);
+    if (accessLog !== this.accessLog) {
+      void this.accessLog.close();
+      this.accessLog = accessLog;
+    }
+    if (this.reportMs !== config.reportIntervalMs) {
+      this.reportMs = config.reportIntervalMs;
+      if (this.reportTimer !== null) clearInterval(this.reportTimer);
+      this.reportTimer = setInterval(() => this.report(), this.reportMs);
+    }
+  }
+
+  /** Listeners that a reload took away and whose connections are still being answered. */
+  private readonly leaving = new Set<GatewayListener>();
+
+  private accessLogFor(config: GatewayConfig): AccessLog {
+    const key = JSON.stringify(config.telemetry.accessLog);
+    if (key === this.accessLogKey) return this.accessLog;
+    this.accessLogKey = key;
+    return config.telemetry.accessLog.format === 'off' ? noAccessLog : this.deps.createAccessLog(config.telemetry.accessLog);
+  }
+
+  private createBackend(config: GatewayConfig['backends'][number]): GatewayBackend {
+    return new GatewayBackend(config, {
+      clock: this.deps.clock,
+      logger: this.deps.logger,
+      random: this.deps.random,
+      buffers: this.buffers,
+      send: (message) => this.deps.link.send(message),
+      createStrategy: (backendConfig) => {
+        const factory = this.deps.strategies[backendConfig.balance.strategy];
+        if (factory === undefined) {
+          throw new DormouseError('DORMOUSE_STRATEGY_UNKNOWN', `backends.${backendConfig.name}.balance.strategy: there is no strategy "${backendConfig.balance.strategy}".`, {
+            userFault: true,
+          });
+        }
+        return factory<UpstreamEndpoint>(backendConfig.balance);
+      },
+    });
+  }
+
+  private touch(backend: GatewayBackend): void {
+    if (!backend.meter.dirty) {
+      backend.meter.dirty = true;
+      this.dirty.add(backend);
+    }
+    if (!backend.ticking) this.watch(backend);
+  }
+
+  private watch(backend: GatewayBackend): void {
+    backend.ticking = true;
+    this.ticking.add(backend);
+  }
+
+  /** One window per backend on which something happened or is going on. */
+  private report(): void {
+    if (this.dirty.size === 0) return;
+    const windows = [];
+    for (const backend of this.dirty) {
+      const window = backend.meter.take(backend.name, backend.queue.size, this.deps.clock);
+      windows.push(window);
+      if (window.requests === 0 && backend.meter.active === 0 && backend.meter.tunnels === 0) {
+        backend.meter.dirty = false;
+        this.dirty.delete(backend);
+      }
+    }
+    this.deps.link.send({ type: 'demand', windows });
+  }
+
+  private sweep(): void {
+    const nowMs = this.nowMs();
+    for (const listener of this.listeners.values()) listener.sweep(nowMs);
+    for (const listener of this.leaving) {
+      listener.sweep(nowMs);
+      if (listener.connections.size === 0) this.leaving.delete(listener);
+    }
+  }
+
+  private tick(): void {
+    const nowMs = this.nowMs();
+    for (const backend of this.ticking) {
+      backend.tick(nowMs);
+      if (backend.quiet && !backend.meter.dirty) {
+        backend.ticking = false;
+        this.ticking.delete(backend);
+      }
+    }
+  }
+
+  private status(): GatewayStatus {
+    let connections = 0;
+    for (const listener of this.listeners.values()) connections += listener.connections.size;
+    const backends = [];
+    for (const backend of this.backends.values()) {
+      const { meter, queue } = backend;
+      if (meter.active === 0 && meter.tunnels === 0) continue;
+      backends.push({
+        name: backend.name,
+        inFlight: meter.active - queue.size,
+        held: queue.size,
+        heldBytes: queue.bytes,
+        tunnels: meter.tunnels,
+      });
+    }
+    return { connections, backends, rssBytes: process.memoryUsage.rss() };
+  }
+
+  /** Accepts no more, answers what was accepted (holds too, while the controller still wakes backends), cuts the rest when the bound has passed. */
+  private async shutdown(drainMs: number): Promise<void> {
+    const listeners = [...this.listeners.values(), ...this.leaving];
+    if (this.stopping) {
+      // Told again: hurry.
+      for (const listener of listeners) listener.destroy();
+      return;
+    }
+    this.stopping = true;
+    const bound = setTimeout(() => {
+      for (const listener of listeners) listener.destroy();
+    }, drainMs);
+    await Promise.all(listeners.map((listener) => listener.drain()));
+    clearTimeout(bound);
+    for (const timer of [this.reportTimer, this.sweepTimer, this.tickTimer]) if (timer !== null) clearInterval(timer);
+    this.report();
+    for (const backend of this.backends.values()) backend.dispose();
+    await this.accessLog.close();
+    this.deps.link.close();
+    this.resolveClosed();
+  }
+}
+
+function sameAddress(a: ListenerConfig, b: ListenerConfig): boolean {
+  return a.address.host === b.address.host && a.address.port === b.address.port && a.protocol === b.protocol;
+}

@@ -1,0 +1,60 @@
+import type { MetricFamily, MetricSeries } from '../model/metrics.ts';
+import type { GatewayBackend } from './backend.ts';
+import { counter, gauge, routeFamilies } from './counters.ts';
+import type { GatewayCounters } from './counters.ts';
+import type { GatewayListener } from './listener.ts';
+import type { Runtime } from './runtime.ts';
+
+/** Everything that one gateway counts. Series of backends on which nothing ever happened are left out; labels are bounded by the configuration. */
+export function gatewayFamilies(
+  counters: GatewayCounters,
+  runtime: Runtime,
+  backends: Iterable<GatewayBackend>,
+  listeners: Iterable<GatewayListener>,
+): MetricFamily[] {
+  const held: MetricSeries[] = [];
+  const heldBytes: MetricSeries[] = [];
+  const holdDuration: MetricSeries[] = [];
+  const holdsRefused: MetricSeries[] = [];
+  const inFlight: MetricSeries[] = [];
+  const tunnels: MetricSeries[] = [];
+  const connects: MetricSeries[] = [];
+  const upstreamConnections: MetricSeries[] = [];
+  for (const backend of backends) {
+    const labels = { backend: backend.name };
+    const used = backend.meter.lastActivityMs >= 0;
+    if (!used) continue;
+    held.push({ labels, value: backend.queue.size });
+    heldBytes.push({ labels, value: backend.queue.bytes });
+    inFlight.push({ labels, value: backend.meter.active - backend.queue.size });
+    tunnels.push({ labels, value: backend.meter.tunnels });
+    if (backend.holdDuration.count > 0) holdDuration.push({ labels, histogram: backend.holdDuration.snapshot() });
+    holdsRefused.push({ labels: { ...labels, reason: 'full' }, value: backend.holdsRefused });
+    holdsRefused.push({ labels: { ...labels, reason: 'timeout' }, value: backend.holdsExpired });
+    connects.push({ labels: { ...labels, result: 'failed' }, value: backend.connectFailures });
+    connects.push({ labels: { ...labels, result: 'tried' }, value: backend.connects });
+    let open = 0;
+    for (const endpoint of backend.endpoints.values()) open += endpoint.open;
+    upstreamConnections.push({ labels, value: open });
+  }
+  const connections: MetricSeries[] = [];
+  for (const listener of listeners) connections.push({ labels: { listener: listener.config.name }, value: listener.connections.size });
+  const refused = Array.from(counters.refused, ([status, value]) => ({ labels: { status: String(status) }, value }));
+  return [
+    ...routeFamilies(runtime.routeCounters),
+    gauge('dormouse_held_requests', 'Requests that wait for their backend.', held),
+    gauge('dormouse_held_bytes', 'Bytes that waiting requests keep in memory.', heldBytes),
+    gauge('dormouse_requests_in_flight', 'Requests that are with an endpoint.', inFlight),
+    gauge('dormouse_tunnels', 'Open tunnels (WebSocket and other upgrades).', tunnels),
+    { name: 'dormouse_hold_duration_seconds', help: 'How long requests waited that were then sent on.', type: 'histogram', series: holdDuration },
+    counter('dormouse_holds_refused_total', 'Requests that could not wait (full) or waited in vain (timeout).', holdsRefused),
+    counter('dormouse_upstream_connects_total', 'Connections to endpoints that were tried, and those that failed.', connects),
+    gauge('dormouse_upstream_connections', 'Open connections to endpoints.', upstreamConnections),
+    gauge('dormouse_client_connections', 'Open connections of clients.', connections),
+    counter('dormouse_client_connections_total', 'Connections of clients that were accepted.', [{ labels: {}, value: counters.connections }]),
+    counter('dormouse_client_connections_refused_total', 'Connections of clients that were refused because too many were open.', [
+      { labels: {}, value: counters.connectionsRefused },
+    ]),
+    counter('dormouse_requests_refused_total', 'Requests that were answered before a backend was chosen, by status.', refused),
+  ];
+}

@@ -1,0 +1,143 @@
+import type { GatewayConfig } from '../link/messages.ts';
+import type { AccessLog, AccessRecord } from '../model/access.ts';
+import type { Clock, Logger, RandomSource } from '../model/ports.ts';
+import type { GatewayBackend } from './backend.ts';
+import { GatewayCounters, RouteCounters } from './counters.ts';
+import { compileFilters } from './filters/compile-filters.ts';
+import type { CompiledFilters } from './filters/compile-filters.ts';
+import { RequestEdit, ResponseEdit } from './filters/edits.ts';
+import type { FilterRegistry } from './filters/filter.ts';
+import { ClientAddress } from './forwarding/client-address.ts';
+import type { RequestIds } from './forwarding/request-ids.ts';
+import { Router } from './routing/router.ts';
+import type { RuleTarget } from './routing/rule-target.ts';
+
+/** One backend of a rule, with what is counted for the two together. */
+export interface RuleBackend {
+  backend: GatewayBackend;
+  weight: number;
+  counters: RouteCounters;
+}
+
+/** What the gateway compiles for each target of the router. */
+export class CompiledRule {
+  readonly target: RuleTarget;
+  readonly filters: CompiledFilters;
+  private readonly backends: RuleBackend[];
+
+  constructor(target: RuleTarget, filters: CompiledFilters, backends: RuleBackend[]) {
+    this.target = target;
+    this.filters = filters;
+    this.backends = backends;
+  }
+
+  /** By weight; null when nothing has one. */
+  choose(random: RandomSource): RuleBackend | null {
+    const backends = this.backends;
+    if (backends.length === 1) return this.target.totalWeight > 0 ? backends[0]! : null;
+    let at = random() * this.target.totalWeight;
+    let chosen: RuleBackend | null = null;
+    for (const candidate of backends) {
+      if (candidate.weight <= 0) continue;
+      chosen = candidate;
+      at -= candidate.weight;
+      if (at < 0) break;
+    }
+    return chosen;
+  }
+}
+
+export interface RuntimeDeps {
+  config: GatewayConfig;
+  backends: ReadonlyMap<string, GatewayBackend>;
+  filters: FilterRegistry;
+  clock: Clock;
+  logger: Logger;
+  random: RandomSource;
+  ids: RequestIds;
+  accessLog: AccessLog;
+  counters: GatewayCounters;
+  /** Something happened on this backend: it belongs into the next report. */
+  touch(backend: GatewayBackend): void;
+}
+
+/** Everything that a request needs to know, compiled from one version of the configuration. Replaced as a whole by a reload. */
+export class Runtime {
+  readonly config: GatewayConfig;
+  readonly router: Router;
+  readonly clientAddress: ClientAddress;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: RandomSource;
+  readonly ids: RequestIds;
+  readonly accessLog: AccessLog;
+  readonly counters: GatewayCounters;
+  readonly logsAccess: boolean;
+  readonly logsHeaders: boolean;
+  readonly requestEdit = new RequestEdit();
+  readonly responseEdit = new ResponseEdit();
+  readonly accessRecord: AccessRecord = emptyRecord();
+  readonly routeCounters: RouteCounters[] = [];
+  readonly touch: (backend: GatewayBackend) => void;
+
+  /** Throws a DormouseError when a part can't be compiled. `previous`: whose counters go on. */
+  constructor(deps: RuntimeDeps, previous: Runtime | null) {
+    this.config = deps.config;
+    this.clock = deps.clock;
+    this.logger = deps.logger;
+    this.random = deps.random;
+    this.ids = deps.ids;
+    this.accessLog = deps.accessLog;
+    this.counters = deps.counters;
+    this.touch = deps.touch;
+    this.logsAccess = deps.config.telemetry.accessLog.format !== 'off';
+    this.logsHeaders = this.logsAccess;
+    this.clientAddress = new ClientAddress(deps.config.security.trustedProxies);
+    this.router = new Router(deps.config);
+    const counters = new Map<string, RouteCounters>();
+    for (const known of previous?.routeCounters ?? []) counters.set(`${known.route}\n${known.backend}`, known);
+    const used = new Set<RouteCounters>();
+    for (const target of this.router.rules()) {
+      const backends: RuleBackend[] = [];
+      for (const { name, weight } of target.backends) {
+        const backend = deps.backends.get(name);
+        if (backend === undefined) continue;
+        const key = `${target.route}\n${name}`;
+        let counter = counters.get(key);
+        if (counter === undefined) {
+          counter = new RouteCounters(target.route, name);
+          counters.set(key, counter);
+        }
+        used.add(counter);
+        backends.push({ backend, weight, counters: counter });
+      }
+      target.data = new CompiledRule(target, compileFilters(target.filters, deps.filters, target), backends);
+    }
+    this.routeCounters.push(...used);
+  }
+}
+
+function emptyRecord(): AccessRecord {
+  return {
+    startedAtMs: 0,
+    durationMs: 0,
+    heldMs: 0,
+    client: '',
+    method: '',
+    target: '',
+    host: '',
+    minor: 1,
+    status: 0,
+    requestBytes: 0,
+    responseBytes: 0,
+    route: '',
+    backend: '',
+    endpoint: '',
+    requestId: '',
+    coldStart: false,
+    attempts: 0,
+    outcome: '',
+    userAgent: '',
+    referer: '',
+  };
+}

@@ -1,0 +1,49 @@
+import type { Endpoint } from '../../model/backend.ts';
+import type { BalancedEndpoint } from '../balancing/strategy.ts';
+import type { UpstreamConnection } from './connection.ts';
+
+/**
+ * One endpoint as this gateway sees it: its address, what is in flight on it and its pool of idle connections. Last in, first out, so that
+ * a quiet backend keeps few connections warm and the rest run into their idle timeout.
+ */
+export class UpstreamEndpoint implements BalancedEndpoint {
+  readonly id: string;
+  readonly host: string;
+  readonly port: number;
+  weight: number;
+  state: Endpoint['state'];
+  /** Exchanges on it now; tunnels are in `tunnels`. */
+  inFlight = 0;
+  tunnels = 0;
+  /** Connections that are open or being opened. */
+  open = 0;
+  /** Version of the update that asked to drain it; 0: not asked, or answered. */
+  drainVersion = 0;
+  /** Monotonic ms until which it gets nothing, after a failed connect; 0: not suspended. */
+  suspendedUntilMs = 0;
+  readonly idle: UpstreamConnection[] = [];
+  /** Gone from the controller's list: connections are not kept any more. */
+  removed = false;
+
+  constructor(endpoint: Endpoint) {
+    this.id = endpoint.id;
+    this.host = endpoint.host;
+    this.port = endpoint.port;
+    this.weight = endpoint.weight;
+    this.state = endpoint.state;
+  }
+
+  /** An idle connection that is younger than its timeouts, or null. */
+  takeIdle(nowMs: number, maxIdleMs: number): UpstreamConnection | null {
+    for (;;) {
+      const connection = this.idle.pop();
+      if (connection === undefined) return null;
+      if (connection.usable && nowMs - connection.idleSinceMs < Math.min(maxIdleMs, connection.keepAliveHintMs)) return connection;
+      connection.destroy();
+    }
+  }
+
+  closeIdle(): void {
+    for (const connection of this.idle.splice(0)) connection.destroy();
+  }
+}
