@@ -14,11 +14,11 @@ import { checkDown, checkUp, type Checked } from './shapes.ts';
 /** What a link needs of `process` (in a worker) or of a ChildProcess (in the supervisor). */
 export interface IpcChannel {
   readonly connected: boolean;
-  send?(message: object, handle: undefined, options: { swallowErrors?: boolean }, sent: (error: Error | null) => void): boolean;
+  send?(message: object, handle: undefined, options: undefined, sent: (error: Error | null) => void): boolean;
   on(event: 'message', listener: (message: unknown) => void): unknown;
   on(event: 'disconnect', listener: () => void): unknown;
   off(event: 'message' | 'disconnect', listener: (message: unknown) => void): unknown;
-  disconnect(): void;
+  disconnect?(): void;
 }
 
 /** Messages written but not yet taken by the kernel. Beyond it the other end is taken for dead: the link closes. */
@@ -56,7 +56,8 @@ class IpcLink<Out, In> implements Link<Out, In> {
     if (this.#unsent >= MAX_UNSENT) return this.#giveUp(`${MAX_UNSENT} messages wait to be read by the other end`);
     this.#unsent++;
     try {
-      this.#channel.send!({ link: message }, undefined, { swallowErrors: true }, this.#sent);
+      // With a callback a failed write is told there, not as an 'error' event; the close that follows is what counts.
+      this.#channel.send!({ link: message }, undefined, undefined, this.#sent);
     } catch (error) {
       // The channel closed between the check and the call, or the message is no JSON (a fault of ours that must not end the process).
       this.#unsent--;
@@ -75,7 +76,7 @@ class IpcLink<Out, In> implements Link<Out, In> {
   close(): void {
     if (this.#closed) return;
     this.#inbox.drop();
-    if (this.#channel.connected) this.#channel.disconnect();
+    if (this.#channel.connected) this.#channel.disconnect?.();
     else this.#gone();
   }
 
