@@ -32,7 +32,8 @@ export class ControlClient {
 
   constructor(options: ControlClientOptions) {
     this.#stateDir = options.stateDir;
-    this.#notRunning = options.notRunning ?? `dormouse is not running for the state folder ${options.stateDir} (no control socket)`;
+    this.#notRunning =
+      options.notRunning ?? `dormouse is not running for the state folder ${options.stateDir} (no control socket)`;
     this.#timeoutMs = options.timeoutMs ?? ANSWER_TIMEOUT_MS;
   }
 
@@ -43,7 +44,12 @@ export class ControlClient {
   /** `waitMs: 0` does not wait. Without it, waits as long as the backend's wake.timeout lets it. */
   async wake(name: string, options: CallOptions & { waitMs?: number } = {}): Promise<WakeResult> {
     const query = options.waitMs === undefined ? '' : `?wait=${Math.max(0, Math.round(options.waitMs))}`;
-    return (await this.#json('POST', `/v1/backends/${encodeURIComponent(name)}/wake${query}`, options, LONGEST_WAIT_MS)) as WakeResult;
+    return (await this.#json(
+      'POST',
+      `/v1/backends/${encodeURIComponent(name)}/wake${query}`,
+      options,
+      LONGEST_WAIT_MS,
+    )) as WakeResult;
   }
 
   async sleep(name: string, options: CallOptions = {}): Promise<void> {
@@ -63,7 +69,10 @@ export class ControlClient {
   logs(name: string, options: CallOptions & { lines?: number; follow?: boolean } = {}): AsyncGenerator<ControlLogLine> {
     const query = new URLSearchParams({ follow: String(options.follow ?? false) });
     if (options.lines !== undefined) query.set('lines', String(options.lines));
-    return this.#lines(`/v1/backends/${encodeURIComponent(name)}/logs?${query}`, options) as AsyncGenerator<ControlLogLine>;
+    return this.#lines(
+      `/v1/backends/${encodeURIComponent(name)}/logs?${query}`,
+      options,
+    ) as AsyncGenerator<ControlLogLine>;
   }
 
   async #json(method: 'GET' | 'POST', path: string, options: CallOptions, timeoutMs: number): Promise<unknown> {
@@ -76,7 +85,11 @@ export class ControlClient {
       return JSON.parse(body);
     } catch (error) {
       if (deadline.aborted && options.signal?.aborted !== true) {
-        throw new DormouseError('DORMOUSE_CONTROL_TIMEOUT', `dormouse did not answer ${method} ${path} within ${timeoutMs} ms`, { cause: error });
+        throw new DormouseError(
+          'DORMOUSE_CONTROL_TIMEOUT',
+          `dormouse did not answer ${method} ${path} within ${timeoutMs} ms`,
+          { cause: error },
+        );
       }
       throw error;
     }
@@ -93,13 +106,18 @@ export class ControlClient {
       for await (const chunk of response) {
         const lines = (rest + (chunk as string)).split('\n');
         rest = lines.pop()!;
-        if (rest.length > LONGEST_LINE_CHARS) throw new DormouseError('DORMOUSE_CONTROL_PROTOCOL', 'the control socket sent an endless line');
+        if (rest.length > LONGEST_LINE_CHARS)
+          throw new DormouseError('DORMOUSE_CONTROL_PROTOCOL', 'the control socket sent an endless line');
         for (const line of lines) yield JSON.parse(line) as unknown;
       }
     } catch (error) {
       if (signal.aborted) return;
       if (isConnectionLoss(error)) {
-        throw new DormouseError('DORMOUSE_CONTROL_LOST', 'the connection to dormouse broke: it has ended, or this program read too slowly', { cause: error });
+        throw new DormouseError(
+          'DORMOUSE_CONTROL_LOST',
+          'the connection to dormouse broke: it has ended, or this program read too slowly',
+          { cause: error },
+        );
       }
       throw error;
     } finally {
@@ -112,7 +130,14 @@ export class ControlClient {
     const socketPath = await findSocketPath(this.#stateDir);
     return new Promise((resolve, reject) => {
       // An agent of its own without keep-alive: a command's last call must not hold the process.
-      const request = httpRequest({ socketPath, method, path, signal, agent: new Agent({ keepAlive: false }), headers: { host: 'dormouse' } });
+      const request = httpRequest({
+        socketPath,
+        method,
+        path,
+        signal,
+        agent: new Agent({ keepAlive: false }),
+        headers: { host: 'dormouse' },
+      });
       request.once('response', resolve);
       request.once('error', (error) => reject(this.#connectError(error, socketPath)));
       request.end();
@@ -127,13 +152,19 @@ export class ControlClient {
         return new DormouseError('DORMOUSE_NOT_RUNNING', this.#notRunning, { cause: error, userFault: true });
       case 'EACCES':
       case 'EPERM':
-        return new DormouseError('DORMOUSE_CONTROL_DENIED', `no right to open ${socketPath}; run this as the user that dormouse runs as`, {
-          cause: error,
-          userFault: true,
-        });
+        return new DormouseError(
+          'DORMOUSE_CONTROL_DENIED',
+          `no right to open ${socketPath}; run this as the user that dormouse runs as`,
+          {
+            cause: error,
+            userFault: true,
+          },
+        );
       case 'ECONNRESET':
       case 'EPIPE':
-        return new DormouseError('DORMOUSE_CONTROL_LOST', 'the connection to dormouse broke before it had answered', { cause: error });
+        return new DormouseError('DORMOUSE_CONTROL_LOST', 'the connection to dormouse broke before it had answered', {
+          cause: error,
+        });
       default:
         return error;
     }
@@ -145,7 +176,8 @@ async function readAll(response: IncomingMessage): Promise<string> {
   let bytes = 0;
   for await (const chunk of response) {
     bytes += (chunk as Buffer).length;
-    if (bytes > LONGEST_ANSWER_BYTES) throw new DormouseError('DORMOUSE_CONTROL_PROTOCOL', 'the control socket sent an endless answer');
+    if (bytes > LONGEST_ANSWER_BYTES)
+      throw new DormouseError('DORMOUSE_CONTROL_PROTOCOL', 'the control socket sent an endless answer');
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks).toString('utf8');

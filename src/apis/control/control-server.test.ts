@@ -41,7 +41,9 @@ class FakeTarget implements ControlTarget {
   }
   async sleep(name: string): Promise<void> {
     this.calls.push(`sleep ${name}`);
-    throw new DormouseError('DORMOUSE_BACKEND_STAYS_AWAKE', `${name} has scale.min 1; it can't sleep`, { userFault: true });
+    throw new DormouseError('DORMOUSE_BACKEND_STAYS_AWAKE', `${name} has scale.min 1; it can't sleep`, {
+      userFault: true,
+    });
   }
   logs(_name: string, limit: number): ControlLogLine[] {
     return this.past.slice(-limit);
@@ -109,7 +111,11 @@ test('an unknown backend is refused with the nearest name', async (t) => {
 
 test('what the target refuses arrives as the same error', async (t) => {
   const { client } = await started(t);
-  await assert.rejects(client.sleep('shop'), { code: 'DORMOUSE_BACKEND_STAYS_AWAKE', message: "shop has scale.min 1; it can't sleep", userFault: true });
+  await assert.rejects(client.sleep('shop'), {
+    code: 'DORMOUSE_BACKEND_STAYS_AWAKE',
+    message: "shop has scale.min 1; it can't sleep",
+    userFault: true,
+  });
 });
 
 test('wake: wait=0 answers at once, a wait that passes says so, a failure is told', async (t) => {
@@ -194,7 +200,8 @@ test('a client that does not read is cut off, others go on', { timeout: 20_000 }
   })();
   while (target.eventListeners.size === 2) {
     assert.ok(sent++ < 5000, 'never cut off');
-    for (const listener of target.eventListeners) listener({ atMs: 1, backend: 'shop', kind: 'scaled', message: 'x'.repeat(1000) });
+    for (const listener of target.eventListeners)
+      listener({ atMs: 1, backend: 'shop', kind: 'scaled', message: 'x'.repeat(1000) });
     await until(() => read === sent);
   }
   slow.destroy();
@@ -226,7 +233,11 @@ test('without a program: the caller is told so in its own words', async (t) => {
   const { server, stateDir } = await started(t);
   await server.close();
   const client = new ControlClient({ stateDir, notRunning: 'nothing runs here; start it' });
-  await assert.rejects(client.status(), { code: 'DORMOUSE_NOT_RUNNING', message: 'nothing runs here; start it', userFault: true });
+  await assert.rejects(client.status(), {
+    code: 'DORMOUSE_NOT_RUNNING',
+    message: 'nothing runs here; start it',
+    userFault: true,
+  });
   assert.deepEqual(await readdir(stateDir), [], 'nothing is left behind');
 });
 
@@ -288,5 +299,7 @@ test('a folder that someone put in the way in advance is not used', async (t) =>
   const folder = join(probe.path!, '..');
   await probe.close();
   await symlink(base, folder);
-  await assert.rejects(new ControlServer({ stateDir, target: new FakeTarget(), temporaryDir }).start(), { code: 'DORMOUSE_CONTROL_SOCKET' });
+  await assert.rejects(new ControlServer({ stateDir, target: new FakeTarget(), temporaryDir }).start(), {
+    code: 'DORMOUSE_CONTROL_SOCKET',
+  });
 });

@@ -58,7 +58,12 @@ export class ControlServer {
     this.#clock = options.clock ?? systemClock;
     this.#temporaryDir = options.temporaryDir;
     this.#slowClientBytes = options.slowClientBytes ?? SLOW_CLIENT_BYTES;
-    this.#server = createServer({ headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 1000, maxHeaderSize: 16 * 1024 });
+    this.#server = createServer({
+      headersTimeout: 5000,
+      requestTimeout: 10_000,
+      keepAliveTimeout: 1000,
+      maxHeaderSize: 16 * 1024,
+    });
     this.#server.maxConnections = MOST_CONNECTIONS;
     this.#server.on('request', (request, response) => void this.#serve(request, response));
   }
@@ -72,9 +77,13 @@ export class ControlServer {
   async start(): Promise<void> {
     const path = await prepareSocketPath(this.#stateDir, this.#temporaryDir);
     if (await answers(path)) {
-      throw new DormouseError('DORMOUSE_ALREADY_RUNNING', `another dormouse answers at ${path}; end it first, or set another stateDir`, {
-        userFault: true,
-      });
+      throw new DormouseError(
+        'DORMOUSE_ALREADY_RUNNING',
+        `another dormouse answers at ${path}; end it first, or set another stateDir`,
+        {
+          userFault: true,
+        },
+      );
     }
     try {
       await rm(path, { force: true });
@@ -87,10 +96,14 @@ export class ControlServer {
       });
       await chmod(path, 0o600);
     } catch (error) {
-      throw new DormouseError('DORMOUSE_CONTROL_SOCKET', `cannot listen on ${path}: ${(error as Error).message}; check stateDir and its rights`, {
-        cause: error,
-        userFault: true,
-      });
+      throw new DormouseError(
+        'DORMOUSE_CONTROL_SOCKET',
+        `cannot listen on ${path}: ${(error as Error).message}; check stateDir and its rights`,
+        {
+          cause: error,
+          userFault: true,
+        },
+      );
     }
     this.#server.on('error', (error) => this.#logger.warn('control socket', { error: error.message }));
     this.#path = path;
@@ -153,7 +166,9 @@ export class ControlServer {
     }
     const backend = /^\/v1\/backends\/([^/]+)\/(wake|sleep|logs)$/.exec(url.pathname);
     if (backend === null) {
-      throw new DormouseError('DORMOUSE_CONTROL_PATH', `the control socket has no ${url.pathname.slice(0, 100)}`, { userFault: true });
+      throw new DormouseError('DORMOUSE_CONTROL_PATH', `the control socket has no ${url.pathname.slice(0, 100)}`, {
+        userFault: true,
+      });
     }
     const name = this.#knownName(backend[1]!);
     switch (backend[2]) {
@@ -175,7 +190,11 @@ export class ControlServer {
 
   async #wake(name: string, waitMs: number, response: ServerResponse, signal: AbortSignal): Promise<void> {
     const began = this.#clock.nowMs();
-    const result = (awake: boolean): WakeResult => ({ name, awake, tookMs: Math.round((this.#clock.nowMs() - began) * 1000) / 1000 });
+    const result = (awake: boolean): WakeResult => ({
+      name,
+      awake,
+      tookMs: Math.round((this.#clock.nowMs() - began) * 1000) / 1000,
+    });
     // The wake itself goes on when this client has gone or does not wait; only the waiting ends.
     const woken = this.#target.wake(name, this.#closing.signal);
     woken.catch(() => {});
@@ -212,7 +231,12 @@ export class ControlServer {
     );
   }
 
-  #stream(response: ServerResponse, signal: AbortSignal, open: (send: (value: unknown) => void) => () => void, limitBytes = this.#slowClientBytes): void {
+  #stream(
+    response: ServerResponse,
+    signal: AbortSignal,
+    open: (send: (value: unknown) => void) => () => void,
+    limitBytes = this.#slowClientBytes,
+  ): void {
     const stream = new LineStream(response, limitBytes);
     const stop = open((value) => void stream.write(value));
     const end = (): void => {
@@ -234,21 +258,30 @@ export class ControlServer {
     if (names.includes(name)) return name;
     const shown = name.slice(0, 100);
     const nearest = nearestName(name, names);
-    const hint = nearest === null ? (names.length === 0 ? 'there are none' : 'dormouse status lists them') : `did you mean "${nearest}"?`;
+    const hint =
+      nearest === null
+        ? names.length === 0
+          ? 'there are none'
+          : 'dormouse status lists them'
+        : `did you mean "${nearest}"?`;
     throw new DormouseError('DORMOUSE_BACKEND_UNKNOWN', `there is no backend "${shown}"; ${hint}`, { userFault: true });
   }
 }
 
 function requireMethod(request: IncomingMessage, method: 'GET' | 'POST'): void {
   if (request.method === method) return;
-  throw new DormouseError('DORMOUSE_CONTROL_METHOD', `${request.url?.slice(0, 100)} takes ${method} only`, { userFault: true });
+  throw new DormouseError('DORMOUSE_CONTROL_METHOD', `${request.url?.slice(0, 100)} takes ${method} only`, {
+    userFault: true,
+  });
 }
 
 function numberIn(url: URL, name: string, otherwise: number, most: number): number {
   const text = url.searchParams.get(name);
   if (text === null) return otherwise;
   if (!/^\d{1,12}$/.test(text)) {
-    throw new DormouseError('DORMOUSE_CONTROL_QUERY', `${name}=${text.slice(0, 50)} is not a whole number`, { userFault: true });
+    throw new DormouseError('DORMOUSE_CONTROL_QUERY', `${name}=${text.slice(0, 50)} is not a whole number`, {
+      userFault: true,
+    });
   }
   return Math.min(Number(text), most);
 }
@@ -256,7 +289,11 @@ function numberIn(url: URL, name: string, otherwise: number, most: number): numb
 function answer(response: ServerResponse, status: number, body: unknown, type = 'application/json'): void {
   if (response.destroyed) return;
   const text = JSON.stringify(body);
-  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text), 'cache-control': 'no-store' });
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(text),
+    'cache-control': 'no-store',
+  });
   response.end(text);
 }
 
@@ -266,7 +303,9 @@ async function drainBody(request: IncomingMessage): Promise<void> {
   for await (const chunk of request) {
     bytes += (chunk as Buffer).length;
     if (bytes > LONGEST_BODY_BYTES) {
-      throw new DormouseError('DORMOUSE_CONTROL_BODY', `the control socket takes at most ${LONGEST_BODY_BYTES} bytes`, { userFault: true });
+      throw new DormouseError('DORMOUSE_CONTROL_BODY', `the control socket takes at most ${LONGEST_BODY_BYTES} bytes`, {
+        userFault: true,
+      });
     }
   }
 }

@@ -30,7 +30,10 @@ export function errorOf(status: number, body: string): DormouseError {
   if (problem !== null && typeof problem === 'object' && isCode(problem.code) && typeof problem.detail === 'string') {
     return new DormouseError(problem.code, problem.detail, { userFault: problem.userFault === true });
   }
-  return new DormouseError('DORMOUSE_CONTROL_PROTOCOL', `the control socket answered ${status} with something that is not a problem document`);
+  return new DormouseError(
+    'DORMOUSE_CONTROL_PROTOCOL',
+    `the control socket answered ${status} with something that is not a problem document`,
+  );
 }
 
 function isCode(code: unknown): code is `DORMOUSE_${string}` {

@@ -1,0 +1,206 @@
+/**
+ * One line per exchange. What stays the same from one exchange to the next (client and host, route and endpoint, browser) is kept as ready pieces: most of a
+ * line's cost is joining and scanning its parts. Measured: docs/access-log.md.
+ */
+import type { AccessRecord } from '../model/access.ts';
+import { commonSafe, commonWord, jsonSafe } from './escape.ts';
+
+/** Turns a record into a line of ASCII with its newline, never longer than `longest` bytes. */
+export type FormatLine = (record: AccessRecord) => string;
+
+export interface FormatOptions {
+  /** Lower-case header names whose values are replaced by REDACTED. */
+  redact: readonly string[];
+  /** In bytes, at least 4096. */
+  longest: number;
+}
+
+const REDACTED = '[redacted]';
+/** What remains of each text in a line that would be too long. Nine of them and the rest stay below 4096. */
+const SHORT_CHARS = 380;
+const THREE_DIGITS: readonly string[] = Array.from({ length: 1000 }, (_, number) => String(number).padStart(3, '0'));
+
+export function jsonFormat(options: FormatOptions): FormatLine {
+  const hideUserAgent = options.redact.includes('user-agent');
+  const hideReferer = options.redact.includes('referer');
+  const hideHost = options.redact.includes('host');
+  const beginning = timePieces((iso) => `{"time":"${iso}","client":"`);
+
+  let client = '';
+  let method = '';
+  let host = '';
+  let who: string | null = null;
+  const whoPiece = (record: AccessRecord, safe: Safe): string => {
+    if (who !== null && record.host === host && record.method === method && record.client === client) return who;
+    client = record.client;
+    method = record.method;
+    host = record.host;
+    const shownHost = hideHost && host !== '' ? REDACTED : safe(host);
+    who = flat(`${safe(client)}","method":"${safe(method)}","host":"${shownHost}","target":"`);
+    return who;
+  };
+
+  let route = '';
+  let backend = '';
+  let endpoint = '';
+  let attempts = -1;
+  let where = '';
+  const wherePiece = (record: AccessRecord, safe: Safe): string => {
+    if (
+      record.endpoint === endpoint &&
+      record.attempts === attempts &&
+      record.route === route &&
+      record.backend === backend
+    )
+      return where;
+    route = record.route;
+    backend = record.backend;
+    endpoint = record.endpoint;
+    attempts = record.attempts;
+    where = flat(
+      `${member('route', safe(route))}${member('backend', safe(backend))}${member('endpoint', safe(endpoint))},"attempts":${attempts}`,
+    );
+    return where;
+  };
+
+  let userAgent = '';
+  let referer = '';
+  let browser = '}\n';
+  const browserPiece = (record: AccessRecord, safe: Safe): string => {
+    if (record.userAgent === userAgent && record.referer === referer) return browser;
+    userAgent = record.userAgent;
+    referer = record.referer;
+    const shownAgent = hideUserAgent && userAgent !== '' ? REDACTED : safe(userAgent);
+    const shownReferer = hideReferer && referer !== '' ? REDACTED : safe(referer);
+    browser = flat(`${member('userAgent', shownAgent)}${member('referer', shownReferer)}}\n`);
+    return browser;
+  };
+
+  const line = (record: AccessRecord, safe: Safe): string => {
+    let text =
+      beginning(record.startedAtMs) +
+      whoPiece(record, safe) +
+      safe(record.target) +
+      (record.minor === 0 ? '","protocol":"HTTP/1.0","status":' : '","protocol":"HTTP/1.1","status":') +
+      record.status +
+      ',"requestBytes":' +
+      record.requestBytes +
+      ',"responseBytes":' +
+      record.responseBytes +
+      ',"durationMs":' +
+      milliseconds(record.durationMs);
+    if (record.heldMs > 0) text += ',"heldMs":' + milliseconds(record.heldMs);
+    if (record.coldStart) text += ',"coldStart":true';
+    if (record.outcome !== '') text += ',"outcome":"' + safe(record.outcome) + '"';
+    return (
+      text + wherePiece(record, safe) + ',"requestId":"' + safe(record.requestId) + '"' + browserPiece(record, safe)
+    );
+  };
+
+  const forget = (): void => {
+    who = null;
+    attempts = -1;
+    userAgent = '';
+    referer = '';
+    browser = '}\n';
+  };
+
+  return (record) => {
+    const text = line(record, jsonSafe);
+    if (text.length <= options.longest) return text;
+    forget();
+    const cut = line(record, cutTo(jsonSafe, JSON_PIECE));
+    forget();
+    return cut;
+  };
+}
+
+/** The common log format: `host ident authuser [date] "request" status bytes`. */
+export function commonFormat(options: FormatOptions): FormatLine {
+  const date = timePieces((iso) => ` - - [${commonDate(iso)}] "`, 1000);
+  const line = (record: AccessRecord, safe: Safe, word: Safe): string =>
+    word(record.client) +
+    date(record.startedAtMs) +
+    (record.method === ''
+      ? '-'
+      : safe(record.method) + ' ' + word(record.target) + (record.minor === 0 ? ' HTTP/1.0' : ' HTTP/1.1')) +
+    '" ' +
+    (record.status === 0 ? '-' : record.status) +
+    ' ' +
+    (record.responseBytes === 0 ? '-\n' : record.responseBytes + '\n');
+  return (record) => {
+    const text = line(record, commonSafe, commonWord);
+    return text.length <= options.longest
+      ? text
+      : line(record, cutTo(commonSafe, COMMON_PIECE), cutTo(commonWord, COMMON_PIECE));
+  };
+}
+
+type Safe = (text: string) => string;
+
+/** One character of an escaped text. */
+const JSON_PIECE = /\\u[0-9a-f]{4}|\\.|[^\\]/g;
+const COMMON_PIECE = /\\x[0-9A-F]{2}|[^\\]/g;
+
+/** Cuts after escaping, which may make six characters of one, and never inside an escape. */
+function cutTo(safe: Safe, piece: RegExp): Safe {
+  return (text) => {
+    // Even unescaped, more than this many characters are not shown: no need to escape them.
+    const escaped = safe(text.slice(0, SHORT_CHARS + 1));
+    if (escaped.length <= SHORT_CHARS) return escaped;
+    let shown = '';
+    for (const [character] of escaped.matchAll(piece)) {
+      if (shown.length + character.length > SHORT_CHARS - 3) break;
+      shown += character;
+    }
+    return `${shown}...`;
+  };
+}
+
+function member(name: string, value: string): string {
+  return value === '' ? '' : `,"${name}":"${value}"`;
+}
+
+/** The text that goes with a time, kept per millisecond, its date per second. `stepMs`: how often the text changes. */
+function timePieces(text: (iso: string) => string, stepMs = 1): (atMs: number) => string {
+  let kept = -1;
+  let keptText = '';
+  let keptSecond = -1;
+  let prefix = '';
+  return (atMs) => {
+    const step = Math.floor(atMs / stepMs);
+    if (step === kept) return keptText;
+    kept = step;
+    const second = Math.floor(atMs / 1000);
+    if (second !== keptSecond) {
+      keptSecond = second;
+      prefix = new Date(second * 1000).toISOString().slice(0, 20);
+    }
+    keptText = text(`${prefix}${THREE_DIGITS[Math.floor(atMs) - second * 1000]}Z`);
+    return keptText;
+  };
+}
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+/** `2026-11-21T06:21:36.952Z` -> `21/Nov/2026:06:21:36 +0000`. */
+function commonDate(iso: string): string {
+  return `${iso.slice(8, 10)}/${MONTHS[Number(iso.slice(5, 7)) - 1]}/${iso.slice(0, 4)}:${iso.slice(11, 19)} +0000`;
+}
+
+/** Three decimals, without the cost of formatting a double. */
+function milliseconds(value: number): string {
+  // Longer than a quarter of an hour, nobody needs microseconds, and the integer arithmetic would overflow.
+  if (!(value >= 0 && value < 1_000_000)) return String(Math.max(0, Math.round(value)) || 0);
+  const micros = (value * 1000 + 0.5) | 0;
+  const whole = (micros / 1000) | 0;
+  return whole + '.' + THREE_DIGITS[micros - whole * 1000];
+}
+
+const ANY = /\n*$/;
+
+/** A piece that is used many times should be one string and not a tree of its parts: scanning it makes it one. */
+function flat(text: string): string {
+  ANY.test(text);
+  return text;
+}
