@@ -13,6 +13,7 @@ export interface SlotChannel {
   readonly connected: boolean;
   send?(message: object, handle: undefined, options: undefined, sent: (error: Error | null) => void): boolean;
   on(event: 'message', listener: (message: unknown, handle: unknown) => void): unknown;
+  on(event: 'disconnect', listener: () => void): unknown;
 }
 
 interface Asked {
@@ -37,6 +38,8 @@ export class HandedSockets {
     this.#channel = channel;
     this.#logger = logger;
     channel.on('message', (message, handle) => this.#received(message, handle as RawSocket | undefined));
+    // The gateway, told by the link, closes its own sockets then.
+    channel.on('disconnect', () => this.#closeExtra());
   }
 
   /**
@@ -61,8 +64,7 @@ export class HandedSockets {
     this.#send({ type: 'leaving' });
   }
 
-  /** Stops accepting on extra sockets; the gateway itself closes its own ones. */
-  closeExtra(): void {
+  #closeExtra(): void {
     this.#closed = true;
     for (const end of this.#extra.values()) end();
     this.#extra.clear();
@@ -74,7 +76,7 @@ export class HandedSockets {
 
   #received(value: unknown, handle: RawSocket | undefined): void {
     const order = slotMessage<SlotOrder>(value);
-    if (order === null) return;
+    if (order === null) return isShutdown(value) ? this.#closeExtra() : undefined;
     switch (order.type) {
       case 'socket':
         return this.#gotSocket(order, handle);
@@ -113,13 +115,16 @@ export class HandedSockets {
   }
 
   #join(key: string, socket: string, handle: RawSocket | undefined): void {
-    const own = this.#own.get(key);
     if (handle === undefined) return;
-    if (own === undefined || this.#closed || this.#extra.has(socket)) return handle.close();
+    if (!this.#own.has(key) || this.#closed || this.#extra.has(socket)) return handle.close();
     try {
-      this.#extra.set(socket, joinSocket(handle, own));
+      this.#extra.set(socket, joinSocket(handle, () => this.#own.get(key)));
     } catch (error) {
       this.#logger.error('could not listen on a socket of a former worker', { reason: (error as Error).message });
     }
   }
+}
+
+function isShutdown(value: unknown): boolean {
+  return (value as { link?: { type?: unknown } } | null)?.link?.type === 'shutdown';
 }

@@ -63,19 +63,18 @@ function bindError(number: number): Error {
 }
 
 /**
- * In a worker: listens on `extra` and hands what it accepts to the server that listens on `primary`, as if it had come there. Returns what
- * ends it; the socket itself lives on in the supervisor.
+ * In a worker: listens on `extra` and hands what it accepts to the server that listens on `own()`, as if it had come there. Returns what ends
+ * it; the socket itself lives on in the supervisor. Throws the system error of listen(2).
  */
-export function joinSocket(extra: RawSocket, primary: RawSocket): () => void {
-  const from = extra as TcpHandle;
-  const to = primary as TcpHandle;
-  from.onconnection = (status, client) => to.onconnection?.(status, client);
-  const failure = from.listen(BACKLOG);
+export function joinSocket(extra: RawSocket, own: () => RawSocket | undefined): () => void {
+  const handle = extra as TcpHandle;
+  handle.onconnection = (status, client) => (own() as TcpHandle | undefined)?.onconnection?.(status, client);
+  const failure = handle.listen(BACKLOG);
   if (failure !== 0) {
-    from.close();
+    handle.close();
     throw bindError(failure);
   }
-  return () => from.close();
+  return () => handle.close();
 }
 
 /**
