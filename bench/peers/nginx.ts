@@ -1,0 +1,78 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { findProgram } from '../packages.ts';
+import { startProgram, untilListening, type Program } from '../processes.ts';
+import type { Peer } from './peer.ts';
+
+/** nginx's own access log writes each line at once; with `bufferedLog` it gathers 64 kB first, as Dormouse's does. */
+export function nginxPeer(options: { bufferedLog: boolean }): Peer {
+  return {
+    name: options.bufferedLog ? 'nginx, log buffered' : 'nginx',
+    start: ({ dir, port, metricsPort, backendPort, core }) =>
+      startNginx(
+        dir,
+        port,
+        core,
+        `
+  upstream backend { server 127.0.0.1:${backendPort}; keepalive 64; keepalive_requests 1000000000; }
+  access_log ${join(dir, 'access.log')} combined${options.bufferedLog ? ' buffer=64k flush=1s' : ''};
+  server { listen 127.0.0.1:${metricsPort}; location / { stub_status; } }
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location / {
+      proxy_pass http://backend;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Forwarded-Proto $scheme;
+    }
+  }`,
+      ),
+  };
+}
+
+/** The backend of all proxies: answers GET / with 12 bytes, /large with 1 MB of a file, and takes any POST. No log. */
+export async function startStaticBackend(dir: string, port: number, core: number | null): Promise<Program> {
+  writeFileSync(join(dir, 'large'), Buffer.alloc(1_000_000, 'x'));
+  return await startNginx(
+    dir,
+    port,
+    core,
+    `
+  access_log off;
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    default_type text/plain;
+    location / { client_max_body_size 0; return 200 "hello world\\n"; }
+    location = /large { root ${dir}; }
+  }`,
+  );
+}
+
+async function startNginx(dir: string, port: number, core: number | null, http: string): Promise<Program> {
+  mkdirSync(dir, { recursive: true });
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((kind) => `  ${kind}_temp_path ${join(dir, kind)};`)
+    .join('\n');
+  writeFileSync(
+    join(dir, 'nginx.conf'),
+    `${process.getuid?.() === 0 ? 'user root;\n' : ''}daemon off;
+worker_processes 1;
+worker_rlimit_nofile 16384;
+pid ${join(dir, 'nginx.pid')};
+error_log ${join(dir, 'error.log')} warn;
+events { worker_connections 8192; }
+http {
+${temporary}
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 1000000000;
+  keepalive_timeout 1h;${http}
+}
+`,
+  );
+  const program = startProgram([findProgram('nginx') ?? 'nginx', '-p', dir, '-c', join(dir, 'nginx.conf')], { core });
+  await untilListening(program, port);
+  return program;
+}
