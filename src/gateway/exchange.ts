@@ -490,8 +490,8 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     this.freeEndpoint();
     if (this.responseBegun) {
       this.outcome = 'upstream-aborted';
-      // The client must see a broken transfer, never one that looks complete.
-      this.connection.destroy();
+      // The client must see a broken transfer, never one that looks complete: a body without length ends with a FIN.
+      this.connection.socket.resetAndDestroy();
       return;
     }
     if (stage === 'connect') {

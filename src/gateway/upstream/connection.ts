@@ -202,13 +202,14 @@ export class UpstreamConnection {
       }
       this.begin(head, user);
       if (this.kind === BodyKind.NONE || (this.kind === BodyKind.LENGTH && head.contentLength === 0)) {
-        user.onUpstreamWhole(head, buffer, position, position);
+        // First free, then told: the user may send its next request at once.
         this.finish(position < size);
+        user.onUpstreamWhole(head, buffer, position, position);
         return true;
       }
       if (this.kind === BodyKind.LENGTH && head.contentLength === size - position && head.contentLength <= 16_384) {
-        user.onUpstreamWhole(head, buffer, position, size);
         this.finish(false);
+        user.onUpstreamWhole(head, buffer, position, size);
         return true;
       }
       this.phase = 'body';
@@ -224,8 +225,8 @@ export class UpstreamConnection {
         return true;
       }
       if (this.decoder.done) {
-        user.onUpstreamEnd(this.decoder.trailers);
         this.finish(next < size);
+        user.onUpstreamEnd(this.decoder.trailers);
       }
     }
     return true;
@@ -268,8 +269,8 @@ export class UpstreamConnection {
     }
     const user = this.user;
     if (user !== null && this.phase === 'body' && this.decoder.finish()) {
-      user.onUpstreamEnd('');
       this.finish(false);
+      user.onUpstreamEnd('');
       return;
     }
     this.socket.destroy();
