@@ -36,7 +36,8 @@ export function hashOf(key: HashKey | null): HashOf {
       };
     }
     case 'uri':
-      return ({ view }) => (view === null ? NO_KEY : finish(addText(addText(FNV_OFFSET, view.path) ^ 0x3f, view.query)));
+      return ({ view }) =>
+        view === null ? NO_KEY : finish(addText(addText(FNV_OFFSET, view.path) ^ 0x3f, view.query));
   }
 }
 

@@ -91,5 +91,7 @@ export class Rotation<E extends BalancedEndpoint> {
 }
 
 function takes<E extends BalancedEndpoint>(endpoint: E, exclude: readonly E[] | null, load: number): boolean {
-  return (load === ANY || endpoint.inFlight / endpoint.weight === load) && (exclude === null || !exclude.includes(endpoint));
+  return (
+    (load === ANY || endpoint.inFlight / endpoint.weight === load) && (exclude === null || !exclude.includes(endpoint))
+  );
 }

@@ -17,7 +17,11 @@ export interface CompiledFilters {
  * The filters of one match as one function per side; both run in the order of the file. Throws a DormouseError when a filter is unknown
  * (DORMOUSE_FILTER_UNKNOWN) or can't stand here.
  */
-export function compileFilters(filters: readonly FilterConfig[], registry: FilterRegistry, context: FilterContext): CompiledFilters {
+export function compileFilters(
+  filters: readonly FilterConfig[],
+  registry: FilterRegistry,
+  context: FilterContext,
+): CompiledFilters {
   const made = filters.map(({ type, options }): Filter => {
     const factory = Object.hasOwn(registry, type) ? registry[type] : undefined;
     if (factory === undefined) {

@@ -60,6 +60,11 @@ export class HeadEdit {
 function withoutLines(text: string, lowerName: string): string {
   return text
     .split('\r\n')
-    .filter((line) => line.length <= lowerName.length || line.charCodeAt(lowerName.length) !== 0x3a || line.slice(0, lowerName.length).toLowerCase() !== lowerName)
+    .filter(
+      (line) =>
+        line.length <= lowerName.length ||
+        line.charCodeAt(lowerName.length) !== 0x3a ||
+        line.slice(0, lowerName.length).toLowerCase() !== lowerName,
+    )
     .join('\r\n');
 }

@@ -30,10 +30,12 @@ export function headerChangeSchema(reserved: Readonly<Record<string, string>>): 
   return z
     .strictObject({
       set: z.record(z.string(), value).default({}),
-      add: z.record(
-        z.string(),
-        z.preprocess((given) => (Array.isArray(given) ? given : [given]), z.array(value)),
-      ).default({}),
+      add: z
+        .record(
+          z.string(),
+          z.preprocess((given) => (Array.isArray(given) ? given : [given]), z.array(value)),
+        )
+        .default({}),
       remove: z.array(z.string()).default([]),
     })
     .superRefine(({ set, add, remove }, context) => {
@@ -47,7 +49,8 @@ export function headerChangeSchema(reserved: Readonly<Record<string, string>>): 
       for (const [key, names] of Object.entries({ set: Object.keys(set), remove })) {
         const seen = new Set<string>();
         for (const text of names) {
-          if (seen.has(text.toLowerCase())) context.addIssue({ code: 'custom', path: [key], message: `${text} is there twice` });
+          if (seen.has(text.toLowerCase()))
+            context.addIssue({ code: 'custom', path: [key], message: `${text} is there twice` });
           seen.add(text.toLowerCase());
         }
       }
@@ -55,14 +58,19 @@ export function headerChangeSchema(reserved: Readonly<Record<string, string>>): 
       const setNames = new Set(Object.keys(set).map((text) => text.toLowerCase()));
       for (const text of remove) {
         if (setNames.has(text.toLowerCase()) || added.has(text.toLowerCase())) {
-          context.addIssue({ code: 'custom', path: ['remove'], message: `${text} is also set or added: use set alone to replace it` });
+          context.addIssue({
+            code: 'custom',
+            path: ['remove'],
+            message: `${text} is also set or added: use set alone to replace it`,
+          });
         }
       }
     });
 }
 
 function nameProblem(name: string, refused: Readonly<Record<string, string>>): string | null {
-  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) return `"${name}" is no header name: letters, digits and - are what names are made of`;
+  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name))
+    return `"${name}" is no header name: letters, digits and - are what names are made of`;
   const reason = Object.hasOwn(refused, name.toLowerCase()) ? refused[name.toLowerCase()] : undefined;
   return reason === undefined ? null : `${name} can't be changed here: it ${reason}`;
 }

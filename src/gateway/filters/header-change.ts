@@ -24,7 +24,9 @@ export function compileHeaderChange(options: HeaderChangeOptions): HeaderChange 
     append += line(name, value);
   }
   for (const [name, values] of Object.entries(options.add)) for (const value of values) append += line(name, value);
-  return removeNames.size === 0 && append === '' ? null : Object.freeze({ removeNames: Object.freeze([...removeNames]), append });
+  return removeNames.size === 0 && append === ''
+    ? null
+    : Object.freeze({ removeNames: Object.freeze([...removeNames]), append });
 }
 
 /** Heads are written as latin1, so each byte of the UTF-8 form becomes one character. */

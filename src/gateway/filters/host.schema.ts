@@ -8,4 +8,7 @@ export const hostSchema = z
     'a host name or address, e.g. www.example.com; no scheme and no wildcard',
   );
 
-export const portSchema = z.int('a port is a number of 1 to 65535').min(1, 'a port is a number of 1 to 65535').max(65535, 'a port is a number of 1 to 65535');
+export const portSchema = z
+  .int('a port is a number of 1 to 65535')
+  .min(1, 'a port is a number of 1 to 65535')
+  .max(65535, 'a port is a number of 1 to 65535');

@@ -27,11 +27,18 @@ export function compilePathChange(options: PathChangeOptions, filter: string, co
         { userFault: true },
       );
     }
-    return replacePrefix(withoutTrailingSlash(normalRulePath(context.match.path.value)), withoutTrailingSlash(options.prefix));
+    return replacePrefix(
+      withoutTrailingSlash(normalRulePath(context.match.path.value)),
+      withoutTrailingSlash(options.prefix),
+    );
   }
   const problem = replacementProblem(options.regex, options.replacement);
   if (problem !== null) {
-    throw new DormouseError('DORMOUSE_FILTER_PATH', `routes.${context.route}.rules[${context.ruleIndex}]: ${filter}.path: ${problem}`, { userFault: true });
+    throw new DormouseError(
+      'DORMOUSE_FILTER_PATH',
+      `routes.${context.route}.rules[${context.ruleIndex}]: ${filter}.path: ${problem}`,
+      { userFault: true },
+    );
   }
   const expression = RE2JS.compile(options.regex);
   return (path) => inOriginForm(expression.matcher(normalPath(path) ?? path).replaceAll(options.replacement));
@@ -47,7 +54,8 @@ export function replacementProblem(regex: string, replacement: string): string |
   }
   const names = Object.keys(expression.namedGroups());
   for (const [text, number, name] of replacement.matchAll(/\$(?:(\d)|<([^>]*)>)/g)) {
-    if (number === undefined ? names.includes(name!) : number !== '0' && Number(number) <= expression.groupCount()) continue;
+    if (number === undefined ? names.includes(name!) : number !== '0' && Number(number) <= expression.groupCount())
+      continue;
     return `the replacement "${replacement}" has ${text}, a group that "${regex}" doesn't have; $1 is the first one, $<name> a named one`;
   }
   return null;

@@ -1,6 +1,7 @@
 import { headerChangeSchema } from './header-change.schema.ts';
 
-const WRITTEN = 'is written by dormouse for each request; security.trustedProxies decides what of the received one is kept';
+const WRITTEN =
+  'is written by dormouse for each request; security.trustedProxies decides what of the received one is kept';
 
 export const requestHeadersSchema = headerChangeSchema({
   host: 'says where the request goes; use rewrite: { host: … }',

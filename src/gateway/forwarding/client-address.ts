@@ -72,11 +72,22 @@ function addBlock(list: BlockList, block: string): void {
   const slash = block.indexOf('/');
   const address = slash < 0 ? block : block.slice(0, slash);
   const family = isIP(address);
-  const bits = slash < 0 ? (family === 4 ? 32 : 128) : /^\d{1,3}$/.test(block.slice(slash + 1)) ? Number(block.slice(slash + 1)) : -1;
+  const bits =
+    slash < 0
+      ? family === 4
+        ? 32
+        : 128
+      : /^\d{1,3}$/.test(block.slice(slash + 1))
+        ? Number(block.slice(slash + 1))
+        : -1;
   if (family === 0 || bits < 0 || bits > (family === 4 ? 32 : 128)) {
-    throw new DormouseError('DORMOUSE_TRUSTED_PROXY', `security.trustedProxies: "${block}" is no address and no CIDR block; write e.g. 10.0.0.0/8`, {
-      userFault: true,
-    });
+    throw new DormouseError(
+      'DORMOUSE_TRUSTED_PROXY',
+      `security.trustedProxies: "${block}" is no address and no CIDR block; write e.g. 10.0.0.0/8`,
+      {
+        userFault: true,
+      },
+    );
   }
   list.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6');
 }

@@ -94,7 +94,8 @@ export class ForwardingContext {
     let lines = `X-Forwarded-For: ${chain === undefined || chain === '' ? '' : chain + ', '}${address}\r\nX-Forwarded-Proto: ${sentProto ?? scheme}\r\n`;
     lines += `X-Forwarded-Port: ${sentPort ?? portOf(host, sentProto, port)}\r\n`;
     if (host !== '') lines += `X-Forwarded-Host: ${host}\r\n`;
-    if (forwarded !== undefined) lines += `Forwarded: ${forwarded}, ${forwardedElement(address, scheme, view.host)}\r\n`;
+    if (forwarded !== undefined)
+      lines += `Forwarded: ${forwarded}, ${forwardedElement(address, scheme, view.host)}\r\n`;
     return lines + 'X-Request-Id: ' + this.requestId + viaAfterId(view);
   }
 }

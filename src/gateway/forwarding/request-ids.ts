@@ -1,5 +1,7 @@
 const DIGITS = 36 * 36;
-const PAIRS: readonly string[] = Object.freeze(Array.from({ length: DIGITS }, (_, i) => i.toString(36).padStart(2, '0')));
+const PAIRS: readonly string[] = Object.freeze(
+  Array.from({ length: DIGITS }, (_, i) => i.toString(36).padStart(2, '0')),
+);
 
 /** Request ids: unique, not unguessable. A prefix that no other process has, and a counter. */
 export class RequestIds {

@@ -29,7 +29,8 @@ export class Conditions {
       for (const condition of this.#headers) {
         const value = joinedValue(view, condition.name);
         if (value === undefined) return false;
-        if (condition.pattern === null ? value !== condition.exact : !condition.pattern.matchesLatin1(value)) return false;
+        if (condition.pattern === null ? value !== condition.exact : !condition.pattern.matchesLatin1(value))
+          return false;
       }
     }
     if (this.#query !== null) {

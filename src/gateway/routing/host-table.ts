@@ -76,7 +76,8 @@ export class HostTable {
     for (let i = 0; i < this.#patterns.length; i++) {
       const candidate = this.#patterns[i]!;
       const pattern = candidate.pattern!;
-      if (path.startsWith(pattern.literalPrefix) && pattern.matches(path) && candidate.conditions.hold(view)) return candidate.target;
+      if (path.startsWith(pattern.literalPrefix) && pattern.matches(path) && candidate.conditions.hold(view))
+        return candidate.target;
     }
     let node: PrefixNode | null = this.#deepest(path);
     for (; node !== null; node = node.parent) {

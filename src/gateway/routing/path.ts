@@ -7,7 +7,8 @@
  * - dot segments are removed (RFC 3986 section 5.2.4)
  *
  * Some servers also read `%2F`, `%5C` and `\` as slashes, or cut `;parameters` before they resolve dots. A path that would climb there and
- * not here (`/public/..%2Fadmin`, `/public/..;/admin`) has no meaning that all agree on: it gets no normal form, hence no route.
+ * not here (`/public/..%2Fadmin`, `/public/..;/admin`) has no meaning that all agree on: it gets no normal form, hence no route. Nor does one
+ * with a `%` that begins no triplet.
  */
 
 const PERCENT = 0x25;
@@ -31,13 +32,14 @@ export function normalPath(path: string): string | null {
 }
 
 function rewritten(path: string): string | null {
+  if (/%(?![0-9A-Fa-f]{2})/.test(path)) return null;
   const decoded = path.indexOf('%') < 0 ? path : decodeUnreserved(path);
   if (climbsElsewhere(decoded)) return null;
   return withoutDots(decoded);
 }
 
-/** Decodes `%XX` of unreserved characters; other triplets get upper-case digits; a `%` that begins no triplet stays. */
-export function decodeUnreserved(text: string): string {
+/** Decodes `%XX` of unreserved characters; other triplets get upper-case digits. */
+function decodeUnreserved(text: string): string {
   return text.replace(/%[0-9A-Fa-f]{2}/g, (triplet) => {
     const character = String.fromCharCode(Number.parseInt(triplet.slice(1), 16));
     return /[A-Za-z0-9\-._~]/.test(character) ? character : triplet.toUpperCase();

@@ -13,7 +13,8 @@ export function queryValue(query: string, name: string): string | null {
     if (end > start) {
       let equals = query.indexOf('=', start);
       if (equals < 0 || equals > end) equals = end;
-      if (decodeFormText(query.slice(start, equals)) === name) return equals === end ? '' : decodeFormText(query.slice(equals + 1, end));
+      if (decodeFormText(query.slice(start, equals)) === name)
+        return equals === end ? '' : decodeFormText(query.slice(equals + 1, end));
     }
     start = end + 1;
   }
@@ -25,6 +26,8 @@ export function decodeFormText(text: string): string {
   if (!percent && text.indexOf('+') < 0) return text;
   const spaced = text.replaceAll('+', ' ');
   if (!percent) return spaced;
-  const bytes = spaced.replace(/%([0-9A-Fa-f]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
+  const bytes = spaced.replace(/%([0-9A-Fa-f]{2})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 16)),
+  );
   return Buffer.from(bytes, 'latin1').toString('utf8');
 }

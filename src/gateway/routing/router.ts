@@ -45,7 +45,9 @@ export class Router {
       const key = indexes.join();
       let table = tables.get(key);
       if (table === undefined) {
-        table = tableOf(indexes.map((index) => ({ route: config.routes[index]!, candidates: candidatesOfRoute[index]! })));
+        table = tableOf(
+          indexes.map((index) => ({ route: config.routes[index]!, candidates: candidatesOfRoute[index]! })),
+        );
         tables.set(key, table);
       }
       this.#listeners.set(name, table);
