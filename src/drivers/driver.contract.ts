@@ -21,12 +21,12 @@ export class Witness implements DriverEvents {
 
   instance(instance: Instance): void {
     this.instances.push(instance);
-    for (const check of [...this.#waiting]) check();
+    for (const check of this.#waiting) check();
   }
 
   crash(crash: Crash | null): void {
     this.crashes.push(crash);
-    for (const check of [...this.#waiting]) check();
+    for (const check of this.#waiting) check();
   }
 
   /** Resolves when `found` returns something, looked at after each event; rejects after 10 s. */

@@ -23,8 +23,6 @@ export async function spawnFailure(
         (await cwdProblem(config, key)) ??
         `not executable: ${command} (EACCES); check the file's mode and ${key}.command`
       );
-    case 'ENOEXEC':
-      return `${command} is not a program this machine can run (ENOEXEC); a script needs a first line such as #!/bin/sh`;
     case 'E2BIG':
       return `the arguments and environment of ${command} are too long (E2BIG); shorten ${key}.command or ${key}.env`;
     case 'EPERM':
