@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -245,7 +245,7 @@ test('a program that never answers is given up', async (t) => {
   const stateDir = await mkdtemp(join(tmpdir(), 'dormouse-control-'));
   const deaf = createServer(() => {});
   await new Promise<void>((resolve) => deaf.listen(join(stateDir, 'control.sock'), resolve));
-  const sockets = new Set<import('node:net').Socket>();
+  const sockets = new Set<Socket>();
   deaf.on('connection', (socket) => sockets.add(socket));
   t.after(async () => {
     for (const socket of sockets) socket.destroy();
