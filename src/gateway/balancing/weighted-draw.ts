@@ -1,6 +1,9 @@
 import type { RandomSource } from '../../model/ports.ts';
 import type { BalancedEndpoint } from './strategy.ts';
 
+/** Then `other` has nearly all the weight, and one pass over the rest is cheaper. */
+const REDRAWS = 4;
+
 /** Draws an endpoint at random with a chance that is its share of the weights. */
 export class WeightedDraw<E extends BalancedEndpoint> {
   #endpoints: readonly E[] = [];
@@ -43,7 +46,14 @@ export class WeightedDraw<E extends BalancedEndpoint> {
   /** Like `draw`, but not `other`: for the second of two choices. null when there is no second one. */
   drawOther(random: RandomSource, other: E, exclude: readonly E[] | null): E | null {
     const endpoints = this.#endpoints;
-    if (exclude === null && endpoints.length === 2) return endpoints[0] === other ? endpoints[1]! : endpoints[0]!;
+    if (exclude === null) {
+      if (endpoints.length === 2) return endpoints[0] === other ? endpoints[1]! : endpoints[0]!;
+      // Drawing again until it is another one gives the same chances as drawing among the others, and rarely takes a second time.
+      for (let attempt = 0; attempt < REDRAWS; attempt++) {
+        const drawn = this.draw(random, null);
+        if (drawn !== other) return drawn;
+      }
+    }
     return this.#drawAmongRest(random, exclude, other);
   }
 

@@ -4,7 +4,7 @@
  */
 import { isNamed, type HeaderLines } from '../request-view.ts';
 import type { HeaderChange } from './header-change.ts';
-import { headerLine } from './header-line.ts';
+import { changeableName, headerLine } from './header-line.ts';
 
 const NONE: readonly string[] = Object.freeze([]);
 
@@ -30,21 +30,21 @@ export class HeadEdit {
     this.append += change.append;
   }
 
-  /** Replaces all lines of this name by one. Throws DORMOUSE_FILTER_HEADER when the line would break the head. */
+  /** Replaces all lines of this name by one. Throws DORMOUSE_FILTER_HEADER when the line would break the head or its framing. */
   setHeader(name: string, value: string): void {
     const line = headerLine(name, value);
     this.removeHeader(name);
     this.append += line;
   }
 
-  /** Adds a line. Throws DORMOUSE_FILTER_HEADER when the line would break the head. */
+  /** Adds a line. Throws DORMOUSE_FILTER_HEADER when the line would break the head or its framing. */
   addHeader(name: string, value: string): void {
     this.append += headerLine(name, value);
   }
 
-  /** Takes away the received lines of this name and those that were added before. */
+  /** Takes away the received lines of this name and those that were added before. Throws DORMOUSE_FILTER_HEADER as `setHeader` does. */
   removeHeader(name: string): void {
-    const lowerName = name.toLowerCase();
+    const lowerName = changeableName(name);
     if (this.append !== '') this.append = withoutLines(this.append, lowerName);
     if (!this.removeNames.includes(lowerName)) this.removeNames = [...this.removeNames, lowerName];
   }

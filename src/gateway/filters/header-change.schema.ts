@@ -1,22 +1,11 @@
 /** What requestHeaders and responseHeaders share: names and values that can stand in a head and that the gateway doesn't write itself. */
 import { z } from 'zod';
 import type { HeaderChangeOptions } from './header-change.ts';
-
-/** They frame the message or belong to one hop (RFC 9110 section 7.6.1): changing them would break what the gateway writes. */
-const OF_THE_WIRE: Record<string, string> = {
-  'content-length': 'frames the message',
-  'transfer-encoding': 'frames the message',
-  trailer: 'announces trailers',
-  connection: 'belongs to one hop',
-  'keep-alive': 'belongs to one hop',
-  'proxy-connection': 'belongs to one hop',
-  te: 'belongs to one hop',
-  upgrade: 'belongs to one hop',
-};
+import { WIRE_HEADERS } from './wire-headers.ts';
 
 /** `reserved`: further names that may not be used, in lower case, with the reason. */
 export function headerChangeSchema(reserved: Readonly<Record<string, string>>): z.ZodType<HeaderChangeOptions> {
-  const refused: Readonly<Record<string, string>> = { ...OF_THE_WIRE, ...reserved };
+  const refused: Readonly<Record<string, string>> = { ...WIRE_HEADERS, ...reserved };
   const value = z
     .union([z.string(), z.number(), z.boolean()], { error: 'a header value is text' })
     .transform(String)

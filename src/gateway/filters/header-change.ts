@@ -1,4 +1,4 @@
-import { headerLine } from './header-line.ts';
+import { changeableName, headerLine } from './header-line.ts';
 
 /** Options of requestHeaders and responseHeaders, as their schemas leave them. */
 export interface HeaderChangeOptions {
@@ -17,7 +17,7 @@ export interface HeaderChange {
 
 /** null when there is nothing to do. Values are written in UTF-8. */
 export function compileHeaderChange(options: HeaderChangeOptions): HeaderChange | null {
-  const removeNames = new Set(options.remove.map((name) => name.toLowerCase()));
+  const removeNames = new Set(options.remove.map(changeableName));
   let append = '';
   for (const [name, value] of Object.entries(options.set)) {
     removeNames.add(name.toLowerCase());

@@ -187,6 +187,13 @@ describe('a filter of somebody else', () => {
       assert.throws(() => edit.addHeader('x', value), DormouseError);
     }
     assert.throws(() => edit.setHeader('x: y\r\nz', 'v'), DormouseError);
+    // Nor frame a message anew, which would smuggle another one behind it.
+    for (const name of ['Content-Length', 'transfer-encoding', 'Host', 'Connection']) {
+      assert.throws(() => edit.setHeader(name, '0'), DormouseError);
+      assert.throws(() => edit.addHeader(name, '0'), DormouseError);
+      assert.throws(() => edit.removeHeader(name), DormouseError);
+    }
+    assert.deepEqual(edit.removeNames, []);
     assert.equal(edit.append, '');
   });
 

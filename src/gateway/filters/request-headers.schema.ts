@@ -4,7 +4,6 @@ const WRITTEN =
   'is written by dormouse for each request; security.trustedProxies decides what of the received one is kept';
 
 export const requestHeadersSchema = headerChangeSchema({
-  host: 'says where the request goes; use rewrite: { host: … }',
   expect: 'belongs to the transfer of the body',
   'x-forwarded-for': WRITTEN,
   'x-forwarded-proto': WRITTEN,

@@ -160,6 +160,15 @@ describe('from a trusted peer', () => {
   });
 });
 
+test('the scheme is the one that the client used, as far as that can be trusted', () => {
+  const scheme = (trusted: boolean, proto: string): string =>
+    context({ trusted }).scheme(requestView({ headers: [['X-Forwarded-Proto', proto]] }));
+  assert.equal(scheme(false, 'https'), 'http');
+  assert.equal(scheme(true, 'HTTPS'), 'https');
+  assert.equal(scheme(true, 'javascript'), 'http');
+  assert.equal(context({ trusted: true }).scheme(requestView()), 'http');
+});
+
 test('request ids do not repeat', () => {
   const ids = new RequestIds('w1');
   const seen = new Set<string>();

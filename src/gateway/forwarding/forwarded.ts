@@ -65,6 +65,13 @@ export class ForwardingContext {
     return this.dropped[kind] === 1;
   }
 
+  /** The scheme that the client used: what a trusted proxy says of it, else that of the connection. */
+  scheme(view: RequestView): 'http' | 'https' {
+    if (!this.#peer.trusted) return this.#peer.scheme;
+    const said = view.value('x-forwarded-proto')?.toLowerCase();
+    return said === 'https' || said === 'http' ? said : this.#peer.scheme;
+  }
+
   /** The lines to append to a request's headers, each ended by CR LF. Sets `requestId`. Call it once per request. */
   lines(view: RequestView): string {
     return this.#peer.trusted ? this.#continued(view) : this.#said(view);

@@ -2,6 +2,7 @@
 import type { RequestView } from '../request-view.ts';
 import { byConditions, type Candidate } from './candidate.ts';
 import { normalRulePath } from './path.ts';
+import { PatternIndex } from './pattern-index.ts';
 import type { RuleTarget } from './rule-target.ts';
 
 /** A segment of the configured prefixes. */
@@ -18,16 +19,15 @@ class PrefixNode {
 
 export class HostTable {
   #exact: Map<string, Candidate[]> | null = null;
-  readonly #patterns: Candidate[] = [];
+  #patterns: PatternIndex | null = null;
   readonly #root = new PrefixNode(null);
 
   /** Candidates in the order of the file. */
   constructor(candidates: readonly Candidate[]) {
-    for (const candidate of candidates) this.#add(candidate);
+    for (const candidate of candidates) if (candidate.pattern === null) this.#add(candidate);
     if (this.#exact !== null) for (const same of this.#exact.values()) same.sort(byConditions);
-    this.#patterns.sort(
-      (a, b) => b.target.match.path.value.length - a.target.match.path.value.length || byConditions(a, b),
-    );
+    const patterns = candidates.filter((candidate) => candidate.pattern !== null);
+    if (patterns.length > 0) this.#patterns = new PatternIndex(patterns.sort(byPattern));
     const nodes = [this.#root];
     for (let node = nodes.pop(); node !== undefined; node = nodes.pop()) {
       node.candidates?.sort(byConditions);
@@ -36,10 +36,6 @@ export class HostTable {
   }
 
   #add(candidate: Candidate): void {
-    if (candidate.pattern !== null) {
-      this.#patterns.push(candidate);
-      return;
-    }
     const { kind, value } = candidate.target.match.path;
     const path = normalRulePath(value);
     if (kind === 'exact') {
@@ -73,11 +69,9 @@ export class HostTable {
         if (target !== null) return target;
       }
     }
-    for (let i = 0; i < this.#patterns.length; i++) {
-      const candidate = this.#patterns[i]!;
-      const pattern = candidate.pattern!;
-      if (path.startsWith(pattern.literalPrefix) && pattern.matches(path) && candidate.conditions.hold(view))
-        return candidate.target;
+    if (this.#patterns !== null) {
+      const target = this.#patterns.find(path, view);
+      if (target !== null) return target;
     }
     let node: PrefixNode | null = this.#deepest(path);
     for (; node !== null; node = node.parent) {
@@ -102,6 +96,11 @@ export class HostTable {
     }
     return node;
   }
+}
+
+/** The longer expression first. */
+function byPattern(a: Candidate, b: Candidate): number {
+  return b.target.match.path.value.length - a.target.match.path.value.length || byConditions(a, b);
 }
 
 function first(candidates: readonly Candidate[], view: RequestView): RuleTarget | null {

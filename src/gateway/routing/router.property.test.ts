@@ -65,7 +65,9 @@ const pathMatch: fc.Arbitrary<ShortMatch> = fc.oneof(
   path.map((exact) => ({ exact })),
   path.map((prefix) => ({ prefix })),
   path.map((prefix) => ({ prefix })),
-  fc.constantFrom('/a.*', '/a/.*', '/(a|b)/.*', '/[^/]+', '/a?b', '.*b', '/a/b{1,2}').map((regex) => ({ regex })),
+  fc
+    .constantFrom('/a.*', '/a/.*', '/(a|b)/.*', '/[^/]+', '/a?b', '/a/(b|ab)', '/ab/[ab]+', '.*b', '/a/b{1,2}')
+    .map((regex) => ({ regex })),
 );
 const valueMatch = fc.constantFrom<Record<string, string | { regex: string }>>(
   {},

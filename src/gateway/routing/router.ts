@@ -1,6 +1,7 @@
 /**
  * Which rule a request belongs to: the Gateway API's matching and precedence, compiled so that the cost of a match does not grow with the
- * number of routes (it grows with the depth of the path, and with the matches that share one path and differ in conditions only).
+ * number of routes. It grows with the depth of the path, with the matches that share one path and differ in conditions only, and with
+ * the expressions of a host that don't begin with a literal segment.
  *
  * Precedence (HTTPRoute of gateway.networking.k8s.io/v1), first difference decides:
  * 1. host: exact, then the longest wildcard, then routes without hosts. `*.example.com` stands for one or more labels, not for the domain itself.
