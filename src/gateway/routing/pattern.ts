@@ -47,7 +47,7 @@ export function literalPrefix(source: string): string {
   return source.slice(from, Math.max(from, end));
 }
 
-export function isAscii(text: string): boolean {
+function isAscii(text: string): boolean {
   for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7e) return false;
   return true;
 }

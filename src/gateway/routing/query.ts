@@ -21,7 +21,7 @@ export function queryValue(query: string, name: string): string | null {
   return null;
 }
 
-export function decodeFormText(text: string): string {
+function decodeFormText(text: string): string {
   const percent = text.indexOf('%') >= 0;
   if (!percent && text.indexOf('+') < 0) return text;
   const spaced = text.replaceAll('+', ' ');
