@@ -1,7 +1,7 @@
 /** zod's issues in the words of this program. */
 import type { z } from 'zod';
 import type { Path, Problem } from './config-error.ts';
-import { shown } from './config-error.ts';
+import { MAX_ISSUES, shown } from './config-error.ts';
 import { hintForUnknownKey } from './known-keys.ts';
 
 type Issue = z.core.$ZodIssue;
@@ -17,8 +17,9 @@ function explain(issue: Issue, base: Path, data: unknown, whole: z.ZodType): Pro
   const given = valueAt(data, inner);
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => ({
-        ...problem([...path, key], 'unknown key', hintForUnknownKey(whole, path, key)),
+      return issue.keys.map((key, index) => ({
+        // Looking for the nearest key costs time: not for more issues than are shown.
+        ...problem([...path, key], 'unknown key', index < MAX_ISSUES ? hintForUnknownKey(whole, path, key) : undefined),
         atKey: true,
       }));
     case 'invalid_type':
@@ -30,14 +31,14 @@ function explain(issue: Issue, base: Path, data: unknown, whole: z.ZodType): Pro
       return [problem(path, `expected ${wanted.join(' or ')}, got ${shown(given)}`, undefined)];
     }
     case 'too_small':
-      return [problem(path, `expected ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}${unitOf(issue.origin)}`, undefined)];
+      return [problem(path, `expected ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}${unitOf(issue.origin, issue.minimum)}`, undefined)];
     case 'too_big':
-      return [problem(path, `expected ${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}${unitOf(issue.origin)}`, undefined)];
+      return [problem(path, `expected ${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}${unitOf(issue.origin, issue.maximum)}`, undefined)];
     case 'invalid_union':
       return explainUnion(issue, base, inner, data, whole);
     case 'invalid_key':
     case 'invalid_element':
-      return issue.issues.map((cause) => problem(path, `${shown(inner.at(-1))}: ${cause.message}`, undefined));
+      return issue.issues.map((cause) => problem(path, cause.message, undefined));
     case 'custom':
       return [problem(path, issue.message, (issue.params as { hint?: string } | undefined)?.hint)];
     default:
@@ -100,8 +101,8 @@ function hintForType(expected: string, given: unknown): string | undefined {
   return undefined;
 }
 
-function unitOf(origin: string): string {
-  if (origin === 'array') return ' in the list';
-  if (origin === 'string') return ' characters';
+function unitOf(origin: string, count: number | bigint): string {
+  if (origin === 'array') return Number(count) === 1 ? ' entry' : ' entries';
+  if (origin === 'string') return Number(count) === 1 ? ' character' : ' characters';
   return '';
 }

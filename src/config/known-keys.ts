@@ -8,9 +8,11 @@ import type { FilterEntryMeta } from './schema/route.ts';
 /** The hint for an unknown key: the nearest one here, or the place where this very key belongs. */
 export function hintForUnknownKey(whole: z.ZodType, path: Path, key: string): string | undefined {
   const here = keysAt(whole, path);
-  const belongs = placesOf(whole, path, key);
+  const known = [...here, ...plannedKeysUnder(path)];
+  const slip = nearest(key, known, 1);
+  const belongs = slip === null ? placesOf(whole, path, key) : undefined;
   if (belongs !== undefined) return belongs;
-  const near = nearest(key, [...here, ...plannedKeysUnder(path)]);
+  const near = slip ?? nearest(key, known);
   if (near !== null) return `did you mean ${JSON.stringify(near)}?`;
   return here.length > 0 && here.length <= 12 ? `there are ${here.join(', ')}` : undefined;
 }

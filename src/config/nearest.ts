@@ -1,15 +1,15 @@
 /**
  * The candidate that was most likely meant, or null when none is near. Distance is Damerau-Levenshtein (optimal string alignment); at most a
- * third of the longer word may differ, at least one letter.
+ * third of the longer word may differ, at least one letter, and no more than `most`.
  */
-export function nearest(word: string, candidates: Iterable<string>): string | null {
+export function nearest(word: string, candidates: Iterable<string>, most = Infinity): string | null {
   if (word.length > 64) return null;
   const given = word.toLowerCase();
   let best: string | null = null;
   let bestDistance = Infinity;
   for (const candidate of candidates) {
     const known = candidate.toLowerCase();
-    const allowed = Math.max(1, Math.floor(Math.max(known.length, given.length) / 3));
+    const allowed = Math.min(most, Math.max(1, Math.floor(Math.max(known.length, given.length) / 3)));
     if (Math.abs(known.length - given.length) > allowed) continue;
     const distance = editDistance(given, known);
     if (distance <= allowed && distance < bestDistance) {

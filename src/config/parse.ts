@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
 import type { Config, ListenerConfig, RouteConfig } from '../model/config.ts';
-import { ConfigError } from './config-error.ts';
+import { ConfigError, dotted } from './config-error.ts';
 import type { ConfigIssue, Path, Problem } from './config-error.ts';
 import { compileBackend } from './compile-backend.ts';
 import { compileRoute, forward } from './compile-route.ts';
@@ -49,10 +49,15 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   if (!isMapping(reading.data)) return fail([problem([], 'expected a mapping of keys', SMALLEST)]);
 
   const { data, soft, problems } = expand(reading.data, options.env);
-  problems.push(...takeOutPlannedKeys(data));
+  const expansionProblems = problems.length;
+  const notExpanded = new Set(problems.map(({ path }) => dotted(path)));
+  for (const found of takeOutPlannedKeys(data)) problems.push(found);
   const warnings: Problem[] = [];
   const config = new Compilation(data as Record<string, unknown>, soft, options, problems, warnings).run();
-  if (config === undefined || problems.length > 0) return fail(problems);
+  if (config === undefined || problems.length > 0) {
+    // What is missing from the environment makes a bad value too; the first says enough.
+    return fail(problems.filter(({ path }, index) => index < expansionProblems || !notExpanded.has(dotted(path))));
+  }
   if (options.onWarning !== undefined && warnings.length > 0) {
     for (const issue of placeProblems(warnings, text, options.file).issues) options.onWarning(issue);
   }
@@ -79,20 +84,21 @@ class Compilation {
   }
 
   run(): Config | undefined {
-    const { listeners: listenerList, backends: backendMap, routes: routeList, ...rest } = this.#data;
-    const top = this.#parse<TopEntry>(this.#schema.top, rest, []);
+    const { listeners: listenerList, backends: backendMap, routes: routeList } = this.#data;
+    // Taken out, not copied around: what is soft is changed in place.
+    for (const key of ['listeners', 'backends', 'routes']) delete this.#data[key];
+    const top = this.#parse<TopEntry>(this.#schema.top, this.#data, []);
     const listeners = this.#listeners(listenerList);
     const { backends, names } = this.#backends(backendMap);
     const routes = this.#routes(routeList, names);
     if (names.size === 0 && routeList === undefined && this.#problems.length === 0) {
       this.#problems.push(problem([], 'there are no backends', SMALLEST));
     }
-    this.#problems.push(...checkListeners(listeners, top?.observe?.address ?? null));
-    this.#problems.push(...checkBackends(backends, names));
-    // Names of listeners that could not be compiled are unknown; routes to them would only repeat the complaint.
-    if (!this.#problems.some(({ path }) => path[0] === 'listeners')) {
-      this.#problems.push(...checkRoutes(routes, names, new Set(listeners.map(({ entry }) => entry.name))));
-    } else this.#problems.push(...checkRoutes(routes.map(({ entry, index }) => ({ entry: { ...entry, listeners: [] }, index })), names, new Set()));
+    this.#add(checkListeners(listeners, top?.observe?.address ?? null));
+    this.#add(checkBackends(backends, names));
+    // When a listener could not be compiled its name is not known, and routes that name it would only repeat the complaint.
+    const listenersKnown = !this.#problems.some(({ path }) => path[0] === 'listeners');
+    this.#add(checkRoutes(routes, names, listenersKnown ? new Set(listeners.map(({ entry }) => entry.name)) : null));
     if (top === undefined || this.#problems.length > 0) return undefined;
     return {
       workers: top.workers ?? Math.max(1, Math.floor(this.#options.cores ?? availableParallelism())),
@@ -178,7 +184,9 @@ class Compilation {
     const routes: Placed<RouteConfig>[] = [];
     for (const [index, value] of list.entries()) {
       const entry = this.#parse<RouteEntry>(this.#schema.route, value, ['routes', index]);
-      if (entry !== undefined) routes.push({ entry: compileRoute(entry, index, answering, this.#problems), index });
+      if (entry === undefined) continue;
+      const route = compileRoute(entry, index, answering, this.#problems);
+      routes.push({ entry: route, index, shortForm: entry.rules === undefined });
     }
     return routes;
   }
@@ -203,8 +211,13 @@ class Compilation {
       if (second.success) return second.data;
       if (second.error.issues.length <= issues.length) issues = second.error.issues;
     }
-    this.#problems.push(...explainIssues(issues, base, value, this.#schema.whole));
+    this.#add(explainIssues(issues, base, value, this.#schema.whole));
     return undefined;
+  }
+
+  /** Not by spreading: a hostile file may have more problems than a call takes arguments. */
+  #add(problems: readonly Problem[]): void {
+    for (const found of problems) this.#problems.push(found);
   }
 
   #logFile(file: string): string {

@@ -10,7 +10,7 @@ export function placeProblems(problems: readonly Problem[], text: string, file: 
   const needsDocument = problems.some(({ offset, path }) => offset === undefined && path.length > 0);
   const reading = needsDocument ? readYamlDocument(text) : undefined;
   const document = reading !== undefined && 'document' in reading ? reading.document : undefined;
-  const placed = problems.slice(0, MAX_ISSUES * 50).map((problem) => ({
+  const placed = problems.slice(0, MAX_ISSUES * 5).map((problem) => ({
     problem,
     offset: problem.offset ?? (document === undefined ? 0 : offsetOf(document, problem.path, problem.atKey)),
   }));

@@ -8,9 +8,11 @@ export interface Placed<T> {
   entry: T;
   /** Position in the file's list; -1 when it stands there by default. */
   index: number;
+  /** A route with `backend:` in place of rules. */
+  shortForm?: boolean;
 }
 
-/** `names`: every name in the file, those of entries that could not be compiled too. */
+/** Each listener's name and address is its own, and none is observe's. */
 export function checkListeners(listeners: readonly Placed<ListenerConfig>[], observe: { host: string; port: number } | null): Problem[] {
   const problems: Problem[] = [];
   const names = new Map<string, number>();
@@ -39,6 +41,7 @@ function overlaps(a: { host: string; port: number }, b: { host: string; port: nu
   return a.host === b.host || every(a.host) || every(b.host);
 }
 
+/** `names`: every backend in the file, those that could not be compiled too. */
 export function checkBackends(backends: readonly BackendConfig[], names: ReadonlySet<string>): Problem[] {
   const problems: Problem[] = [];
   const byName = new Map(backends.map((backend) => [backend.name, backend]));
@@ -85,21 +88,26 @@ function wakeCycles(byName: ReadonlyMap<string, BackendConfig>): string[][] {
   return cycles;
 }
 
-export function checkRoutes(routes: readonly Placed<RouteConfig>[], backends: ReadonlySet<string>, listeners: ReadonlySet<string>): Problem[] {
+/** `listeners`: null when their names are not known. */
+export function checkRoutes(
+  routes: readonly Placed<RouteConfig>[],
+  backends: ReadonlySet<string>,
+  listeners: ReadonlySet<string> | null,
+): Problem[] {
   const problems: Problem[] = [];
   const names = new Set<string>();
-  for (const { entry, index } of routes) {
+  for (const { entry, index, shortForm } of routes) {
     if (index < 0) continue;
     if (names.has(entry.name)) problems.push(problem(['routes', index], `${entry.name} is the name of another route`, 'give each a name of its own'));
     names.add(entry.name);
     for (const [position, name] of entry.listeners.entries()) {
-      if (!listeners.has(name)) problems.push(unknownName(['routes', index, 'listeners', position], name, 'listener', listeners));
+      if (listeners !== null && !listeners.has(name)) problems.push(unknownName(['routes', index, 'listeners', position], name, 'listener', listeners));
     }
     for (const [ruleIndex, rule] of entry.rules.entries()) {
       for (const [position, backend] of rule.backends.entries()) {
         if (backends.has(backend.name)) continue;
-        // A path into a rule that the short form stands for leads as far as the file goes: to `backend`.
-        problems.push(unknownName(['routes', index, 'rules', ruleIndex, 'backends', position, 'name'], backend.name, 'backend', backends));
+        const path = shortForm ? ['routes', index, 'backend'] : ['routes', index, 'rules', ruleIndex, 'backends', position, 'name'];
+        problems.push(unknownName(path, backend.name, 'backend', backends));
       }
     }
   }

@@ -17,13 +17,15 @@ export function readYamlDocument(text: string): YamlReading {
   let document: YamlDocument;
   try {
     // Duplicate keys are found below: the package compares every key with every other.
-    document = parseDocument(text, { prettyErrors: false, uniqueKeys: false, logLevel: 'silent' });
+    document = parseDocument(text, { prettyErrors: false, uniqueKeys: false, logLevel: 'error' });
   } catch (error) {
     // Recursive descent ends in a RangeError when the text nests deeper than the stack.
     if (error instanceof RangeError) return { problems: [tooDeep([], 0)] };
     return { problems: [{ path: [], message: `not readable as YAML: ${firstLine(error)}` }] };
   }
   const faults = [...document.errors, ...document.warnings];
+  const overflow = faults.find((fault) => fault.message.includes('call stack'));
+  if (overflow !== undefined) return { problems: [tooDeep([], overflow.pos[0])] };
   if (faults.length > 0) return { problems: faults.map(syntaxProblem) };
   const conversion = new Conversion();
   const data = conversion.convert(document.contents);
@@ -198,7 +200,7 @@ function firstLine(error: unknown): string {
 const SYNTAX: Readonly<Record<string, { message?: string; hint?: string }>> = {
   ALIAS_PROPS: { hint: 'an alias (*name) stands alone' },
   BAD_ALIAS: { hint: 'put text that starts with * or & in quotes' },
-  BAD_INDENT: { hint: 'align the keys of one mapping in one column' },
+  BAD_INDENT: { hint: 'close the bracket, or align the keys of one mapping in one column' },
   BLOCK_IN_FLOW: { hint: 'close the [ or { first' },
   KEY_OVER_1024_CHARS: { hint: 'is a colon meant as text? Put the text in quotes' },
   MISSING_CHAR: { hint: 'check the quotes, brackets and colons on this line and the one before' },

@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import { z } from 'zod';
+import { ConfigError, jsonSchema, loadConfig, parseConfig, toGatewayConfig } from './index.ts';
+import { MAX_FILE_BYTES } from './load.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'dormouse-config-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const registry = {
+  filters: { requestHeaders: z.strictObject({ set: z.record(z.string(), z.string()).optional() }) },
+  strategies: ['round-robin', 'consistent-hash'],
+};
+const options = { file: '/srv/dormouse.yaml', env: {}, registry, cores: 2 };
+
+async function refusal(promise: Promise<unknown>): Promise<ConfigError> {
+  const error = await promise.then(
+    () => assert.fail('was accepted'),
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof ConfigError, String(error));
+  assert.equal(error.userFault, true);
+  return error;
+}
+
+test('a file that can not be read is a sentence with a next step', async () => {
+  const file = (name: string, content?: string | Buffer): string => {
+    const path = join(folder, name);
+    if (content !== undefined) writeFileSync(path, content);
+    return path;
+  };
+  mkdirSync(join(folder, 'dir'));
+  const cases: [string, RegExp][] = [
+    [file('missing.yaml'), /missing\.yaml: there is no such file; create missing\.yaml, or name another with -c$/],
+    [file('dir'), /dir: is a folder; name the file in it/],
+    [join(file('plain.yaml', 'a: 1'), 'x'), /a part of this path is a file/],
+    [file('latin1.yaml', Buffer.from('a: 1\nb: gr\xfc\xdfe\n', 'latin1')), /latin1\.yaml:2:6: is not UTF-8 text; save the file as UTF-8$/],
+    [file('cut.yaml', Buffer.from([0x61, 0x3a, 0x20, 0xc3])), /cut\.yaml:1:\d: is not UTF-8 text/],
+    [file('large.yaml', Buffer.alloc(MAX_FILE_BYTES + 1, 0x23)), /is larger than 16 MiB/],
+    ['nul\0.yaml', /can't be read/],
+  ];
+  if (process.getuid?.() !== 0) {
+    const secret = file('secret.yaml', 'a: 1');
+    chmodSync(secret, 0);
+    cases.push([secret, /may not be read; allow it with chmod/]);
+  }
+  for (const [path, expected] of cases) {
+    const error = await refusal(loadConfig(path, { env: {}, registry }));
+    assert.equal(error.code, 'DORMOUSE_CONFIG_UNREADABLE');
+    assert.match(error.message, expected);
+  }
+});
+
+test('a file is loaded, relative to its own folder, frozen to the last leaf', async () => {
+  const path = join(folder, 'dormouse.yaml');
+  writeFileSync(path, '\ufeffbackends: { app: { process: { command: [node, s.js], cwd: app } } }\n');
+  const config = await loadConfig(path, { env: {}, registry });
+  assert.equal(config.stateDir, join(folder, '.dormouse'));
+  assert.ok(config.workers >= 1);
+  const { source } = config.backends[0]!;
+  assert.ok(source.driver === 'process' && source.process.cwd === join(folder, 'app'));
+  const open: unknown[] = [config];
+  while (open.length > 0) {
+    const value = open.pop();
+    if (typeof value !== 'object' || value === null) continue;
+    assert.ok(Object.isFrozen(value));
+    open.push(...Object.values(value));
+  }
+});
+
+test('gateways are told nothing of how backends are run', () => {
+  const config = parseConfig('backends: { app: { process: { command: [node], env: { SECRET: hidden } }, health: { http: / } } }', options);
+  const share = toGatewayConfig(config);
+  assert.deepEqual(Object.keys(share.backends[0]!).sort(), ['balance', 'driver', 'endpoints', 'idle', 'name', 'scale', 'wake']);
+  assert.doesNotMatch(JSON.stringify(share), /hidden|stateDir/);
+});
+
+test('an expansion is a number where a number is wanted and text where text is wanted', () => {
+  const text = `
+workers: \${N}
+telemetry: { log: { level: "\${LEVEL:-warn}" } }
+stateDir: \${N}
+backends: { app: { process: { command: [run, "\${N}", "$$N"], env: { A: "\${T}" } }, scale: { max: "\${N}" } } }
+routes: [{ rules: [{ backends: [{ name: app }], filters: [{ requestHeaders: { set: { x-a: "\${N}", x-b: "\${T}", x-c: "a\${N}" } } }] }] }]
+`;
+  const config = parseConfig(text, { ...options, env: { N: '3', T: 'true', LEVEL: '' } });
+  assert.equal(config.workers, 3);
+  assert.equal(config.stateDir, '/srv/3');
+  assert.equal(config.telemetry.log.level, 'warn');
+  const { source, scale } = config.backends[0]!;
+  assert.ok(source.driver === 'process');
+  assert.deepEqual(source.process.command, ['run', '3', '$N']);
+  assert.deepEqual(source.process.env, { A: 'true' });
+  assert.equal(scale.max, 3);
+  assert.deepEqual(config.routes[0]!.rules[0]!.filters[0]!.options, { set: { 'x-a': '3', 'x-b': 'true', 'x-c': 'a3' } });
+});
+
+test('gateways report more often for a backend that falls asleep soon', () => {
+  const interval = (idleAfter: string): number =>
+    parseConfig(`backends: { app: { process: { command: [node] }, scale: { idleAfter: ${idleAfter} } } }`, options).reportIntervalMs;
+  assert.deepEqual(['60s', '4s', '300ms', '0s'].map(interval), [1000, 1000, 75, 50]);
+});
+
+test('an error hides no other: broken entries do not keep the good ones from being checked', () => {
+  const text = `
+backends:
+  a: { process: { command: 5 } }
+  b: { process: { command: [node] }, scale: { min: 3 } }
+routes:
+  - { backend: c }
+  - { host: x }
+`;
+  assert.throws(
+    () => parseConfig(text, options),
+    (error: ConfigError) => {
+      assert.deepEqual(
+        error.issues.map(({ line, key }) => [line, key]),
+        [
+          [3, 'backends.a.process.command'],
+          [4, 'backends.b.scale.min'],
+          [6, 'routes[0].backend'],
+          [7, 'routes[1].host'],
+        ],
+      );
+      return true;
+    },
+  );
+});
+
+test('at most 20 issues are listed, the rest is counted', () => {
+  const text = `backends:\n${Array.from({ length: 50 }, (_, i) => `  b${i}: { servers: [ftp://x] }`).join('\n')}`;
+  assert.throws(
+    () => parseConfig(text, options),
+    (error: ConfigError) => error.issues.length === 20 && error.message.endsWith('\nand 30 more'),
+  );
+});
+
+test('deep nesting, many keys and odd names end in an error, not in a stack overflow or a changed prototype', () => {
+  const texts = [
+    `a: ${'['.repeat(5000)}`,
+    `a: ${'{a: '.repeat(5000)}`,
+    `a:\n  ${'- '.repeat(5000)}`,
+    Array.from({ length: 2000 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'),
+    Array.from({ length: 150_000 }, (_, i) => `k${i}: 1`).join('\n'),
+    '__proto__: { workers: 2 }\nbackends: { a: { servers: [http://x] } }',
+    'backends: { a: { process: { command: [node], env: { __proto__: x } } } }',
+    'backends: { constructor: 1, toString: 2, __proto__: 3 }',
+    'a: &x { b: *x }',
+    '? [a, b]\n: c',
+    '%YAML 1.1\n---\nworkers: 2001-01-01\nbackends: !!set { a, b }',
+  ];
+  for (const text of texts) assert.throws(() => parseConfig(text, options), ConfigError, text.slice(0, 60));
+  assert.equal(({} as { workers?: number }).workers, undefined);
+});
+
+test('whatever stands in the file, the answer is a configuration or a ConfigError (property)', () => {
+  const word = fc.constantFrom(
+    ...['workers', 'stateDir', 'listeners', 'backends', 'routes', 'observe', 'telemetry', 'security', 'name', 'address', 'process', 'command', 'env', 'servers'],
+    ...['scale', 'min', 'max', 'by', 'target', 'wake', 'with', 'balance', 'strategy', 'hash', 'health', 'rules', 'matches', 'path', 'filters', 'requestHeaders'],
+    ...['app', 'x', 'tls', 'triggers', 'kubernetes', 'limits', 'timeouts', '__proto__', '', 'héllo'],
+  );
+  const leaf = fc.oneof(
+    word,
+    fc.constantFrom('${X}', '${X:-1}', '$$', '${', '30s', '1MiB', ':80', 'http://h:80', '/', '200-399', 'off', '*.a', '10.0.0.0/8', '1h30m'),
+    fc.integer(),
+    fc.double(),
+    fc.boolean(),
+    fc.constant(null),
+    fc.string(),
+  );
+  const { tree } = fc.letrec((tie) => ({
+    tree: fc.oneof({ maxDepth: 6 }, leaf, tie('map'), tie('list')),
+    map: fc.dictionary(word, tie('tree'), { maxKeys: 5 }),
+    list: fc.array(tie('tree'), { maxLength: 4 }),
+  }));
+  const section = fc.dictionary(word, tree, { maxKeys: 4 });
+  const file = fc.record(
+    { workers: tree, listeners: fc.array(section, { maxLength: 3 }), backends: fc.dictionary(word, section, { maxKeys: 4 }), routes: fc.array(section, { maxLength: 3 }) },
+    { requiredKeys: [] },
+  );
+  const noise = fc.array(fc.oneof(word, fc.constantFrom(': ', '\n', '\n  ', '- ', '[', ']', '{', '}', ', ', '&a ', '*a', '!x', '|', '"', '#', '\t', '<<: ')), { maxLength: 40 });
+  const text = fc.oneof(
+    file.map((value) => JSON.stringify(value)),
+    tree.map((value) => JSON.stringify(value) ?? ''),
+    noise.map((pieces) => pieces.join('')),
+    fc.string({ unit: 'binary' }),
+  );
+  fc.assert(
+    fc.property(text, (yaml) => {
+      try {
+        parseConfig(yaml, options);
+      } catch (error) {
+        assert.ok(error instanceof ConfigError, String((error as Error).stack));
+        for (const issue of error.issues) assert.ok(issue.message !== '' && issue.line >= 0);
+      }
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+test('5,000 backends and routes are compiled in less than a second', () => {
+  let text = 'backends:\n';
+  for (let i = 0; i < 5000; i++) text += `  app-${i}:\n    process:\n      command: [node, server.js, "--id=${i}"]\n    scale: { max: 3, idleAfter: 30s }\n`;
+  text += 'routes:\n';
+  for (let i = 0; i < 5000; i++) text += `  - { hosts: [app-${i}.example.com], backend: app-${i} }\n`;
+  const before = performance.now();
+  const config = parseConfig(text, options);
+  const elapsedMs = performance.now() - before;
+  assert.equal(config.routes.length, 5000);
+  assert.ok(elapsedMs < 1000, `took ${Math.round(elapsedMs)} ms`);
+});
+
+test('the JSON Schema for editors knows keys, kinds, defaults and the filters of the registry', () => {
+  const schema = JSON.stringify(jsonSchema(registry));
+  assert.match(schema, /"idleAfter":\{"default":"60s","type":\["string","integer"\]/);
+  assert.match(schema, /"oneOf":\[\{"type":"object","properties":\{"requestHeaders":/);
+  assert.doesNotMatch(schema, /filterSchemas/);
+});
