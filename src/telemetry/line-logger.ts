@@ -1,15 +1,16 @@
 /** A small Logger for workers: the same lines as the supervisor's, without loading pino (some 4 MB of memory per worker). */
 import type { Logger } from '../model/ports.ts';
 import { cleanFields, cleanText } from './log-fields.ts';
-import { hasColours, isPretty, type LoggerOptions } from './log-destination.ts';
+import { hasColours, isPretty, logDestination, type LoggerOptions } from './log-destination.ts';
 import { prettyLine, type LogLevel } from './pretty-line.ts';
 
 const RANKS = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 } as const;
 
 /** JSON lines `{"level","time","msg",…}`, or pretty ones. Never throws. */
 export function createLineLogger(options: LoggerOptions): Logger {
-  const pretty = isPretty(options);
-  const colours = hasColours(options);
+  const destination = options.destination ?? logDestination(2);
+  const pretty = isPretty(options, destination);
+  const colours = hasColours(options, destination);
   const wallMs = options.wallMs ?? Date.now;
   const lowest = RANKS[options.level];
 
@@ -18,7 +19,7 @@ export function createLineLogger(options: LoggerOptions): Logger {
       if (RANKS[level] < lowest) return;
       const all = fields === undefined ? bound : { ...bound, ...cleanFields(fields) };
       const text = cleanText(message);
-      options.destination.write(
+      destination.write(
         pretty ? prettyLine(wallMs(), level, text, all, colours) : jsonLine(wallMs(), level, text, all),
       );
     };

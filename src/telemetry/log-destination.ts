@@ -29,7 +29,8 @@ export interface LoggerOptions {
   level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   /** auto: pretty on a terminal, JSON otherwise. */
   format: 'auto' | 'json' | 'pretty';
-  destination: LogDestination;
+  /** Default: standard error, through logDestination. */
+  destination?: LogDestination;
   /** Colours in pretty lines on a terminal; default true. Commands hand in whether NO_COLOR is unset. */
   colours?: boolean;
   /** Added to every line. */
@@ -38,10 +39,10 @@ export interface LoggerOptions {
   wallMs?: () => number;
 }
 
-export function isPretty(options: LoggerOptions): boolean {
-  return options.format === 'pretty' || (options.format === 'auto' && options.destination.isTTY === true);
+export function isPretty(options: LoggerOptions, destination: LogDestination): boolean {
+  return options.format === 'pretty' || (options.format === 'auto' && destination.isTTY === true);
 }
 
-export function hasColours(options: LoggerOptions): boolean {
-  return options.destination.isTTY === true && options.colours !== false;
+export function hasColours(options: LoggerOptions, destination: LogDestination): boolean {
+  return destination.isTTY === true && options.colours !== false;
 }

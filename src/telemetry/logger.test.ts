@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
-import type { LoggerOptions } from './log-destination.ts';
+import type { LogDestination, LoggerOptions } from './log-destination.ts';
 import { createLineLogger } from './line-logger.ts';
 import { createLogger } from './logger.ts';
 
@@ -18,7 +18,7 @@ function collected(isTTY = false) {
 }
 
 for (const [name, make] of MAKERS) {
-  const options = (destination: LoggerOptions['destination'], more: Partial<LoggerOptions> = {}): LoggerOptions => ({
+  const options = (destination: LogDestination, more: Partial<LoggerOptions> = {}): LoggerOptions => ({
     level: 'info',
     format: 'auto',
     destination,

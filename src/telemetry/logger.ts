@@ -2,15 +2,15 @@
 import { pino, type Logger as Pino } from 'pino';
 import type { Logger } from '../model/ports.ts';
 import { cleanFields, cleanText } from './log-fields.ts';
-import { isPretty, type LogDestination, type LoggerOptions } from './log-destination.ts';
+import { isPretty, logDestination, type LoggerOptions } from './log-destination.ts';
 import { createLineLogger } from './line-logger.ts';
 
 /** `format: auto` is pretty on a terminal and JSON otherwise; colours on a terminal only. Secrets are left out by the names of their fields. */
 export function createLogger(options: LoggerOptions): Logger {
+  const destination = options.destination ?? logDestination(2);
   // Pretty lines are for people: the speed of pino is no matter there, and its JSON would have to be parsed again.
-  if (isPretty(options)) return createLineLogger(options);
+  if (isPretty(options, destination)) return createLineLogger({ ...options, destination });
   const wallMs = options.wallMs ?? Date.now;
-  const destination: LogDestination = options.destination;
   const instance = pino(
     {
       level: options.level,

@@ -16,7 +16,7 @@ import { DormouseError } from '../../model/errors.ts';
 import { silentLogger, systemClock, type Clock, type Logger } from '../../model/ports.ts';
 import type { ControlTarget, WakeResult } from './control-target.ts';
 import { LineStream, SLOW_CLIENT_BYTES } from './line-stream.ts';
-import { nearestName } from './nearest-name.ts';
+import { nearestName } from '../../model/nearest-name.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { prepareSocketPath, removeSocketPath } from './socket-path.ts';
 
