@@ -1,0 +1,79 @@
+/** What `dormouse status` shows of one backend, and what a scrape reads of it. */
+import type { BackendStatus, InstanceStatus } from '../model/status.ts';
+import { span } from '../autoscaling/index.ts';
+import type { BackendController } from './backend-controller.ts';
+import type { BackendReading } from './metrics.ts';
+import type { Now } from './demand-sum.ts';
+
+export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now): BackendStatus {
+  const { config, demand } = backend;
+  const window = backend.shortWindowMs;
+  const { awakeBecause, sleepsAtMs } = awake(backend, nowMs, wallMs);
+  const instances = backend.members().map(({ member, state }): InstanceStatus => {
+    const { instance, endpoint } = member;
+    return {
+      id: endpoint,
+      state,
+      address: instance.address === null ? '' : hostPort(instance.address),
+      pid: instance.pid,
+      sinceMs: instance.readyAtMs || instance.startedAtMs,
+      reason: instance.reason,
+    };
+  });
+  return {
+    name: backend.name,
+    driver: backend.driverKind,
+    phase: backend.phase,
+    sinceMs: backend.sinceWallMs,
+    why: backend.why,
+    awakeBecause,
+    sleepsAtMs,
+    lastWoken: backend.lastWoken,
+    lastSleptMs: backend.lastSleptMs,
+    wakes: backend.counters.wakes,
+    instances,
+    min: config.scale.min,
+    max: config.scale.max,
+    desired: backend.driverKind === 'static' ? instances.length : backend.target,
+    demand: {
+      concurrency: demand.concurrency(nowMs, window),
+      requestsPerSecond: demand.requestsPerSecond(nowMs, window),
+      inFlight: demand.inFlight,
+      held: demand.held,
+      tunnels: demand.tunnels,
+    },
+    lastActivityMs: demand.lastActivityWallMs,
+    crash: backend.crash,
+  };
+}
+
+export function backendReading(backend: BackendController): BackendReading {
+  const instances = new Map<string, number>();
+  for (const { state } of backend.members()) instances.set(state, (instances.get(state) ?? 0) + 1);
+  return {
+    name: backend.name,
+    phase: backend.phase,
+    desired: backend.driverKind === 'static' ? backend.members().length : backend.target,
+    instances,
+    counters: backend.counters,
+  };
+}
+
+function awake(backend: BackendController, nowMs: number, wallMs: number): { awakeBecause: string[]; sleepsAtMs: number } {
+  if (backend.phase !== 'awake') return { awakeBecause: [], sleepsAtMs: 0 };
+  if (backend.driverKind === 'static') return { awakeBecause: ['its servers are run by somebody else'], sleepsAtMs: 0 };
+  const idle = backend.idle();
+  const awakeBecause: string[] = [];
+  const { min } = backend.config.scale;
+  if (min > 0) awakeBecause.push(`scale.min is ${min}`);
+  if (idle.decision === 'stay') awakeBecause.push(...idle.because);
+  if (idle.decision !== 'wait') return { awakeBecause, sleepsAtMs: 0 };
+  const leftMs = idle.atMs - nowMs;
+  if (min > 0) return { awakeBecause, sleepsAtMs: 0 };
+  awakeBecause.push(`${idle.reason}; it sleeps in ${span(leftMs)}`);
+  return { awakeBecause, sleepsAtMs: wallMs + Math.ceil(leftMs) };
+}
+
+function hostPort({ host, port }: { host: string; port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,91 @@
+/** How many instances one backend is meant to have while it is awake: its limits, its windows and the state of its autoscaler. */
+import type { ScaleConfig } from '../model/config.ts';
+import {
+  clampScale,
+  desiredScale,
+  initialScaleState,
+  panicWindowMs,
+  targetPerInstance,
+  type ScaleDecision,
+  type ScaleLimits,
+  type ScaleState,
+} from '../autoscaling/index.ts';
+import type { DemandSum } from './demand-sum.ts';
+
+export class Scaling {
+  #config: ScaleConfig;
+  #limits: ScaleLimits;
+  #state: ScaleState;
+
+  constructor(config: ScaleConfig) {
+    this.#config = config;
+    this.#limits = limitsOf(config);
+    this.#state = initialScaleState(this.#limits);
+  }
+
+  reconfigure(config: ScaleConfig): void {
+    const delayChanged = config.scaleDownDelayMs !== this.#config.scaleDownDelayMs;
+    this.#config = config;
+    this.#limits = limitsOf(config);
+    if (delayChanged) this.#state = initialScaleState(this.#limits);
+  }
+
+  /** True when there is anything to decide between one and max. */
+  get active(): boolean {
+    return this.#config.by === 'dormouse' && this.#limits.max > this.#limits.min;
+  }
+
+  /** The panic window, which is also what status shows as "now". */
+  get shortWindowMs(): number {
+    return panicWindowMs(this.#config.windows.stableMs, this.#config.windows.panicPercent);
+  }
+
+  /** The number to start with: what waits now, within the limits. */
+  first(held: number): number {
+    if (this.#config.by === 'none' || this.#config.target.metric !== 'concurrency') return this.clamp(1);
+    return this.clamp(Math.ceil(held / targetPerInstance(this.#limits)));
+  }
+
+  clamp(count: number): number {
+    return clampScale(count, this.#limits);
+  }
+
+  /** A new awake period begins without the panic of the last one. */
+  reset(): void {
+    this.#state = initialScaleState(this.#limits);
+  }
+
+  decide(demand: DemandSum<unknown>, nowMs: number, ready: number, present: number): ScaleDecision {
+    const { metric } = this.#config.target;
+    const { stableMs } = this.#config.windows;
+    const average = (windowMs: number): number =>
+      metric === 'rps' ? demand.requestsPerSecond(nowMs, windowMs) : demand.concurrency(nowMs, windowMs);
+    const { result, state } = desiredScale(this.#limits, this.#state, {
+      nowMs,
+      stable: average(stableMs),
+      panic: average(this.shortWindowMs),
+      ready,
+      present,
+      hasData: demand.hasData(nowMs),
+    });
+    this.#state = state;
+    return result;
+  }
+}
+
+/** While a backend is awake its least number is one: zero is the idle rule's business. */
+function limitsOf(config: ScaleConfig): ScaleLimits {
+  const min = Math.max(1, config.min);
+  return {
+    min,
+    // by none: 0 and 1 only.
+    max: config.by === 'none' ? min : Math.max(min, config.max),
+    targetValue: config.target.value,
+    utilizationPercent: config.target.utilizationPercent,
+    stableWindowMs: config.windows.stableMs,
+    upRate: config.rates.up,
+    downRate: config.rates.down,
+    panicThresholdPercent: config.windows.panicThresholdPercent,
+    scaleDownDelayMs: config.scaleDownDelayMs,
+  };
+}
