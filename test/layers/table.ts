@@ -45,6 +45,5 @@ export const NOT_IN_WORKERS: readonly string[] = [
   'src/config/',
   'src/drivers/',
   'src/controller/',
-  'src/supervisor/',
   'src/apis/',
 ];
