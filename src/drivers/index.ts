@@ -21,8 +21,8 @@ export interface DriverDeps {
   stateDir: string;
   /** From stateMarker(stateDir). */
   marker: string;
-  /** What instances inherit; absent: this process's environment. */
-  environment?: Environment;
+  /** What instances inherit: that of dormouse. */
+  environment: Environment;
   random?: RandomSource;
 }
 
@@ -34,7 +34,8 @@ export function createDrivers(deps: DriverDeps): CreateDriver {
     clock,
     random,
     marker,
-    environment: deps.environment ?? process.env,
+    // Copied once: it is usually the process's own, where each look goes through the C library.
+    environment: { ...deps.environment },
     ports: new FreePorts(clock, random),
     pace: new ProbePace(),
     table,

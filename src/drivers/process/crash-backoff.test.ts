@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { CrashBackoff } from './crash-backoff.ts';
 
 test('each failed attempt doubles the wait up to the maximum', () => {

@@ -118,7 +118,7 @@ export class ProcessDriver implements Driver {
   /** Starts (or thaws) what is wanted and possible now. Called whenever one of the two may have changed. */
   #pump(): void {
     if (this.#closing !== null) return;
-    for (const instance of [...this.#instances.values()]) {
+    for (const instance of this.#instances.values()) {
       if (this.#active().length >= this.#wanted) break;
       if (instance.state === 'frozen') instance.thaw();
     }

@@ -228,16 +228,18 @@ export class ProcessInstance {
       });
     } catch (error) {
       // Node throws for the errno values that it doesn't expect of spawn.
-      this.#spawnError(error as Error, port);
+      void this.#spawnError(error as Error, port);
       return null;
     }
     this.#child = child;
     this.#spawnedMs = clock.nowMs();
     this.#startedAtMs = clock.wallMs();
-    child.once('error', (error) => {
-      if (child.pid === undefined) this.#spawnError(error, port);
-    });
-    if (child.pid === undefined) return null;
+    if (child.pid === undefined) {
+      child.once('error', (error) => void this.#spawnError(error, port));
+      return null;
+    }
+    // Of a process that runs, an error is a signal that could not be sent; ours go to the group and not through here.
+    child.on('error', () => {});
     const line = (stream: LogLine['stream']) => (text: string) =>
       log({ atMs: clock.wallMs(), instance: this.id, stream, text });
     this.#exited = new Promise((resolve) => {
@@ -259,12 +261,12 @@ export class ProcessInstance {
     return child;
   }
 
-  #spawnError(error: NodeJS.ErrnoException, port: number): void {
+  async #spawnError(error: NodeJS.ErrnoException, port: number): Promise<void> {
     const { config } = this.#options;
     const [template = ''] = config.command;
     const command = template.replaceAll('${PORT}', String(port)).replaceAll('${INSTANCE}', this.id);
     // The errno doesn't say whether the program or its folder is missing: that takes a look at the disk.
-    void spawnFailure(error, config, command, this.#key()).then((reason) => this.#neverStarted(reason));
+    this.#neverStarted(await spawnFailure(error, config, command, this.#key()));
   }
 
   #awaitReadiness(port: number): void {

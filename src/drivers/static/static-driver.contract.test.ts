@@ -6,7 +6,13 @@ import { processBackend } from '../process/fixtures/process-backend.ts';
 
 driverContract('static driver', async () => {
   const servers = await Promise.all([1, 2].map(listen));
-  const create = createDrivers({ logger: silentLogger, clock: systemClock, stateDir: '/nonexistent', marker: '' });
+  const create = createDrivers({
+    logger: silentLogger,
+    clock: systemClock,
+    stateDir: '/nonexistent',
+    marker: '',
+    environment: {},
+  });
   const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
   const health = { path: null, intervalMs: 1000, timeoutMs: 500, status: { from: 200, to: 399 }, rise: 1, fall: 2 };
   const backend = {

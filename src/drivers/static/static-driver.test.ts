@@ -47,7 +47,13 @@ async function withServer(
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as net.AddressInfo;
-  const create = createDrivers({ logger: silentLogger, clock: systemClock, stateDir: '/nonexistent', marker: '' });
+  const create = createDrivers({
+    logger: silentLogger,
+    clock: systemClock,
+    stateDir: '/nonexistent',
+    marker: '',
+    environment: {},
+  });
   const servers = [{ host: '127.0.0.1', port, weight: 3 }];
   subject.driver = create({ ...processBackend({ health }), source: { driver: 'static', servers } }, subject.witness);
   try {
@@ -130,7 +136,13 @@ test('a name is resolved by the check as by the gateway', async () => {
   const server = http.createServer((_request, response) => response.end());
   await new Promise<void>((resolve) => void server.listen(0, 'localhost', resolve));
   const { port } = server.address() as net.AddressInfo;
-  const create = createDrivers({ logger: silentLogger, clock: systemClock, stateDir: '/nonexistent', marker: '' });
+  const create = createDrivers({
+    logger: silentLogger,
+    clock: systemClock,
+    stateDir: '/nonexistent',
+    marker: '',
+    environment: {},
+  });
   const servers = [
     { host: 'localhost', port, weight: 1 },
     { host: 'no-such-host.invalid', port, weight: 1 },
