@@ -76,14 +76,19 @@ export class Listeners {
     this.#staged = staged;
   }
 
-  /** What was prepared is in force: sockets of listeners that are no more are closed. Call it when every worker has let go of them. */
-  commit(slots: number): void {
+  /**
+   * What was prepared is in force: sockets of listeners that are no more are closed, and returned. Call it when every gateway has let go of
+   * them.
+   */
+  commit(slots: number): BoundSocket[] {
     this.#slots = slots;
     const staged = this.#staged;
-    if (staged === null) return;
-    for (const [key, place] of this.#places) if (!staged.has(key)) closePlace(place);
+    if (staged === null) return [];
+    const removed = [...this.#places.values()].filter((place) => !staged.has(place.key));
+    for (const place of removed) closePlace(place);
     this.#places = staged;
     this.#staged = null;
+    return removed.flatMap((place) => place.sockets);
   }
 
   /** What was prepared will not come into force. */

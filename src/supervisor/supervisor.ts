@@ -90,8 +90,13 @@ export class Supervisor {
    */
   async apply(config: SupervisedConfig): Promise<void> {
     this.#drainMs = config.shutdown.drainMs;
+    for (const { id } of this.#listeners.commit(config.workers)) {
+      const holder = this.#holders.get(id);
+      this.#holders.delete(id);
+      // A gateway knows of its own socket only, not of those that it serves for former workers.
+      if (holder !== undefined) this.#slots[holder]?.current?.release(id);
+    }
     const heirs = this.#listeners.orphans(config.workers);
-    this.#listeners.commit(config.workers);
     if (config.workers > this.#slots.length) return this.#addSlots(config.workers);
     if (config.workers < this.#slots.length) await this.#removeSlots(config.workers, heirs);
   }

@@ -1,0 +1,252 @@
+/** `dormouse up`: the one place where all parts of a machine are put together, and taken apart in the reverse order. */
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { ControlServer } from '../apis/control/index.ts';
+import { loadConfig, toGatewayConfig } from '../config/index.ts';
+import { Controller } from '../controller/index.ts';
+import { createDrivers, endOrphans, stateMarker } from '../drivers/index.ts';
+import type { Config } from '../model/config.ts';
+import { DormouseError } from '../model/errors.ts';
+import { systemClock, type Logger } from '../model/ports.ts';
+import type { BackendEvent, Status } from '../model/status.ts';
+import { awaitLeftWorkers } from '../supervisor/leftover-workers.ts';
+import { StateLock } from '../supervisor/state-lock.ts';
+import { Supervisor } from '../supervisor/supervisor.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { isPretty, logDestination, type LogDestination } from '../telemetry/log-destination.ts';
+import { startObserveServer, type ObserveServer } from '../telemetry/observe-server.ts';
+import { processMetrics } from '../telemetry/process-metrics.ts';
+import { renderMetrics } from '../telemetry/render.ts';
+import { ConfigWatch } from './config-watch.ts';
+import { packageVersion } from './package-version.ts';
+import { defaultRegistry } from './registry.ts';
+import { Reloads } from './reloads.ts';
+import { workerSpawner } from './spawn-worker.ts';
+import { StopRequest } from './stop-request.ts';
+import { eventLine, greeting, type Greeting } from './up-lines.ts';
+import { configFamilies, workerFamilies } from './up-metrics.ts';
+import { upTarget } from './up-target.ts';
+
+export interface UpOptions {
+  /** Path of dormouse.yaml. */
+  config: string;
+  env: Readonly<Record<string, string | undefined>>;
+  /** Told once when everything runs. */
+  onReady?: (greeting: Greeting) => void;
+}
+
+export interface UpIo {
+  stdout: { write(text: string): unknown; isTTY?: boolean };
+  stderr: { write(text: string): unknown };
+  /** Whether a terminal is attached to any of the standard streams. */
+  hasTerminal: boolean;
+  /** Where the program log goes; standard error when left out. */
+  log?: LogDestination;
+}
+
+/** Workers of a killed supervisor end within the drain's bound and this, ms. */
+const LEFTOVER_GRACE_MS = 2000;
+/** After a fault of the program itself nobody is waited for longer than this, ms. */
+const FAULT_DRAIN_MS = 5000;
+
+/** Runs until it is told to end. Resolves with the exit code: 0 when it was told to, 1 when it could not start or failed. */
+export async function runUp(options: UpOptions, io: UpIo): Promise<number> {
+  try {
+    return await up(options, io);
+  } catch (error) {
+    const own = error instanceof DormouseError && error.userFault;
+    const text = own ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+    io.stderr.write(`${text}\n`);
+    return 1;
+  }
+}
+
+async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Promise<number> {
+  const clock = systemClock;
+  const startedAtMs = clock.wallMs();
+  const version = packageVersion();
+  const file = resolve(configPath);
+  const registry = defaultRegistry();
+  let config = await loadConfig(configPath, { env, registry });
+
+  const { level, format } = config.telemetry.log;
+  const ownLog = io.log === undefined ? logDestination(2) : null;
+  const logOptions = { level, format, destination: io.log ?? ownLog!, colours: env.NO_COLOR === undefined };
+  const logger = createLogger(logOptions);
+  const pretty = isPretty(logOptions, logOptions.destination);
+
+  await using closing = new AsyncDisposableStack();
+  closing.defer(() => ownLog?.close());
+  using stop = new StopRequest({
+    signals: process,
+    hasTerminal: io.hasTerminal,
+    reload: () => void reloads.request().catch(() => {}),
+    fault: (error) => logger.error('a fault of dormouse ends it', { error: error instanceof Error ? error.stack : error }),
+  });
+
+  const { stateDir } = config;
+  const lock = lockState(stateDir, startedAtMs);
+  closing.defer(() => lock.release());
+  const left = lock.leftWorkers();
+  await awaitLeftWorkers(left, { withinMs: config.shutdown.drainMs + LEFTOVER_GRACE_MS, logger, signal: stop.stopping });
+  const marker = await stateMarker(stateDir);
+  const { ended } = await endOrphans({ stateDir, marker, logger, clock });
+  if (ended > 0) logger.info('ended instances that a former run left behind', { ended });
+
+  const controller = new Controller({ clock, logger, createDriver: createDrivers({ logger, clock, stateDir, marker, environment: env }) });
+  const supervisor = new Supervisor({
+    logger,
+    clock,
+    platform: process.platform,
+    spawnWorker: workerSpawner({ stateDir, env, level, format: pretty ? 'pretty' : 'json' }),
+    onProcesses: (pids) => lock.recordWorkers(pids),
+  });
+  await supervisor.prepare(config);
+  closing.defer(() => supervisor.abandon());
+
+  const inForce: Status['config'] = { version: 0, file, appliedAtMs: 0, lastError: null };
+  let ready = false;
+  const reloads = new Reloads(reload);
+  const control = new ControlServer({
+    stateDir,
+    logger,
+    clock,
+    target: upTarget({ controller, supervisor, clock, version, startedAtMs, config: () => inForce, reload: () => reloads.request() }),
+  });
+  await control.start();
+  closing.defer(() => control.close());
+  let observe = await startObserve(config);
+  closing.defer(() => observe?.close());
+  controller.onEvent((event) => tellEvent(logger, event));
+  closing.defer(() => controller.close());
+
+  closing.defer(() => supervisor.shutdown(stop.faulty ? Math.min(config.shutdown.drainMs, FAULT_DRAIN_MS) : config.shutdown.drainMs, stop.hurry));
+  try {
+    await stop.unlessStopped(supervisor.start((id, link) => controller.attach(id, link)));
+    await stop.unlessStopped(controller.configure(config, toGatewayConfig(config)));
+  } catch (error) {
+    if (!stop.stopping.aborted) throw error;
+    logger.info('ending before the start was complete', { reason: stop.reason });
+    return stop.faulty ? 1 : 0;
+  }
+  inForce.version = 1;
+  inForce.appliedAtMs = clock.wallMs();
+  ready = true;
+
+  const watch = new ConfigWatch(file, { changed: () => void reloads.request().catch(() => {}), logger });
+  await watch.start();
+  closing.defer(() => watch.close());
+  const told: Greeting = {
+    version,
+    pid: process.pid,
+    config: file,
+    listeners: supervisor.addresses(),
+    observe: observe?.address ?? null,
+    backends: config.backends.map((backend) => backend.name),
+    stateDir,
+    control: control.path ?? '',
+    startedInMs: Math.round(clock.wallMs() - startedAtMs),
+  };
+  if (pretty) io.stdout.write(greeting(told));
+  else logger.info('dormouse is up', { ...told, backends: told.backends.length });
+  onReady?.(told);
+
+  await stop.requested();
+  ready = false;
+  logger.info('ending: requests that were accepted are answered first; once more ends at once', {
+    reason: stop.reason,
+    drainMs: config.shutdown.drainMs,
+  });
+  await Promise.race([reloads.idle(), new Promise((done) => stop.hurry.addEventListener('abort', done, { once: true }))]);
+  return stop.faulty ? 1 : 0;
+
+  /** The file as it is now: checked first, then applied as a whole; when anything is wrong, everything stays as it is. */
+  async function reload(): Promise<{ version: number }> {
+    try {
+      if (!ready) throw new DormouseError('DORMOUSE_CLOSING', 'dormouse is starting or ending; reload it later.', { userFault: true });
+      const loaded = await loadConfig(configPath, { env, registry });
+      warnOfLater(logger, config, loaded);
+      const next: Config = { ...loaded, stateDir, telemetry: { ...loaded.telemetry, log: config.telemetry.log } };
+      if (!isDeepStrictEqual(next, config)) await change(next);
+      inForce.lastError = null;
+      return { version: inForce.version };
+    } catch (error) {
+      inForce.lastError = error instanceof Error ? error.message : String(error);
+      logger.error('the configuration was not applied, the former one stays in force', { file, reason: inForce.lastError });
+      throw error;
+    }
+  }
+
+  async function change(next: Config): Promise<void> {
+    const beganMs = clock.nowMs();
+    const movesObserve = !isDeepStrictEqual(next.observe, config.observe);
+    const nextObserve = movesObserve ? await startObserve(next) : observe;
+    try {
+      await supervisor.prepare(next);
+      await controller.configure(next, toGatewayConfig(next));
+    } catch (error) {
+      supervisor.abandon();
+      if (movesObserve) await nextObserve?.close();
+      throw error;
+    }
+    if (movesObserve) {
+      void observe?.close();
+      observe = nextObserve;
+    }
+    config = next;
+    inForce.version++;
+    inForce.appliedAtMs = clock.wallMs();
+    await supervisor.apply(next);
+    logger.info('configuration applied', {
+      version: inForce.version,
+      tookMs: Math.round(clock.nowMs() - beganMs),
+      listeners: supervisor.addresses().map(({ name, address }) => `${name} ${address}`),
+      backends: next.backends.length,
+    });
+  }
+
+  async function startObserve(of: Config): Promise<ObserveServer | null> {
+    if (of.observe === null) return null;
+    return startObserveServer({ address: of.observe.address, metrics, ready: readiness, logger });
+  }
+
+  async function metrics(): Promise<string> {
+    const { metrics: counted, gateways } = await controller.collect(stop.hurry);
+    const own = processMetrics({ version, role: 'supervisor', startedAtMs });
+    return renderMetrics([counted, own, workerFamilies(supervisor.workers(), gateways), configFamilies(inForce)]);
+  }
+
+  function readiness(): { ready: boolean; reasons: string[] } {
+    if (stop.stopping.aborted) return { ready: false, reasons: ['it is ending'] };
+    if (!ready) return { ready: false, reasons: ['it is starting'] };
+    const runs = supervisor.workers().some((worker) => worker.state === 'running');
+    return { ready: runs, reasons: runs ? [] : ['no worker runs'] };
+  }
+}
+
+function lockState(stateDir: string, wallMs: number): StateLock {
+  try {
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new DormouseError(
+      'DORMOUSE_STATE_DIR',
+      `The state folder ${stateDir} cannot be made: ${(error as Error).message}. Set stateDir to a folder that this user may write.`,
+      { cause: error, userFault: true },
+    );
+  }
+  return StateLock.acquire(stateDir, wallMs);
+}
+
+function tellEvent(logger: Logger, event: BackendEvent): void {
+  const { level, text, fields } = eventLine(event);
+  logger[level](text, fields);
+}
+
+/** Keys that are read once. */
+function warnOfLater(logger: Logger, now: Config, next: Config): void {
+  if (next.stateDir !== now.stateDir) logger.warn('another stateDir is used from the next start on', { stateDir: now.stateDir });
+  if (!isDeepStrictEqual(next.telemetry.log, now.telemetry.log)) {
+    logger.warn('a change of telemetry.log is used from the next start on');
+  }
+}

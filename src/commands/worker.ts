@@ -1,0 +1,74 @@
+/**
+ * One worker process: a gateway whose sockets and controller are in the supervisor, which starts this file. It stands apart from the
+ * other commands because every module that it loads costs memory in each worker: no commander, no zod, no yaml, no pino.
+ */
+import { readFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { strategies } from '../gateway/balancing/registry.ts';
+import { filters } from '../gateway/filters/registry.ts';
+import { Gateway } from '../gateway/gateway.ts';
+import { workerIpcLink } from '../link/ipc.ts';
+import { systemClock } from '../model/ports.ts';
+import { HandedSockets } from '../supervisor/handed-sockets.ts';
+import { createAccessLog } from '../telemetry/access-log.ts';
+import { createLineLogger } from '../telemetry/line-logger.ts';
+import { logDestination } from '../telemetry/log-destination.ts';
+import { readWorkerArguments } from './worker-arguments.ts';
+
+/** Descriptors that are neither a client's nor an endpoint's: Node's own, the channel, listening sockets, logs. */
+const OWN_DESCRIPTORS = 32;
+/** Where the limit can't be read. */
+const USUAL_DESCRIPTORS = 1024;
+
+/** Runs until the supervisor says shutdown, or is gone: then it accepts no more, finishes within the configured bound and ends. */
+export async function runWorker(argv: readonly string[]): Promise<void> {
+  const { id, level, format } = readWorkerArguments(argv);
+  process.title = `dormouse ${id}`;
+  const logger = createLineLogger({ level, format, destination: logDestination(2), fields: { worker: id } });
+  const die = (error: unknown): void => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    logger.error('a fault of dormouse ends this worker; it is replaced', { error: text });
+    process.exit(1);
+  };
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+  // A terminal sends these to the whole group; what they mean is the supervisor's decision.
+  process.on('SIGINT', () => {});
+  process.on('SIGHUP', () => {});
+
+  const sockets = new HandedSockets(process, logger);
+  process.on('SIGTERM', () => sockets.leave());
+  const gateway = new Gateway({
+    id,
+    link: workerIpcLink(process, logger),
+    sockets,
+    logger,
+    clock: systemClock,
+    random: Math.random,
+    createAccessLog: (config) => createAccessLog(config, { logger }),
+    strategies,
+    filters,
+    maxConnections: connectionsFor(descriptorLimit()),
+  });
+  gateway.start();
+  await gateway.closed;
+  process.exit(0);
+}
+
+/** Clients get 60 % of the descriptors; each of their requests may need another one towards an endpoint, most find a kept connection. */
+export function connectionsFor(descriptors: number): number {
+  return Math.max(4, Math.floor((descriptors - OWN_DESCRIPTORS) * 0.6));
+}
+
+/** The soft limit of open files (Node raises it to the hard one at start). */
+function descriptorLimit(): number {
+  try {
+    const limit = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+    if (limit === 'unlimited') return 1_000_000;
+    return limit === undefined ? USUAL_DESCRIPTORS : Number(limit);
+  } catch {
+    return USUAL_DESCRIPTORS;
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await runWorker(process.argv.slice(2));
