@@ -189,7 +189,6 @@ export class GatewayBackend {
       this.holdsRefused++;
       return false;
     }
-    exchange.holdDeadlineMs = exchange.heldSinceMs + wake.timeoutMs;
     this.queue.push(exchange);
     if (!this.allowance.covers(this.queue.size, this.queue.bytes)) this.allowance.ask(this.queue.size, this.queue.bytes);
     if (this.usable.length === 0) this.poke(exchange);
@@ -242,6 +241,7 @@ export class GatewayBackend {
       const window = RELEASE_WINDOW * Math.max(1, this.usable.length) + this.escape;
       while (this.queue.head !== null && this.unanswered < window) {
         const exchange = this.queue.head;
+        if (!exchange.lookedForDeparture(() => this.release())) break;
         const endpoint = this.pick(exchange);
         if (endpoint === null) {
           if (exchange.tried === null || this.usable.length === 0) break;

@@ -4,7 +4,7 @@ import type { RequestHead } from '../http1/request-head.ts';
 import type { ResponseHead } from '../http1/response-head.ts';
 import { BodyKind } from '../http1/body-kind.ts';
 import type { ProtocolError } from '../http1/protocol-error.ts';
-import { chunkHead, LAST_CHUNK, simpleResponse } from '../http1/writer.ts';
+import { chunkHead, httpDate, LAST_CHUNK, simpleResponse } from '../http1/writer.ts';
 import { problemBody } from './answers.ts';
 import type { Outcome } from './answers.ts';
 import type { GatewayBackend } from './backend.ts';
@@ -72,6 +72,7 @@ export class Exchange implements Held, UpstreamUser, PickContext {
   private heldMs = 0;
   private coldStart = false;
   private released = false;
+  private looked = false;
   // Attempt
   tried: UpstreamEndpoint[] | null = null;
   private upstream: UpstreamConnection | null = null;
@@ -163,7 +164,7 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     this.rule = rule;
     const edit = runtime.requestEdit;
     if (rule.filters.request !== null) {
-      edit.begin(head, this.client, 'http');
+      edit.begin(head, this.client, connection.forwarding.scheme(head));
       let answer;
       try {
         answer = rule.filters.request(edit);
@@ -205,6 +206,8 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     this.responseBytes = 0;
     this.heldMs = 0;
     this.heldSinceMs = 0;
+    this.holdDeadlineMs = 0;
+    this.looked = false;
     this.attempts = 0;
     this.outcome = '';
     this.endpointName = '';
@@ -272,6 +275,8 @@ export class Exchange implements Held, UpstreamUser, PickContext {
       return;
     }
     if (this.heldSinceMs === 0) this.heldSinceMs = this.connection.listener.nowMs();
+    // One bound for all its waits: an endpoint that refuses again and again must not prolong it.
+    if (this.holdDeadlineMs === 0) this.holdDeadlineMs = this.heldSinceMs + backend.config.wake.timeoutMs;
     this.heldBytes = this.text.length + this.pendingBytes;
     this.coldStart ||= backend.phase !== 'awake';
     this.inQueue = true;
@@ -279,6 +284,19 @@ export class Exchange implements Held, UpstreamUser, PickContext {
       this.inQueue = false;
       this.refuseHold('full');
     }
+  }
+
+  /**
+   * Node sees no departure of a client whose socket is not being read (decisions, 4): before such a request is let go, its socket is read once more.
+   * False: not yet looked, `then` is called after it.
+   */
+  lookedForDeparture(then: () => void): boolean {
+    if (this.looked || !this.connection.socket.isPaused()) return true;
+    this.looked = true;
+    this.connection.socket.resume();
+    // resume() takes effect after this turn; the poll phase lies between the two.
+    setImmediate(() => setImmediate(then));
+    return false;
   }
 
   /** The queue lets it go. Returns how long it waited, ms. */
@@ -610,7 +628,7 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     let edit = null;
     if (filters.response !== null) {
       edit = runtime.responseEdit;
-      edit.begin(this.view!, head.status);
+      edit.begin(this, head.status);
       try {
         filters.response(edit);
       } catch (error) {
@@ -785,7 +803,7 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     if (!this.requestDone && (this.expectContinue || connection.bodyMissing < 0 || connection.bodyMissing > READ_AHEAD_BYTES)) connection.closing = true;
     if (connection.listener.draining) connection.closing = true;
     connection.socket.write(
-      simpleResponse({ status, headers, body, keepAlive: !connection.closing, head: this.headRequest, minor: this.minor }),
+      simpleResponse({ status, headers: `Date: ${httpDate(connection.listener.runtime.clock.wallMs())}\r\n${headers}`, body, keepAlive: !connection.closing, head: this.headRequest, minor: this.minor }),
       'latin1',
     );
     this.responseBytes = body.length;

@@ -46,13 +46,20 @@ export class RequestEdit extends HeadEdit {
 
 /** What response filters read and change. */
 export class ResponseEdit extends HeadEdit {
-  view!: RequestView;
   status = 0;
+  private source: { readonly view: RequestView | null } | null = null;
 
-  /** `view`: the request that this response belongs to. */
-  begin(view: RequestView, status: number): void {
+  /** `source` knows the request that this response belongs to; its head is read again only if a filter asks for it. */
+  begin(source: { readonly view: RequestView | null }, status: number): void {
     this.reset();
-    this.view = view;
+    this.source = source;
     this.status = status;
+  }
+
+  /** The request. */
+  get view(): RequestView {
+    const view = this.source?.view ?? null;
+    if (view === null) throw new TypeError('a response filter was run without a request');
+    return view;
   }
 }

@@ -59,7 +59,7 @@ export function runRequest(
 export function runResponse(configs: FilterConfig[], headers: ViewParts['headers']): string[] {
   const compiled = compileFilters(configs, registry, filterContext());
   const edit = new ResponseEdit();
-  edit.begin(requestView(), 200);
+  edit.begin({ view: requestView() }, 200);
   compiled.response?.(edit);
   return sent(requestView({ host: '', headers: headers ?? [] }), edit);
 }

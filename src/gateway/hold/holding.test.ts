@@ -119,6 +119,20 @@ describe('holding', () => {
     assert.equal((await client.response()).body, '5000000');
   });
 
+  it('notices at the release that a client left whose body was not read to its end', async () => {
+    const { backend, harness } = await sleeping();
+    const client = await harness.connect();
+    client.send(`POST /gone HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n${'x'.repeat(66_000)}`);
+    await harness.next((m) => m.type === 'demand' && m.windows.some((w) => w.held === 1));
+    client.socket.destroy();
+    const staying = await harness.connect();
+    staying.send(request('/stays'));
+    await harness.next((m) => m.type === 'demand' && m.windows.some((w) => w.held >= 1 && w.requests === 1));
+    harness.update('app', [{ port: backend.port }]);
+    assert.equal((await staying.response()).body, '/stays');
+    assert.deepEqual(backend.requests.map((r) => r.target), ['/stays']);
+  });
+
   it('holds an upgrade', async () => {
     const { backend, harness } = await sleeping(backendConfig('app'), (r) => {
       r.socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
