@@ -47,5 +47,7 @@ function copy(path: string): void {
   cpSync(join(source, path), join(target, path));
 }
 
+// Stripping is marked experimental; nothing else in here warns, and a package is built by people who can't act on it.
+process.removeAllListeners('warning');
 const modules = build();
 console.error(`${modules.length} modules built into ${relative(process.cwd(), target) || '.'}`);
