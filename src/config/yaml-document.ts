@@ -6,7 +6,8 @@ import { isAlias, isMap, isScalar, isSeq, parseDocument, Scalar } from 'yaml';
 import type { Document, ParsedNode } from 'yaml';
 import type { Path, Problem } from './config-error.ts';
 import { MAX_ISSUES, shown } from './config-error.ts';
-import { AsWritten, MAX_DEPTH, MAX_VALUES } from './plain-data.ts';
+import { AsWritten, MAX_DEPTH, MAX_VALUES, isMapping } from './plain-data.ts';
+import type { Mapping } from './plain-data.ts';
 
 type YamlDocument = Document.Parsed<ParsedNode, true> | Document.Parsed<ParsedNode, false>;
 
@@ -118,9 +119,9 @@ class Conversion {
     return undefined;
   }
 
-  #mapping(items: readonly { key: unknown; value: unknown }[]): Record<string, unknown> {
-    const result: Record<string, unknown> = {};
-    const merged: Record<string, unknown>[] = [];
+  #mapping(items: readonly { key: unknown; value: unknown }[]): Mapping {
+    const result: Mapping = {};
+    const merged: Mapping[] = [];
     const seen = new Set<string>();
     for (const { key, value } of items) {
       if (!isScalar(key)) {
@@ -144,12 +145,13 @@ class Conversion {
     return result;
   }
 
-  #merges(node: unknown): Record<string, unknown>[] {
+  #merges(node: unknown): Mapping[] {
     const value = this.convert(node);
     const sources: unknown[] = Array.isArray(value) ? value : [value];
-    const bad = sources.find((source) => typeof source !== 'object' || source === null || Array.isArray(source) || source instanceof AsWritten);
-    if (bad === undefined) return sources as Record<string, unknown>[];
-    if (!this.#stopped) this.#report(`expected a mapping to merge, got ${shown(bad)}`, undefined, rangeStart(node));
+    const bad = sources.filter((source) => !isMapping(source));
+    if (bad.length === 0) return sources as Mapping[];
+    // An alias that found nothing has been reported.
+    if (!this.#stopped && bad[0] !== undefined) this.#report(`expected a mapping to merge, got ${shown(bad[0])}`, undefined, rangeStart(node));
     return [];
   }
 
