@@ -104,7 +104,7 @@ test('a record of each running instance is kept and taken away', async () => {
 
 test('a retired instance may be replaced while it still stops', async () => {
   await withDriver(
-    { process: { command: appCommand({ ignoreTerm: true }), stopGraceMs: 500 }, scale: { max: 1 } },
+    { process: { command: appCommand({ ignoreTerm: true }), stopGraceMs: 250 }, scale: { max: 1 } },
     async (driver, witness) => {
       driver.scaleUp(1);
       const [first] = await witness.ready(driver, 1);

@@ -33,8 +33,7 @@ const NOT_PASSED_ON = new Set([
 
 /** Environment: dormouse's, the account's, PORT and INSTANCE, then the configured (which may override those), then the marker (which nothing overrides). */
 export function planLaunch(config: ProcessConfig, context: LaunchContext): Launch {
-  const fill = (text: string): string =>
-    text.replaceAll('${PORT}', () => String(context.port)).replaceAll('${INSTANCE}', () => context.instance);
+  const fill = (text: string): string => fillIn(text, context.instance, context.port);
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(context.environment)) {
     if (value !== undefined && !NOT_PASSED_ON.has(name)) env[name] = value;
@@ -56,4 +55,9 @@ export function planLaunch(config: ProcessConfig, context: LaunchContext): Launc
   }
   const [file = '', ...args] = command;
   return { file, args, env };
+}
+
+/** The two variables that the configuration leaves for each instance. */
+export function fillIn(text: string, instance: string, port: number): string {
+  return text.replaceAll('${PORT}', () => String(port)).replaceAll('${INSTANCE}', () => instance);
 }

@@ -1,25 +1,20 @@
 /** One instance: a process group from its start to the moment when nothing of it is left. */
-import { spawn } from 'node:child_process';
-import type { ChildProcess, StdioOptions } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import type { HealthConfig, ProcessConfig } from '../../model/config.ts';
 import type { Clock, Logger, RandomSource } from '../../model/ports.ts';
 import type { Instance, InstanceState, LogLine } from '../driver.ts';
 import { HealthCheck } from '../probe/health-check.ts';
-import { probe } from '../probe/probe.ts';
 import { awaitReadiness } from '../probe/readiness.ts';
 import type { ProbePace } from '../probe/readiness.ts';
-import { lookUpAccount } from './accounts.ts';
-import type { Account } from './accounts.ts';
 import { endGroup } from './end-group.ts';
 import type { FreePorts } from './free-ports.ts';
-import { withListeningSocket } from './inherited-socket.ts';
 import type { InstanceRecords } from './instance-records.ts';
-import { planLaunch } from './launch.ts';
 import type { Environment } from './launch.ts';
 import { LineSplitter } from './log-lines.ts';
 import { signal } from './process-table.ts';
 import type { ProcessTable } from './process-table.ts';
-import { StartFailure, executableProblem, exitWords, spawnFailure, spell } from './start-failure.ts';
+import { StartFailure, exitWords, spell } from './start-failure.ts';
+import { startProcess } from './start-process.ts';
 
 /** Which states may follow which. A process that ends unasked goes to `gone` from anywhere. */
 export const INSTANCE_TRANSITIONS: Readonly<Record<InstanceState, readonly InstanceState[]>> = {
@@ -57,7 +52,6 @@ export interface InstanceOptions {
 
 /** After an exit: how long to wait for what it wrote last, which a child of it may keep open. */
 const LAST_WORDS_MS = 50;
-const PORT_CHECK_MS = 250;
 /** Leftovers of a process that ended by itself get this much of the grace period at most. */
 const SWEEP_GRACE_MS = 2000;
 
@@ -120,9 +114,20 @@ export class ProcessInstance {
 
   /** Call once. What happens is told by the callbacks. */
   start(): void {
-    this.#launch().catch((error: unknown) => {
-      if (error instanceof StartFailure) this.#neverStarted(error.message);
-      else this.#neverStarted(`can't start it: ${(error as Error).message}`);
+    const { config } = this.#options;
+    const { marker, environment, ports } = this.#machine;
+    startProcess({
+      instance: this.id,
+      config,
+      key: `backends.${this.#options.backend}.process`,
+      marker,
+      environment,
+      ports,
+      isWanted: () => this.#state === 'starting',
+      adopt: (child, port) => this.#adopt(child, port),
+    }).catch((error: unknown) => {
+      const { message } = error as Error;
+      this.#neverStarted(error instanceof StartFailure ? message : `can't start it: ${message}`);
     });
   }
 
@@ -156,92 +161,14 @@ export class ProcessInstance {
     if (this.#state === 'ready' || this.#state === 'unhealthy') this.#health?.suspect();
   }
 
-  async #launch(): Promise<void> {
-    const { config } = this.#options;
-    const key = this.#key();
-    const account = config.user === null ? null : await lookUpAccount(config.user, `${key}.user`);
-    if (config.socket === 'inherited') await this.#launchInheriting(account);
-    else await this.#launchConnecting(account);
-  }
-
-  async #launchConnecting(account: Account | null): Promise<void> {
-    const { config } = this.#options;
-    const { ports } = this.#machine;
-    const port = config.port === 'auto' ? await ports.take().catch(noPort) : config.port;
-    if (config.port !== 'auto') await this.#mustBeFree(config.port);
-    if (this.#state !== 'starting') return;
-    const child = this.#spawn(port, account, 'ignore');
-    if (child === null) return;
-    this.#awaitReadiness(port);
-  }
-
-  /** Ready when spawned: the socket accepts already, and the kernel keeps what comes until the application asks for it. */
-  async #launchInheriting(account: Account | null): Promise<void> {
-    const { config } = this.#options;
-    const [command = ''] = config.command;
-    // Of the two environments the child's own PATH counts, as for execvp in the shell.
-    const path = config.env['PATH'] ?? this.#machine.environment['PATH'];
-    const problem = await executableProblem(command, config.cwd, path);
-    if (problem !== null) {
-      const error = Object.assign(new Error(problem), { code: problem });
-      throw new StartFailure(await spawnFailure(error, config, command, this.#key()));
-    }
-    if (this.#state !== 'starting') return;
-    const wanted = config.port === 'auto' ? 0 : config.port;
-    let child: ChildProcess | null = null;
-    let port = 0;
-    try {
-      await withListeningSocket(wanted, (fd, bound) => {
-        if (this.#state !== 'starting') return;
-        port = bound;
-        child = this.#spawn(bound, account, fd);
-      });
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EADDRINUSE') throw new StartFailure(taken(wanted, this.#key()), { cause: error });
-      if (code === 'EACCES')
-        throw new StartFailure(`not permitted to listen on port ${wanted} (EACCES); check ${this.#key()}.port`, {
-          cause: error,
-        });
-      throw error;
-    }
-    // Without a pid the child's error event follows.
-    if (child === null || (child as ChildProcess).pid === undefined || this.#state !== 'starting') return;
-    if (config.ready.kind === 'http') this.#awaitReadiness(port);
-    else this.#becomeReady('127.0.0.1', port);
-  }
-
-  #spawn(port: number, account: Account | null, stdin: 'ignore' | number): ChildProcess | null {
-    const { config, backend, log } = this.#options;
-    const { clock, environment, marker, records } = this.#machine;
-    const launch = planLaunch(config, { instance: this.id, port, marker, environment, account });
-    const stdio: StdioOptions = [stdin, 'pipe', 'pipe'];
-    let child: ChildProcess;
-    try {
-      child = spawn(launch.file, launch.args, {
-        cwd: config.cwd,
-        env: launch.env,
-        stdio,
-        // Its own session and group, so that a Ctrl-C in dormouse's terminal doesn't reach it and all of it can be signalled.
-        detached: true,
-        ...(account === null ? {} : { uid: account.uid, gid: account.gid }),
-      });
-    } catch (error) {
-      // Node throws for the errno values that it doesn't expect of spawn.
-      void this.#spawnError(error as Error, port);
-      return null;
-    }
+  /** In the turn of its spawn. */
+  #adopt(child: ChildProcess, port: number): void {
+    const { backend, config, log } = this.#options;
+    const { clock, marker, records } = this.#machine;
+    const pid = child.pid!;
     this.#child = child;
     this.#spawnedMs = clock.nowMs();
     this.#startedAtMs = clock.wallMs();
-    if (child.pid === undefined) {
-      child.once('error', (error) => void this.#spawnError(error, port));
-      return null;
-    }
-    // Of a process that runs, an error is a signal that could not be sent; ours go to the group and not through here.
-    child.on('error', () => {});
-    const line = (stream: LogLine['stream']) => (text: string) =>
-      log({ atMs: clock.wallMs(), instance: this.id, stream, text });
     this.#exited = new Promise((resolve) => {
       child.once('exit', (code, name) => {
         this.#hasExited = true;
@@ -250,23 +177,17 @@ export class ProcessInstance {
       });
     });
     for (const stream of ['stdout', 'stderr'] as const) {
-      const splitter = new LineSplitter(line(stream));
+      const splitter = new LineSplitter((text) => log({ atMs: clock.wallMs(), instance: this.id, stream, text }));
       child[stream]?.on('data', (chunk: Buffer) => splitter.push(chunk));
       child[stream]?.once('close', () => splitter.flush());
-      // Reading a broken pipe is the end of the log and of nothing else.
+      // A pipe that can't be read any more is the end of the log and of nothing else.
       child[stream]?.on('error', () => {});
     }
-    records.add({ instance: this.id, backend, pid: child.pid, pgid: child.pid, marker, port });
+    records.add({ instance: this.id, backend, pid, pgid: pid, marker, port });
     this.#options.changed(this);
-    return child;
-  }
-
-  async #spawnError(error: NodeJS.ErrnoException, port: number): Promise<void> {
-    const { config } = this.#options;
-    const [template = ''] = config.command;
-    const command = template.replaceAll('${PORT}', String(port)).replaceAll('${INSTANCE}', this.id);
-    // The errno doesn't say whether the program or its folder is missing: that takes a look at the disk.
-    this.#neverStarted(await spawnFailure(error, config, command, this.#key()));
+    // An inherited socket accepts already: the kernel keeps what comes until the application asks for it.
+    if (config.socket === 'inherited' && config.ready.kind === 'tcp') this.#becomeReady('127.0.0.1', port);
+    else if (this.#state === 'starting') this.#awaitReadiness(port);
   }
 
   #awaitReadiness(port: number): void {
@@ -405,41 +326,10 @@ export class ProcessInstance {
     await records.remove(this.id);
   }
 
-  async #mustBeFree(port: number): Promise<void> {
-    const answers = await Promise.all(['127.0.0.1', '::1'].map((host) => accepts(host, port)));
-    if (answers.includes(true)) throw new StartFailure(taken(port, this.#key()));
-  }
-
   #move(state: InstanceState, reason: string): void {
     if (!INSTANCE_TRANSITIONS[this.#state].includes(state)) return;
     this.#state = state;
     this.#reason = reason;
     this.#options.changed(this);
   }
-
-  #key(): string {
-    return `backends.${this.#options.backend}.process`;
-  }
-}
-
-function accepts(host: string, port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    probe({ host, port, http: null }, PORT_CHECK_MS, (result) => resolve(result.ok));
-  });
-}
-
-function taken(port: number, key: string): string {
-  return `port ${port} is already taken by another process; end that one or change ${key}.port`;
-}
-
-function noPort(error: NodeJS.ErrnoException): never {
-  if (error.code === 'EMFILE' || error.code === 'ENFILE') {
-    throw new StartFailure(
-      `no file descriptors left to find a free port (${error.code}); raise the limit (ulimit -n, LimitNOFILE=) or run fewer instances`,
-      {
-        cause: error,
-      },
-    );
-  }
-  throw new StartFailure(`found no free port (${error.code ?? error.message})`, { cause: error });
 }

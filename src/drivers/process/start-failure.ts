@@ -8,7 +8,7 @@ export class StartFailure extends Error {}
 
 /** What spawn's errno means for the user, with the next step. `key` is the place in the file, such as `backends.shop.process`. */
 export async function spawnFailure(
-  error: NodeJS.ErrnoException,
+  error: { code?: string | undefined; message?: string },
   config: ProcessConfig,
   command: string,
   key: string,
@@ -35,7 +35,7 @@ export async function spawnFailure(
     case 'ENOMEM':
       return `not enough memory to start ${command} (ENOMEM); free memory or run fewer instances`;
     default:
-      return `can't start ${command}: ${error.message}`;
+      return `can't start ${command}: ${error.message ?? code}`;
   }
 }
 

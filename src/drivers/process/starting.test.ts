@@ -76,10 +76,10 @@ test('with ready.http it is ready when the status is in the range, not when it l
 test('a start that never passes ready.http fails with what the application answered', async () => {
   const command = appCommand({ statuses: Array.from({ length: 1000 }, () => 503) });
   const ready = { kind: 'http' as const, path: '/ready', status: { from: 200, to: 299 } };
-  await withDriver({ process: { command, ready, startTimeoutMs: 2500 } }, async (driver, witness) => {
+  await withDriver({ process: { command, ready, startTimeoutMs: 1500 } }, async (driver, witness) => {
     driver.scaleUp(1);
     const crash = await witness.until('a crash', () => witness.crashes[0] ?? false);
-    assert.match(crash.reason, /^was not ready on port \d+ within 2\.5 s: GET \/ready answered 503, expected 200-299$/);
+    assert.match(crash.reason, /^was not ready on port \d+ within 1\.5 s: GET \/ready answered 503, expected 200-299$/);
   });
 });
 
