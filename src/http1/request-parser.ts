@@ -167,7 +167,7 @@ export class RequestParser {
       this.targetEnd = i++ - base;
       state = VERSION;
     }
-    if (state === VERSION && end - i >= LINE_END_BYTES && isHttp1LineEnd(bytes, i)) {
+    if (state === VERSION && i - base === this.targetEnd + 1 && end - i >= LINE_END_BYTES && isHttp1LineEnd(bytes, i)) {
       this.minor = bytes[i + 7] === 0x31 ? 1 : 0;
       this.state = FIELDS;
       return i + LINE_END_BYTES;

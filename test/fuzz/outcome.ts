@@ -1,6 +1,8 @@
 /** What a parser made of a byte stream: the messages that it took to be whole, and how it ended. */
 export interface Outcome {
   messages: SeenMessage[];
+  /** Where in the stream each message begins; only ours tells. */
+  offsets?: number[];
   /**
    * complete: nothing is left (or the connection ends after the last message); partial: inside a message; refused: `reason` says why. `upgraded`: what follows is
    * not HTTP.

@@ -17,6 +17,7 @@ export function readWithDormouse(bytes: Buffer, direction: Direction, cuts: read
   const parser = direction === 'requests' ? requests : responses;
   const decoder = new BodyDecoder(LIMITS);
   const messages: SeenMessage[] = [];
+  const offsets: number[] = [];
   let body = '';
   const sink = {
     onBody(chunk: Buffer, start: number, end: number): void {
@@ -30,21 +31,26 @@ export function readWithDormouse(bytes: Buffer, direction: Direction, cuts: read
   let from = 0;
   for (const to of [...cuts, bytes.length]) {
     // A chunk of its own each time: what a parser keeps of a chunk that is reused would show.
+    const base = from;
     const chunk = Buffer.from(bytes.subarray(from, to));
     from = to;
     let at = 0;
     while (at < chunk.length) {
       if (current === null) {
         const after = parser.execute(chunk, at, chunk.length);
-        if (after === -2) return { messages, end: 'refused', reason: parser.error!.detail };
+        if (after === -2) return { messages, offsets, end: 'refused', reason: parser.error!.detail };
         if (after === -1) break;
         at = after;
         const head = parser.head;
+        const offset = base + after - head.text.length;
+        offsets.push(offset);
         current = { start: startOf(head), headers: headersOf(head), body: '' };
         let kind: number;
         if (direction === 'requests') {
-          kind = requestBodyKind(requests.head);
-          upgraded = head.upgrade !== '' || requests.head.method === 'CONNECT';
+          // The gateway answers CONNECT with 405 and closes: nothing after its head is looked at.
+          const connect = requests.head.method === 'CONNECT';
+          kind = connect ? BodyKind.NONE : requestBodyKind(requests.head);
+          upgraded = connect || head.upgrade !== '';
         } else {
           kind = bodyKind(responses.head, requestMethod);
           upgraded = responses.head.status === 101;
@@ -55,24 +61,24 @@ export function readWithDormouse(bytes: Buffer, direction: Direction, cuts: read
       }
       if (!decoder.done) {
         const after = decoder.execute(chunk, at, chunk.length, sink);
-        if (after === -2) return { messages, end: 'refused', reason: decoder.error!.detail };
+        if (after === -2) return { messages, offsets, end: 'refused', reason: decoder.error!.detail };
         at = after;
       }
       if (!decoder.done) break;
       current.body = body;
       messages.push(current);
       current = null;
-      if (upgraded) return { messages, end: 'upgraded', reason: '' };
-      if (last) return { messages, end: 'complete', reason: '' };
+      if (upgraded) return { messages, offsets, end: 'upgraded', reason: '' };
+      if (last) return { messages, offsets, end: 'complete', reason: '' };
     }
   }
   if (current !== null) {
-    if (!decoder.finish()) return { messages, end: 'partial', reason: '' };
+    if (!decoder.finish()) return { messages, offsets, end: 'partial', reason: '' };
     current.body = body;
     messages.push(current);
-    return { messages, end: 'complete', reason: '' };
+    return { messages, offsets, end: 'complete', reason: '' };
   }
-  return { messages, end: parser.partial ? 'partial' : 'complete', reason: '' };
+  return { messages, offsets, end: parser.partial ? 'partial' : 'complete', reason: '' };
 }
 
 function startOf(head: MessageHead): string {

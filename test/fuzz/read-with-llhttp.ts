@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import { createRequire } from 'node:module';
 import type { Direction, Outcome, SeenMessage } from './outcome.ts';
 
@@ -22,15 +23,27 @@ interface LlhttpParserClass {
 
 // The parser that node:http uses, reached the way that older libraries reach it: the only door to llhttp without a socket and without node:http's own rules.
 const require = createRequire(import.meta.url);
-const { HTTPParser, methods } = require('_http_common') as { HTTPParser: LlhttpParserClass; methods: readonly string[] };
-
-/** The methods that llhttp knows; it refuses all others. */
-export const LLHTTP_METHODS: readonly string[] = methods;
+const { HTTPParser } = require('_http_common') as { HTTPParser: LlhttpParserClass };
 
 const MAX_HEADER_BYTES = 16_384;
 const STRICT = 0;
 const SKIP_BODY = 1;
 const READ_BODY = 0;
+
+/** llhttp tells a method as a number whose table Node keeps to itself: ask for each name. */
+const METHOD_OF_NUMBER = new Map<number, string>();
+for (const name of [...METHODS, 'QUERY', 'PRI']) {
+  const parser = new HTTPParser();
+  parser.initialize(HTTPParser.REQUEST, {}, MAX_HEADER_BYTES, STRICT);
+  parser[HTTPParser.kOnHeadersComplete] = (_major: number, _minor: number, _headers: unknown, method: number): void => {
+    METHOD_OF_NUMBER.set(method, name);
+  };
+  parser.execute(Buffer.from(`${name} ${name === 'CONNECT' ? 'h:80' : '/'} HTTP/1.1\r\nHost: h\r\n\r\n`));
+  parser.close();
+}
+
+/** The methods that llhttp knows; it refuses all others. */
+export const LLHTTP_METHODS: readonly string[] = [...METHOD_OF_NUMBER.values()];
 
 /** Reads `bytes` with llhttp in its strict mode, as one chunk, and then its end. */
 export function readWithLlhttp(bytes: Buffer, direction: Direction, requestMethod = 'GET'): Outcome {
@@ -68,7 +81,7 @@ export function readWithLlhttp(bytes: Buffer, direction: Direction, requestMetho
     if (rest !== undefined) headers.push(...rest);
     const pairs: [string, string][] = [];
     for (let i = 0; i < headers.length; i += 2) pairs.push([headers[i]!.toLowerCase(), trimmed(headers[i + 1]!)]);
-    const start = direction === 'requests' ? `${methods[method]} ${target ?? url} ${minor}` : `${status} ${minor}`;
+    const start = direction === 'requests' ? `${METHOD_OF_NUMBER.get(method)} ${target ?? url} ${minor}` : `${status} ${minor}`;
     current = { start, headers: pairs, body: '' };
     upgraded = upgrade;
     last = !keepAlive;
