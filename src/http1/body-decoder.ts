@@ -1,5 +1,18 @@
 import { BodyKind } from './body-kind.ts';
-import { CR, DQUOTE, EQUALS, FIELD_VALUE, HEX, latin1, LF, SEMICOLON, SP, TAB, TOKEN, BACKSLASH } from './characters.ts';
+import {
+  CR,
+  DQUOTE,
+  EQUALS,
+  FIELD_VALUE,
+  HEX,
+  latin1,
+  LF,
+  SEMICOLON,
+  SP,
+  TAB,
+  TOKEN,
+  BACKSLASH,
+} from './characters.ts';
 import { FieldScanner, FieldSection, OFFSETS_PER_LINE } from './field-scanner.ts';
 import { GatheredBytes } from './gathered-bytes.ts';
 import type { HeadLimits } from './limits.ts';

@@ -19,7 +19,9 @@ const isTokenMark = among("!#$%&'*+-.^_`|~");
 const isHostMark = among("-._~!$&'()*+,;=");
 
 /** RFC 9110 5.6.2 token: the character in lower case, 0 for what is no token character. */
-export const TOKEN = table((code) => (isDigit(code) || isAlpha(code) || isTokenMark(code) ? (isUpper(code) ? code + 32 : code) : 0));
+export const TOKEN = table((code) =>
+  isDigit(code) || isAlpha(code) || isTokenMark(code) ? (isUpper(code) ? code + 32 : code) : 0,
+);
 
 /** RFC 9110 5.5 field content: visible, SP, HTAB, obs-text. */
 export const FIELD_VALUE = table((code) => (code === 0x09 || code === 0x20 || isVisible(code) || code >= 0x80 ? 1 : 0));
@@ -34,11 +36,19 @@ export const TARGET_PATH = table((code) => (isVisible(code) && !among('#?\\')(co
 export const TARGET_QUERY = table((code) => (isVisible(code) && code !== 0x23 ? 1 : 0));
 
 /** reg-name of RFC 3986 without `%`: the character in lower case, 0 for others. */
-export const REG_NAME = table((code) => (isDigit(code) || isAlpha(code) || isHostMark(code) ? (isUpper(code) ? code + 32 : code) : 0));
+export const REG_NAME = table((code) =>
+  isDigit(code) || isAlpha(code) || isHostMark(code) ? (isUpper(code) ? code + 32 : code) : 0,
+);
 
 /** Value of a hexadecimal digit, 255 for others. */
 export const HEX = table((code) =>
-  isDigit(code) ? code - 0x30 : code >= 0x41 && code <= 0x46 ? code - 55 : code >= 0x61 && code <= 0x66 ? code - 87 : 255,
+  isDigit(code)
+    ? code - 0x30
+    : code >= 0x41 && code <= 0x46
+      ? code - 55
+      : code >= 0x61 && code <= 0x66
+        ? code - 87
+        : 255,
 );
 
 export const TAB = 0x09;
@@ -67,7 +77,8 @@ export function equalsToken(bytes: Uint8Array, start: number, end: number, lower
   return true;
 }
 
-const latin1Of = (Buffer.prototype as unknown as { latin1Slice(this: Uint8Array, start: number, end: number): string }).latin1Slice;
+const latin1Of = (Buffer.prototype as unknown as { latin1Slice(this: Uint8Array, start: number, end: number): string })
+  .latin1Slice;
 
 /** Text of bytes[start, end), one character per byte. One native call. */
 export function latin1(bytes: Uint8Array, start: number, end: number): string {

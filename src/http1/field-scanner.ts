@@ -237,7 +237,8 @@ export class FieldScanner {
       else if (equalsToken(bytes, from, to, UPGRADE_TOKEN)) this.upgradeOption = true;
       else if (!equalsToken(bytes, from, to, TE_TOKEN)) {
         // Dropping these two would change where the request goes or where its body ends (RFC 9110 7.6.1 forbids to name them).
-        if (equalsToken(bytes, from, to, HOST_TOKEN) || equalsToken(bytes, from, to, LENGTH_TOKEN)) return REFUSALS.badConnection;
+        if (equalsToken(bytes, from, to, HOST_TOKEN) || equalsToken(bytes, from, to, LENGTH_TOKEN))
+          return REFUSALS.badConnection;
         this.connectionNames ??= [];
         if (this.connectionNames.length === MAX_CONNECTION_NAMES) return REFUSALS.badConnection;
         this.connectionNames.push(latin1(bytes, from, to).toLowerCase());
@@ -262,7 +263,9 @@ function badCoding(bytes: Uint8Array, start: number, end: number): ProtocolError
     else if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(coding)) return REFUSALS.badTransferEncoding;
   }
   const last = members[members.length - 1]!.trim();
-  return chunked === 1 && last === 'chunked' && members.length > 1 ? REFUSALS.unknownCoding : REFUSALS.badTransferEncoding;
+  return chunked === 1 && last === 'chunked' && members.length > 1
+    ? REFUSALS.unknownCoding
+    : REFUSALS.badTransferEncoding;
 }
 
 /** True when a comma-separated list has the member `lower` (without parameters). */

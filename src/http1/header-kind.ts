@@ -1,4 +1,4 @@
-import { ascii, TOKEN } from './characters.ts';
+import { ascii } from './characters.ts';
 
 /** A small number for each header that the gateway knows. Those up to `LAST_SEMANTIC` mean something to the wire itself. */
 export const HeaderKind = Object.freeze({

@@ -17,7 +17,12 @@ export function hostnameOf(authority: string): string | null {
     for (; i < length; i++) {
       const code = authority.charCodeAt(i);
       if (code === 0x25) {
-        if (HEX[authority.charCodeAt(i + 1) & 0xff] === 255 || HEX[authority.charCodeAt(i + 2) & 0xff] === 255 || i + 2 >= length) return null;
+        if (
+          HEX[authority.charCodeAt(i + 1) & 0xff] === 255 ||
+          HEX[authority.charCodeAt(i + 2) & 0xff] === 255 ||
+          i + 2 >= length
+        )
+          return null;
         i += 2;
       } else if (REG_NAME[code] === 0) {
         break;

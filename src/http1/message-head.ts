@@ -66,7 +66,11 @@ export class MessageHead {
   /** Joins the values of all Upgrade lines. */
   joinUpgrade(first: number): string {
     let joined = this.valueAt(first);
-    for (let i = this.indexOfKind(HeaderKind.UPGRADE, first + 1); i !== -1; i = this.indexOfKind(HeaderKind.UPGRADE, i + 1)) {
+    for (
+      let i = this.indexOfKind(HeaderKind.UPGRADE, first + 1);
+      i !== -1;
+      i = this.indexOfKind(HeaderKind.UPGRADE, i + 1)
+    ) {
       joined += `, ${this.valueAt(i)}`;
     }
     return joined;
@@ -81,7 +85,8 @@ export class MessageHead {
     const start = this.offsets[i * 5]!;
     const length = lowerName.length;
     if (this.offsets[i * 5 + 1]! - start !== length) return false;
-    for (let k = 0; k < length; k++) if (TOKEN[this.text.charCodeAt(start + k)] !== lowerName.charCodeAt(k)) return false;
+    for (let k = 0; k < length; k++)
+      if (TOKEN[this.text.charCodeAt(start + k)] !== lowerName.charCodeAt(k)) return false;
     return true;
   }
 }

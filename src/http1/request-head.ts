@@ -1,4 +1,3 @@
-import type { FieldScanner } from './field-scanner.ts';
 import { MessageHead } from './message-head.ts';
 
 /** The four forms of a request-target (RFC 9112 3.2). */
@@ -32,8 +31,4 @@ export class RequestHead extends MessageHead {
   expectContinue = false;
   /** TE holds `trailers`. */
   teTrailers = false;
-
-  constructor(fields: FieldScanner) {
-    super(fields);
-  }
 }

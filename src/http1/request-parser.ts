@@ -229,7 +229,8 @@ export class RequestParser {
     head.teTrailers = fields.teTrailers;
     head.hostIndex = fields.hostIndex;
     // RFC 9110 7.8: Upgrade of an HTTP/1.0 request is ignored.
-    head.upgrade = fields.upgradeOption && fields.upgradeIndex !== -1 && minor === 1 ? head.joinUpgrade(fields.upgradeIndex) : '';
+    head.upgrade =
+      fields.upgradeOption && fields.upgradeIndex !== -1 && minor === 1 ? head.joinUpgrade(fields.upgradeIndex) : '';
     head.method = methodOf(text, methodEnd);
     const target = text.slice(methodEnd + 1, targetEnd);
     head.target = target;
@@ -279,7 +280,8 @@ export class RequestParser {
     const target = head.target;
     if (head.method === 'CONNECT') {
       const colon = target.lastIndexOf(':');
-      if (head.hasQuery || colon === -1 || colon === target.length - 1 || !this.takeHost(target)) return REFUSALS.badTarget;
+      if (head.hasQuery || colon === -1 || colon === target.length - 1 || !this.takeHost(target))
+        return REFUSALS.badTarget;
       head.form = TargetForm.AUTHORITY;
       head.path = '';
       head.hostFromTarget = true;

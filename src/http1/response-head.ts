@@ -1,4 +1,3 @@
-import type { FieldScanner } from './field-scanner.ts';
 import { HeaderKind } from './header-kind.ts';
 import { MessageHead } from './message-head.ts';
 
@@ -8,10 +7,6 @@ export class ResponseHead extends MessageHead {
   status = 0;
   /** As sent, may be ''. */
   reason = '';
-
-  constructor(fields: FieldScanner) {
-    super(fields);
-  }
 
   /** Also true for the Content-Length of 1xx and 204 (RFC 9110 8.6: it must not stand there; only 0 was let in). */
   override dropped(i: number): boolean {

@@ -108,7 +108,10 @@ export class ResponseParser {
         const k = i - base;
         const code = bytes[i]!;
         if (k < 7) {
-          if (code !== PREFIX[k]) return this.refuse(k === 5 && code >= 0x30 && code <= 0x39 ? REFUSALS.unknownVersion : REFUSALS.badStatusLine);
+          if (code !== PREFIX[k])
+            return this.refuse(
+              k === 5 && code >= 0x30 && code <= 0x39 ? REFUSALS.unknownVersion : REFUSALS.badStatusLine,
+            );
         } else if (k === 7) {
           if (code !== 0x30 && code !== 0x31) return this.refuse(REFUSALS.badStatusLine);
           this.minor = code === 0x31 ? 1 : 0;
@@ -152,11 +155,13 @@ export class ResponseParser {
     head.chunked = fields.chunked;
     head.keepAlive = minor === 1 ? !fields.close : fields.keepAlive && !fields.close;
     head.connectionNames = fields.connectionNames;
-    head.upgrade = fields.upgradeOption && fields.upgradeIndex !== -1 && minor === 1 ? head.joinUpgrade(fields.upgradeIndex) : '';
+    head.upgrade =
+      fields.upgradeOption && fields.upgradeIndex !== -1 && minor === 1 ? head.joinUpgrade(fields.upgradeIndex) : '';
 
     if (minor === 0 && fields.chunked) return this.refuse(REFUSALS.transferEncodingIn10);
     // RFC 9112 6.1, RFC 9110 8.6: no length in 1xx and 204. A backend that announces a body there may send one; only an empty one is harmless.
-    if ((status < 200 || status === 204) && (fields.chunked || fields.contentLength > 0)) return this.refuse(REFUSALS.lengthNotAllowed);
+    if ((status < 200 || status === 204) && (fields.chunked || fields.contentLength > 0))
+      return this.refuse(REFUSALS.lengthNotAllowed);
     if (status === 101 && head.upgrade === '') return this.refuse(REFUSALS.badUpgrade);
     this.state = STATUS_LINE;
     this.started = false;

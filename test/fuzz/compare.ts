@@ -6,7 +6,11 @@ import { readWithDormouse } from './read-with-dormouse.ts';
 import { readWithLlhttp } from './read-with-llhttp.ts';
 
 /** same: both see the same; stricter: we refuse what llhttp reads; explained: a known difference, by its name; failed: anything else. */
-export type Verdict = { kind: 'same' } | { kind: 'stricter'; name: string } | { kind: 'explained'; name: string } | { kind: 'failed'; why: string };
+export type Verdict =
+  | { kind: 'same' }
+  | { kind: 'stricter'; name: string }
+  | { kind: 'explained'; name: string }
+  | { kind: 'failed'; why: string };
 
 /**
  * Reads the input with both parsers, ours also at `cuts`. What matters is that we never take bytes for a message that llhttp refuses or frames differently; that we
@@ -16,7 +20,8 @@ export function compare(input: FuzzInput, cuts: readonly number[]): Verdict {
   const { bytes, direction, requestMethod } = input;
   const ours = readWithDormouse(bytes, direction, [], requestMethod);
   const split = readWithDormouse(bytes, direction, cuts, requestMethod);
-  if (!equal(ours, split)) return { kind: 'failed', why: `the split [${cuts.join(',')}] changes it: ${describe(ours)} / ${describe(split)}` };
+  if (!equal(ours, split))
+    return { kind: 'failed', why: `the split [${cuts.join(',')}] changes it: ${describe(ours)} / ${describe(split)}` };
 
   let found = agreement(ours, readWithLlhttp(bytes, direction, requestMethod));
   if (found.kind !== 'failed') return found;
@@ -44,13 +49,15 @@ const MAX_PASSES = 4;
 function agreement(ours: Outcome, theirs: Outcome): Exclude<Verdict, { kind: 'explained' }> {
   const failed = { kind: 'failed', why: `ours: ${describe(ours)}\n  llhttp: ${describe(theirs)}` } as const;
   const common = Math.min(ours.messages.length, theirs.messages.length);
-  for (let m = 0; m < common; m++) if (JSON.stringify(ours.messages[m]) !== JSON.stringify(theirs.messages[m])) return failed;
+  for (let m = 0; m < common; m++)
+    if (JSON.stringify(ours.messages[m]) !== JSON.stringify(theirs.messages[m])) return failed;
   const alike = ours.messages.length === theirs.messages.length;
   if (ours.end === 'refused' && ours.messages.length <= theirs.messages.length) {
     return alike && theirs.end === 'refused' ? { kind: 'same' } : { kind: 'stricter', name: ours.reason };
   }
   // We wait for more where llhttp has seen enough to refuse: nothing was taken for a message.
-  if (alike && (ours.end === theirs.end || (ours.end === 'partial' && theirs.end === 'refused'))) return { kind: 'same' };
+  if (alike && (ours.end === theirs.end || (ours.end === 'partial' && theirs.end === 'refused')))
+    return { kind: 'same' };
   return failed;
 }
 

@@ -31,7 +31,8 @@ export const EXPLAINED: readonly ExplainedDifference[] = [
   {
     // RFC 9112 7.1.1: a recipient MUST parse bad whitespace around `;` and `=` of chunk extensions. We do, and never forward extensions.
     name: 'chunk extension: whitespace around ; and =',
-    rewrite: (text) => text.replace(/^[0-9a-f]+[\t ]*;[^\r\n]*(?=\r\n)/gim, (line) => line.replace(/[\t ]*([;=])[\t ]*/g, '$1')),
+    rewrite: (text) =>
+      text.replace(/^[0-9a-f]+[\t ]*;[^\r\n]*(?=\r\n)/gim, (line) => line.replace(/[\t ]*([;=])[\t ]*/g, '$1')),
   },
   {
     // RFC 9110 5.6.3: optional whitespace is SP or HTAB. llhttp does not take a tab behind a framing value.
@@ -42,7 +43,9 @@ export const EXPLAINED: readonly ExplainedDifference[] = [
     // RFC 9110 6.5.1: a trailer never is a header. We drop those that look like framing; llhttp reads them as headers and may refuse them.
     name: 'trailer that looks like framing',
     rewrite: (text) =>
-      text.replace(/(\r\n|^)0+(;[^\r\n]*)?\r\n([^\r\n]+\r\n)+(?=\r\n)/g, (section) => section.replace(/^(content-length|transfer-encoding|connection|upgrade)(?=:)/gim, 'x')),
+      text.replace(/(\r\n|^)0+(;[^\r\n]*)?\r\n([^\r\n]+\r\n)+(?=\r\n)/g, (section) =>
+        section.replace(/^(content-length|transfer-encoding|connection|upgrade)(?=:)/gim, 'x'),
+      ),
   },
   {
     // RFC 9110 7.8: a server MUST ignore Upgrade in an HTTP/1.0 request.
@@ -58,6 +61,8 @@ export const EXPLAINED: readonly ExplainedDifference[] = [
     // RFC 9112 9.3: close is looked at first. In HTTP/1.0, llhttp lets keep-alive win.
     name: 'close wins over keep-alive',
     rewrite: (text) =>
-      text.replace(/ HTTP\/1\.0\r\n([^\r\n]+\r\n)*/g, (head) => (/^connection:.*close/im.test(head) ? head.replace(/keep-alive/gi, 'x') : head)),
+      text.replace(/ HTTP\/1\.0\r\n([^\r\n]+\r\n)*/g, (head) =>
+        /^connection:.*close/im.test(head) ? head.replace(/keep-alive/gi, 'x') : head,
+      ),
   },
 ];

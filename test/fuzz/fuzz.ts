@@ -16,7 +16,14 @@ export interface FuzzResult {
 /** Runs for `seconds`, from `seed`; ends early after `stopAfterFailures`. */
 export function fuzz(options: { seconds: number; seed: number; stopAfterFailures: number }): FuzzResult {
   const random = new Random(options.seed);
-  const result: FuzzResult = { seed: options.seed, cases: 0, same: 0, stricter: new Map(), explained: new Map(), failures: [] };
+  const result: FuzzResult = {
+    seed: options.seed,
+    cases: 0,
+    same: 0,
+    stricter: new Map(),
+    explained: new Map(),
+    failures: [],
+  };
   const until = performance.now() + options.seconds * 1000;
   while (performance.now() < until && result.failures.length < options.stopAfterFailures) {
     for (let k = 0; k < 200; k++) {
@@ -24,7 +31,11 @@ export function fuzz(options: { seconds: number; seed: number; stopAfterFailures
       const verdict = compare(input, cutsOf(input.bytes.length, random));
       result.cases++;
       if (verdict.kind === 'same') result.same++;
-      else if (verdict.kind === 'failed') result.failures.push({ bytes: `${input.direction} ${input.requestMethod} ${JSON.stringify(input.bytes.toString('latin1'))}`, why: verdict.why });
+      else if (verdict.kind === 'failed')
+        result.failures.push({
+          bytes: `${input.direction} ${input.requestMethod} ${JSON.stringify(input.bytes.toString('latin1'))}`,
+          why: verdict.why,
+        });
       else result[verdict.kind].set(verdict.name, (result[verdict.kind].get(verdict.name) ?? 0) + 1);
     }
   }
@@ -41,7 +52,10 @@ function cutsOf(length: number, random: Random): number[] {
 
 export function summary(result: FuzzResult): string {
   const table = (counts: Map<string, number>): string =>
-    [...counts].sort((a, b) => b[1] - a[1]).map(([name, count]) => `  ${String(count).padStart(9)}  ${name}\n`).join('');
+    [...counts]
+      .sort((a, b) => b[1] - a[1])
+      .map(([name, count]) => `  ${String(count).padStart(9)}  ${name}\n`)
+      .join('');
   const count = (counts: Map<string, number>): number => [...counts.values()].reduce((sum, value) => sum + value, 0);
   let text = `seed ${result.seed}: ${result.cases} streams, ${result.same} read alike by both\n`;
   text += `refused by us, read by llhttp: ${count(result.stricter)}\n${table(result.stricter)}`;

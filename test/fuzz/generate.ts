@@ -10,11 +10,91 @@ export interface FuzzInput {
   requestMethod: string;
 }
 
-const METHODS = ['GET', 'GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'OPTIONS', 'PATCH', 'CONNECT', 'PURGE', 'QUERY', 'FOO', 'get', 'G'];
-const TARGETS = ['/', '/a', '/a?b=c', '/?', '*', 'http://h/', 'http://h', 'HTTP://h:80/x?y', 'https://[::1]:1/', 'h:80', '//x', '/%00', '/a;b=c', '/|{}[]^`"<>', '/a#b', '/\\', 'x', '', 'http:/x'];
-const VERSIONS = ['HTTP/1.1', 'HTTP/1.1', 'HTTP/1.1', 'HTTP/1.1', 'HTTP/1.0', 'HTTP/0.9', 'HTTP/2.0', 'HTTP/1.2', 'http/1.1', 'HTTP/11', 'HTTP/1.1 ', ''];
-const STATUSES = ['200 OK', '200 OK', '200 ', '200', '204 No Content', '304 Not Modified', '100 Continue', '101 Switching Protocols', '103 Early Hints', '404 \xe9', '099 x', '600 x', '20 x', '2000 x', '200\tOK', '500 a\tb'];
-const LINE_ENDS = ['\r\n', '\r\n', '\r\n', '\r\n', '\r\n', '\r\n', '\r\n', '\r\n', '\r\n', '\n', '\r', '\r\r\n', '\n\r', '\r\n '];
+const METHODS = [
+  'GET',
+  'GET',
+  'POST',
+  'PUT',
+  'HEAD',
+  'DELETE',
+  'OPTIONS',
+  'PATCH',
+  'CONNECT',
+  'PURGE',
+  'QUERY',
+  'FOO',
+  'get',
+  'G',
+];
+const TARGETS = [
+  '/',
+  '/a',
+  '/a?b=c',
+  '/?',
+  '*',
+  'http://h/',
+  'http://h',
+  'HTTP://h:80/x?y',
+  'https://[::1]:1/',
+  'h:80',
+  '//x',
+  '/%00',
+  '/a;b=c',
+  '/|{}[]^`"<>',
+  '/a#b',
+  '/\\',
+  'x',
+  '',
+  'http:/x',
+];
+const VERSIONS = [
+  'HTTP/1.1',
+  'HTTP/1.1',
+  'HTTP/1.1',
+  'HTTP/1.1',
+  'HTTP/1.0',
+  'HTTP/0.9',
+  'HTTP/2.0',
+  'HTTP/1.2',
+  'http/1.1',
+  'HTTP/11',
+  'HTTP/1.1 ',
+  '',
+];
+const STATUSES = [
+  '200 OK',
+  '200 OK',
+  '200 ',
+  '200',
+  '204 No Content',
+  '304 Not Modified',
+  '100 Continue',
+  '101 Switching Protocols',
+  '103 Early Hints',
+  '404 \xe9',
+  '099 x',
+  '600 x',
+  '20 x',
+  '2000 x',
+  '200\tOK',
+  '500 a\tb',
+];
+const LINE_ENDS = [
+  '\r\n',
+  '\r\n',
+  '\r\n',
+  '\r\n',
+  '\r\n',
+  '\r\n',
+  '\r\n',
+  '\r\n',
+  '\r\n',
+  '\n',
+  '\r',
+  '\r\r\n',
+  '\n\r',
+  '\r\n ',
+];
 const FIELD_LINES = [
   'Host: h',
   'Host: h',
@@ -83,7 +163,33 @@ const CHUNKED_BODIES = [
   '0\r\n',
   '',
 ];
-const SNIPPETS = ['\r\n', '\n', '\r', '\0', ' ', '\t', ':', ',', ';', '"', '\x7f', '\x80', '\xff', '0', '\r\n\r\n', '\r\n ', 'chunked', 'Content-Length: 1\r\n', 'Transfer-Encoding: chunked\r\n', 'Host: x\r\n', 'HTTP/1.1', '#', '\\', '\x0b', '_'];
+const SNIPPETS = [
+  '\r\n',
+  '\n',
+  '\r',
+  '\0',
+  ' ',
+  '\t',
+  ':',
+  ',',
+  ';',
+  '"',
+  '\x7f',
+  '\x80',
+  '\xff',
+  '0',
+  '\r\n\r\n',
+  '\r\n ',
+  'chunked',
+  'Content-Length: 1\r\n',
+  'Transfer-Encoding: chunked\r\n',
+  'Host: x\r\n',
+  'HTTP/1.1',
+  '#',
+  '\\',
+  '\x0b',
+  '_',
+];
 
 /** A stream of one to three messages, made of right and wrong pieces, or a payload from the table, then broken a little. */
 export function generate(random: Random): FuzzInput {
@@ -91,7 +197,8 @@ export function generate(random: Random): FuzzInput {
   let text = '';
   const messages = 1 + random.below(3);
   for (let m = 0; m < messages; m++) text += direction === 'requests' ? request(random) : response(random);
-  if (direction === 'requests' && random.chance(15)) text = random.of(SMUGGLING_CASES).bytes + (random.chance(30) ? text : '');
+  if (direction === 'requests' && random.chance(15))
+    text = random.of(SMUGGLING_CASES).bytes + (random.chance(30) ? text : '');
   const mutations = random.chance(40) ? 0 : 1 + random.below(3);
   for (let m = 0; m < mutations; m++) text = mutate(text, random);
   return { bytes: Buffer.from(text, 'latin1'), direction, requestMethod: random.chance(10) ? 'HEAD' : 'GET' };
@@ -111,7 +218,9 @@ function response(random: Random): string {
 /** Half of the time the framing is right by construction, so that what follows a body is reached. */
 function fieldsAndBody(random: Random): string {
   if (random.chance(50)) {
-    const extra = random.chance(50) ? `${random.of(['X: y', 'Accept: */*', 'Cookie: a=b; c="d"', 'X-Empty:', 'Connection: keep-alive'])}\r\n` : '';
+    const extra = random.chance(50)
+      ? `${random.of(['X: y', 'Accept: */*', 'Cookie: a=b; c="d"', 'X-Empty:', 'Connection: keep-alive'])}\r\n`
+      : '';
     switch (random.below(3)) {
       case 0:
         return `${extra}\r\n`;
@@ -122,7 +231,8 @@ function fieldsAndBody(random: Random): string {
     }
   }
   let lines = '';
-  for (let count = random.below(4); count > 0; count--) lines += random.of(FIELD_LINES) + (random.chance(80) ? '\r\n' : random.of(LINE_ENDS));
+  for (let count = random.below(4); count > 0; count--)
+    lines += random.of(FIELD_LINES) + (random.chance(80) ? '\r\n' : random.of(LINE_ENDS));
   const body = random.chance(40) ? random.of(CHUNKED_BODIES) : random.chance(40) ? 'hello' : '';
   return `${lines}${random.chance(90) ? '\r\n' : random.of(LINE_ENDS)}${body}`;
 }

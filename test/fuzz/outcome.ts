@@ -25,6 +25,8 @@ export type Direction = (typeof Direction)[keyof typeof Direction];
 
 /** Short text of an outcome, for reports. */
 export function describe(outcome: Outcome): string {
-  const messages = outcome.messages.map((m) => `${m.start} [${m.headers.map(([n, v]) => `${n}:${v}`).join('|')}] ${JSON.stringify(m.body)}`);
+  const messages = outcome.messages.map(
+    (m) => `${m.start} [${m.headers.map(([n, v]) => `${n}:${v}`).join('|')}] ${JSON.stringify(m.body)}`,
+  );
   return [...messages, outcome.reason === '' ? outcome.end : `${outcome.end}: ${outcome.reason}`].join(' // ');
 }

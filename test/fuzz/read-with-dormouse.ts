@@ -11,7 +11,12 @@ const LIMITS = { headerBytes: 16_384, headers: 100, uriBytes: 8192 };
  * Reads `bytes` the way a connection of the gateway does: heads and bodies in turn, until refusal, the end of the connection's use, or the end of the
  * bytes. `cuts`: ascending positions at which the stream is split into chunks. `requestMethod`: what the responses answer.
  */
-export function readWithDormouse(bytes: Buffer, direction: Direction, cuts: readonly number[], requestMethod = 'GET'): Outcome {
+export function readWithDormouse(
+  bytes: Buffer,
+  direction: Direction,
+  cuts: readonly number[],
+  requestMethod = 'GET',
+): Outcome {
   const requests = new RequestParser(LIMITS);
   const responses = new ResponseParser(LIMITS);
   const parser = direction === 'requests' ? requests : responses;
@@ -83,7 +88,9 @@ export function readWithDormouse(bytes: Buffer, direction: Direction, cuts: read
 
 function startOf(head: MessageHead): string {
   const fields = head as MessageHead & { method?: string; target?: string; status?: number };
-  return fields.method === undefined ? `${fields.status} ${head.minor}` : `${fields.method} ${fields.target} ${head.minor}`;
+  return fields.method === undefined
+    ? `${fields.status} ${head.minor}`
+    : `${fields.method} ${fields.target} ${head.minor}`;
 }
 
 function headersOf(head: MessageHead): [string, string][] {

@@ -23,7 +23,7 @@ interface LlhttpParserClass {
 
 // The parser that node:http uses, reached the way that older libraries reach it: the only door to llhttp without a socket and without node:http's own rules.
 const require = createRequire(import.meta.url);
-const { HTTPParser } = require('_http_common') as { HTTPParser: LlhttpParserClass };
+const { HTTPParser } = require('node:_http_common') as { HTTPParser: LlhttpParserClass };
 
 const MAX_HEADER_BYTES = 16_384;
 const STRICT = 0;
@@ -81,14 +81,15 @@ export function readWithLlhttp(bytes: Buffer, direction: Direction, requestMetho
     if (rest !== undefined) headers.push(...rest);
     const pairs: [string, string][] = [];
     for (let i = 0; i < headers.length; i += 2) pairs.push([headers[i]!.toLowerCase(), trimmed(headers[i + 1]!)]);
-    const start = direction === 'requests' ? `${METHOD_OF_NUMBER.get(method)} ${target ?? url} ${minor}` : `${status} ${minor}`;
+    const start =
+      direction === 'requests' ? `${METHOD_OF_NUMBER.get(method)} ${target ?? url} ${minor}` : `${status} ${minor}`;
     current = { start, headers: pairs, body: '' };
     upgraded = upgrade;
     last = !keepAlive;
     return requestMethod === 'HEAD' && direction === 'responses' ? SKIP_BODY : READ_BODY;
   };
   parser[HTTPParser.kOnBody] = (part: Buffer): void => {
-    current!.body += part.toString("latin1");
+    current!.body += part.toString('latin1');
   };
   parser[HTTPParser.kOnMessageComplete] = (): void => {
     messages.push(current!);

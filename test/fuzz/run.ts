@@ -5,7 +5,12 @@
 import { parseArgs } from 'node:util';
 import { fuzz, summary } from './fuzz.ts';
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string', default: String(Date.now() % 1_000_000) } } });
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '60' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+  },
+});
 const result = fuzz({ seconds: Number(values.seconds), seed: Number(values.seed), stopAfterFailures: 10 });
 process.stdout.write(summary(result));
 process.exitCode = result.failures.length === 0 ? 0 : 1;
