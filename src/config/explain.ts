@@ -6,6 +6,8 @@ import { hintForUnknownKey } from './known-keys.ts';
 
 type Issue = z.core.$ZodIssue;
 
+const ZODS_OWN_WORDS = /^(?:Invalid |Too (?:small|big)|Unrecognized )/;
+
 /** `base` is where the parsed entry stands in the file, `data` the entry itself. */
 export function explainIssues(issues: readonly Issue[], base: Path, data: unknown, whole: z.ZodType): Problem[] {
   return issues.flatMap((issue) => explain(issue, base, data, whole));
@@ -15,6 +17,10 @@ function explain(issue: Issue, base: Path, data: unknown, whole: z.ZodType): Pro
   const inner = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
   const path = [...base, ...inner];
   const given = valueAt(data, inner);
+  // A schema that says it in its own words (filters do) knows better than the cases below.
+  if (given !== undefined && !ZODS_OWN_WORDS.test(issue.message)) {
+    return [problem(path, issue.message, issue.code === 'custom' ? (issue.params as { hint?: string } | undefined)?.hint : `got ${shown(given)}`)];
+  }
   switch (issue.code) {
     case 'unrecognized_keys':
       return issue.keys.map((key, index) => ({
