@@ -1,0 +1,85 @@
+/** Every command, in the order of the help. */
+import type { CommandDefinition } from './command.ts';
+
+const CONFIG = ['-c, --config <file>', 'the configuration file (default: ./dormouse.yaml)'] as const;
+const STATE_DIR = ['--state-dir <folder>', 'the state folder of the running dormouse, instead of -c'] as const;
+const JSON_OUTPUT = ['--json', 'print JSON'] as const;
+
+export const COMMANDS: readonly CommandDefinition[] = [
+  {
+    path: ['up'],
+    summary: 'run everything on this machine: listen, wake, balance, put to sleep',
+    options: [CONFIG],
+    examples: ['dormouse up', 'dormouse up -c examples/services/dormouse.yaml'],
+    load: () => import('./up-command.ts'),
+  },
+  {
+    path: ['check'],
+    summary: 'say whether the configuration is valid, with every error',
+    options: [CONFIG, JSON_OUTPUT],
+    load: () => import('./check.ts'),
+  },
+  {
+    path: ['status'],
+    summary: 'show backends: state, instances, demand, why awake and who woke them',
+    arguments: [['[name]', 'one backend, with its instances']],
+    options: [CONFIG, STATE_DIR, ['-w, --watch', 'go on showing it as it changes'], JSON_OUTPUT],
+    examples: ['dormouse status', 'dormouse status shop --watch'],
+    load: () => import('./status.ts'),
+  },
+  {
+    path: ['top'],
+    summary: 'show the busiest backends on the whole screen, live',
+    options: [CONFIG, STATE_DIR],
+    load: () => import('./top.ts'),
+  },
+  {
+    path: ['wake'],
+    summary: 'wake a backend and wait until it is awake',
+    arguments: [['<name>', 'the backend']],
+    options: [CONFIG, STATE_DIR, ['--no-wait', 'do not wait'], JSON_OUTPUT],
+    load: () => import('./wake.ts'),
+  },
+  {
+    path: ['sleep'],
+    summary: 'put a backend to sleep now, after what it is doing',
+    arguments: [['<name>', 'the backend']],
+    options: [CONFIG, STATE_DIR, JSON_OUTPUT],
+    load: () => import('./sleep.ts'),
+  },
+  {
+    path: ['logs'],
+    summary: 'show what the instances of a backend wrote',
+    arguments: [['<name>', 'the backend']],
+    options: [
+      CONFIG,
+      STATE_DIR,
+      ['-n, --lines <number>', 'so many lines of the past (default: 100)'],
+      ['-f, --follow', 'go on with what comes'],
+      JSON_OUTPUT,
+    ],
+    load: () => import('./logs.ts'),
+  },
+  {
+    path: ['reload'],
+    summary: 'apply the configuration file now (as SIGHUP and a change of the file do)',
+    options: [CONFIG, STATE_DIR, JSON_OUTPUT],
+    load: () => import('./reload.ts'),
+  },
+  {
+    path: ['schema'],
+    summary: 'print the JSON Schema of dormouse.yaml, for editors',
+    load: () => import('./schema.ts'),
+  },
+  {
+    path: ['version'],
+    summary: 'print the version',
+    options: [JSON_OUTPUT],
+    load: () => import('./version.ts'),
+  },
+  {
+    path: ['demo', 'services'],
+    summary: 'three small services that sleep until they are asked for something',
+    load: () => import('./demo.ts'),
+  },
+];

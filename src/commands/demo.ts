@@ -1,0 +1,110 @@
+/** `dormouse demo services`: the example in examples/services with words for newcomers: what to try, and a line for each wake and sleep. */
+import { accessSync, constants, existsSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ControlClient } from '../apis/control/control-client.ts';
+import { printable } from '../telemetry/pretty-line.ts';
+import { eventLine } from './cause-text.ts';
+import type { CommandContext } from './command.ts';
+import { painter, type Paint } from './text-table.ts';
+import { runUp } from './up.ts';
+
+const EXAMPLE = fileURLToPath(new URL('../../examples/services/dormouse.yaml', import.meta.url));
+
+export async function run(context: CommandContext): Promise<number> {
+  const paint = painter(context.terminal.colours);
+  const env: Record<string, string | undefined> = { ...context.env, DORMOUSE_NODE: context.env.DORMOUSE_NODE ?? process.execPath };
+  // An installed package is often in a folder that only root may write.
+  const movesState = env.DORMOUSE_STATE === undefined && !isWritable(dirname(EXAMPLE));
+  if (movesState) env.DORMOUSE_STATE = join(tmpdir(), `dormouse-demo-${userInfo().uid}`);
+
+  let wasReady = false;
+  const told = new AbortController();
+  let telling: Promise<void> = Promise.resolve();
+  const exitCode = await runUp(
+    {
+      config: EXAMPLE,
+      env,
+      onReady: ({ listeners, stateDir }) => {
+        wasReady = true;
+        const address = listeners[0]?.address ?? '';
+        const target =
+          movesState || context.env.DORMOUSE_STATE !== undefined
+            ? `--state-dir ${stateDir}`
+            : `-c ${shownPath(context.cwd)}`;
+        context.out(guidance(`http://${address}`, `${shownCommand(context.cwd)} status ${target} --watch`, paint));
+        telling = tellEvents(context, stateDir, told.signal, paint);
+      },
+    },
+    {
+      stdout: { write() {}, isTTY: false },
+      stderr: { write: (text) => context.err(text) },
+      hasTerminal: context.terminal.attached,
+      log: { isTTY: false, write: (line) => tellTrouble(context, line, paint) },
+    },
+  );
+  told.abort();
+  await telling;
+  if (!wasReady && exitCode !== 0) {
+    context.err('Other ports than 8080 and 8082: DORMOUSE_PORT=8090 DORMOUSE_OBSERVE_PORT=8092 npm start\n');
+  } else {
+    context.out(`\nEnded; nothing is left running.\n`);
+  }
+  return exitCode;
+}
+
+function guidance(base: string, status: string, paint: Paint): string {
+  const try_ = (command: string, what: string): string =>
+    `  ${command.padEnd(Math.max(46, command.length))}  ${paint(what, 'dim')}\n`;
+  return (
+    `${paint('Dormouse is up.', 'bold')} Three services stand behind ${base}, and none of them runs.\n` +
+    'The first request starts its service and waits for it; 20 seconds after the last one it is stopped.\n\n' +
+    'Try:\n' +
+    try_(`curl ${base}/api/users/123`, 'a JSON API with a database') +
+    try_(`curl ${base}/`, 'a page; or open it in a browser') +
+    try_(`curl ${base}/slow`, 'takes three seconds to start') +
+    try_(status, 'in another terminal') +
+    '\nCtrl-C ends it. What happens:\n\n'
+  );
+}
+
+/** A line per event until the program ends. */
+async function tellEvents(context: CommandContext, stateDir: string, signal: AbortSignal, paint: Paint): Promise<void> {
+  try {
+    for await (const event of new ControlClient({ stateDir }).events({ signal })) {
+      if (event.kind !== 'instance') context.out(`${eventLine(event, paint)}\n`);
+    }
+  } catch (error) {
+    context.err(`dormouse: the live lines have ended: ${(error as Error).message}\n`);
+  }
+}
+
+/** Of the program log only what went wrong, apart from what is told as an event anyway. */
+function tellTrouble(context: CommandContext, line: string, paint: Paint): void {
+  const { level, msg, event, reason, error } = JSON.parse(line) as Record<string, unknown>;
+  if ((level !== 'warn' && level !== 'error') || event !== undefined) return;
+  const detail = reason ?? (typeof error === 'string' ? error : (error as { message?: unknown } | undefined)?.message);
+  context.err(
+    `${paint(String(level), level === 'warn' ? 'yellow' : 'red')} ${printable(String(msg))}${detail === undefined ? '' : `: ${printable(String(detail))}`}\n`,
+  );
+}
+
+/** In a checkout `./dormouse` works, an installed package has it on the PATH. */
+function shownCommand(cwd: string): string {
+  return existsSync(join(cwd, 'dormouse')) && existsSync(join(cwd, 'examples/services')) ? './dormouse' : 'dormouse';
+}
+
+function shownPath(cwd: string): string {
+  const path = relative(cwd, EXAMPLE);
+  return path.startsWith('..') ? EXAMPLE : path;
+}
+
+function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,72 @@
+/** Finds the running dormouse that a command is meant for: by its state folder, or by the configuration file that says where that is. */
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { ControlClient } from '../apis/control/control-client.ts';
+import { DormouseError } from '../model/errors.ts';
+import type { CommandContext, CommandOptions } from './command.ts';
+
+const DEFAULT_FILE = 'dormouse.yaml';
+const DEFAULT_STATE_DIR = '.dormouse';
+
+export function configFile(context: CommandContext, options: CommandOptions): string {
+  return resolve(context.cwd, typeof options.config === 'string' ? options.config : DEFAULT_FILE);
+}
+
+export async function runningDormouse(context: CommandContext, options: CommandOptions): Promise<ControlClient> {
+  if (typeof options.stateDir === 'string') {
+    const stateDir = resolve(context.cwd, options.stateDir);
+    return new ControlClient({
+      stateDir,
+      notRunning: `dormouse is not running with the state folder ${stateDir} (no control socket)`,
+    });
+  }
+  const file = configFile(context, options);
+  const stateDir = await stateDirOf(file, context.env);
+  const shown = typeof options.config === 'string' ? options.config : DEFAULT_FILE;
+  return new ControlClient({
+    stateDir,
+    notRunning: `dormouse is not running for ${file} (no control socket); start it with: dormouse up -c ${shown}`,
+  });
+}
+
+/**
+ * `stateDir` of a file, without checking the rest: the file may be broken just now while the program runs on with what it had. Loads the full YAML
+ * parser and no schemas, and that only for files that name another folder than the default.
+ */
+export async function stateDirOf(file: string, env: Readonly<Record<string, string | undefined>>): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const reason = code === 'ENOENT' ? `there is no ${file}` : `cannot read ${file} (${code})`;
+    throw new DormouseError(
+      'DORMOUSE_CONFIG_UNREADABLE',
+      `${reason}; name the configuration file with -c, or the state folder with --state-dir`,
+      {
+        cause: error,
+        userFault: true,
+      },
+    );
+  }
+  const written = text.includes('stateDir') ? await writtenStateDir(text, env) : null;
+  return resolve(dirname(file), written ?? DEFAULT_STATE_DIR);
+}
+
+async function writtenStateDir(
+  text: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<string | null> {
+  const [{ readYaml }, { expand }] = await Promise.all([
+    import('../config/read-yaml.ts'),
+    import('../config/expand.ts'),
+  ]);
+  const read = readYaml(text);
+  let value: unknown;
+  if ('data' in read) value = (read.data as { stateDir?: unknown } | null)?.stateDir;
+  // A file that is no YAML at present: the line says what it says.
+  else value = /^stateDir:[ \t]*["']?([^"'#\n]*?)["']?[ \t]*(?:#.*)?$/m.exec(text)?.[1];
+  if (value === undefined || value === null) return null;
+  const expanded = (expand({ stateDir: value }, env).data as { stateDir?: unknown }).stateDir;
+  return typeof expanded === 'string' || typeof expanded === 'number' ? String(expanded) : null;
+}
