@@ -56,7 +56,7 @@ install_dependencies() {
   if ! fresh; then
     [ -t 2 ] && printf 'dormouse: installing the dependencies (once)…\n' >&2
     output=$(cd "$root" && NODE_ENV='' npm ci --include=dev --include=optional --ignore-scripts --no-progress --loglevel=error 2>&1 </dev/null) || {
-      printf '%s\n' "$output" >&2
+      printf '%s\n' "$output" | sed -n 1,25p >&2
       fail "'npm ci' failed in $root (its output is above). Check that the registry can be reached, then run this again."
     }
     # A checkout or a copy can leave the lock file newer than what was just installed from it.
