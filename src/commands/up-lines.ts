@@ -13,6 +13,7 @@ export interface Greeting {
   stateDir: string;
   /** Path of the control socket. */
   control: string;
+  /** Since this process was started. */
   startedInMs: number;
 }
 

@@ -1,5 +1,5 @@
 /** What the control socket serves, over the parts of a running `dormouse up`. */
-import type { ControlTarget, ReloadResult } from '../apis/control/index.ts';
+import type { ControlTarget, ReloadResult } from '../apis/control/control-target.ts';
 import type { Controller } from '../controller/index.ts';
 import type { Clock } from '../model/ports.ts';
 import type { Status } from '../model/status.ts';

@@ -2,8 +2,10 @@
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { ControlServer } from '../apis/control/index.ts';
-import { loadConfig, toGatewayConfig } from '../config/index.ts';
+// Not from its index, which would load the client too.
+import { ControlServer } from '../apis/control/control-server.ts';
+// Not from its index, which would load zod and yaml: see load-config-apart.ts.
+import { toGatewayConfig } from '../config/gateway-config.ts';
 import { Controller } from '../controller/index.ts';
 import { createDrivers, endOrphans, stateMarker } from '../drivers/index.ts';
 import type { Config } from '../model/config.ts';
@@ -19,8 +21,8 @@ import { startObserveServer, type ObserveServer } from '../telemetry/observe-ser
 import { processMetrics } from '../telemetry/process-metrics.ts';
 import { renderMetrics } from '../telemetry/render.ts';
 import { ConfigWatch } from './config-watch.ts';
+import { loadConfigApart } from './load-config-apart.ts';
 import { packageVersion } from './package-version.ts';
-import { defaultRegistry } from './registry.ts';
 import { Reloads } from './reloads.ts';
 import { workerSpawner } from './spawn-worker.ts';
 import { StopRequest } from './stop-request.ts';
@@ -67,14 +69,15 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   const startedAtMs = clock.wallMs();
   const version = packageVersion();
   const file = resolve(configPath);
-  const registry = defaultRegistry();
-  let config = await loadConfig(configPath, { env, registry });
+  const first = await loadConfigApart(configPath, { env });
+  let { config } = first;
 
   const { level, format } = config.telemetry.log;
   const ownLog = io.log === undefined ? logDestination(2) : null;
   const logOptions = { level, format, destination: io.log ?? ownLog!, colours: env.NO_COLOR === undefined };
   const logger = createLogger(logOptions);
   const pretty = isPretty(logOptions, logOptions.destination);
+  for (const warning of first.warnings) logger.warn(warning);
 
   await using closing = new AsyncDisposableStack();
   closing.defer(() => ownLog?.close());
@@ -146,7 +149,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     backends: config.backends.map((backend) => backend.name),
     stateDir,
     control: control.path ?? '',
-    startedInMs: Math.round(clock.wallMs() - startedAtMs),
+    startedInMs: Math.round(performance.now()),
   };
   if (pretty) io.stdout.write(greeting(told));
   else logger.info('dormouse is up', { ...told, backends: told.backends.length });
@@ -165,7 +168,8 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   async function reload(): Promise<{ version: number }> {
     try {
       if (!ready) throw new DormouseError('DORMOUSE_CLOSING', 'dormouse is starting or ending; reload it later.', { userFault: true });
-      const loaded = await loadConfig(configPath, { env, registry });
+      const { config: loaded, warnings } = await loadConfigApart(configPath, { env });
+      for (const warning of warnings) logger.warn(warning);
       warnOfLater(logger, config, loaded);
       const next: Config = { ...loaded, stateDir, telemetry: { ...loaded.telemetry, log: config.telemetry.log } };
       if (!isDeepStrictEqual(next, config)) await change(next);
