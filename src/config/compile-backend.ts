@@ -130,13 +130,8 @@ function compileScale(entry: BackendEntry, at: Path, problems: Problem[]): Backe
 }
 
 function compileHash(entry: BackendEntry, at: Path, problems: Problem[]): HashKey | null {
-  const { strategy, hash } = entry.balance;
-  if (hash === undefined) {
-    if (strategy === 'consistent-hash') {
-      problems.push(problem([...at, 'balance'], 'consistent-hash needs hash', 'add hash: { header: x-user }, { cookie: id }, { client: address } or { uri: true }'));
-    }
-    return null;
-  }
+  const { hash } = entry.balance;
+  if (hash === undefined) return null;
   const given = Object.entries(hash).filter(([, value]) => value !== undefined);
   if (given.length !== 1) {
     problems.push(problem([...at, 'balance', 'hash'], 'needs exactly one of header, cookie, client and uri'));
