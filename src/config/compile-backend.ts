@@ -5,7 +5,12 @@ import { problem } from './explain.ts';
 import type { BackendEntry } from './schema/backend.ts';
 
 /** One entry of `backends:` in the shape of the model. What is inconsistent goes to `problems`; the result counts only when nothing did. */
-export function compileBackend(name: string, entry: BackendEntry, folder: string, problems: Problem[]): BackendConfig | undefined {
+export function compileBackend(
+  name: string,
+  entry: BackendEntry,
+  folder: string,
+  problems: Problem[],
+): BackendConfig | undefined {
   const at: Path = ['backends', name];
   const source = compileSource(entry, at, folder, problems);
   if (source === undefined) return undefined;
@@ -44,24 +49,39 @@ export function compileBackend(name: string, entry: BackendEntry, folder: string
   };
 }
 
-function compileSource(entry: BackendEntry, at: Path, folder: string, problems: Problem[]): BackendConfig['source'] | undefined {
+function compileSource(
+  entry: BackendEntry,
+  at: Path,
+  folder: string,
+  problems: Problem[],
+): BackendConfig['source'] | undefined {
   if (entry.process !== undefined) {
     return { driver: 'process', process: compileProcess(entry.process, [...at, 'process'], folder, problems) };
   }
   if (entry.servers === undefined) return undefined;
   const servers = entry.servers.map((server) =>
-    'url' in server ? { host: server.url.host, port: server.url.port, weight: server.weight } : { host: server.host, port: server.port, weight: 1 },
+    'url' in server
+      ? { host: server.url.host, port: server.url.port, weight: server.weight }
+      : { host: server.host, port: server.port, weight: 1 },
   );
   const seen = new Set<string>();
   for (const [index, server] of servers.entries()) {
     const key = `${server.host} ${server.port}`;
-    if (seen.has(key)) problems.push(problem([...at, 'servers', index], 'the same server is listed twice', 'give one entry more weight instead'));
+    if (seen.has(key))
+      problems.push(
+        problem([...at, 'servers', index], 'the same server is listed twice', 'give one entry more weight instead'),
+      );
     seen.add(key);
   }
   return { driver: 'static', servers };
 }
 
-function compileProcess(entry: NonNullable<BackendEntry['process']>, at: Path, folder: string, problems: Problem[]): ProcessConfig {
+function compileProcess(
+  entry: NonNullable<BackendEntry['process']>,
+  at: Path,
+  folder: string,
+  problems: Problem[],
+): ProcessConfig {
   if (entry.command[0] === '') problems.push(problem([...at, 'command', 0], 'is empty', 'name the program to run'));
   const { ready, crash } = entry;
   if (ready.http !== undefined && ready.tcp === true) {
@@ -71,7 +91,9 @@ function compileProcess(entry: NonNullable<BackendEntry['process']>, at: Path, f
     problems.push(problem([...at, 'ready', 'status'], 'has no meaning without http', 'add http: /path, or remove it'));
   }
   if (crash.backoff > crash.maxBackoff) {
-    problems.push(problem([...at, 'crash', 'backoff'], `is longer than maxBackoff (${crash.maxBackoff}ms)`, 'raise maxBackoff'));
+    problems.push(
+      problem([...at, 'crash', 'backoff'], `is longer than maxBackoff (${crash.maxBackoff}ms)`, 'raise maxBackoff'),
+    );
   }
   return {
     command: entry.command,
@@ -80,7 +102,10 @@ function compileProcess(entry: NonNullable<BackendEntry['process']>, at: Path, f
     user: entry.user ?? null,
     port: entry.port,
     socket: entry.socket,
-    ready: ready.http === undefined ? { kind: 'tcp' } : { kind: 'http', path: ready.http, status: ready.status ?? { from: 200, to: 399 } },
+    ready:
+      ready.http === undefined
+        ? { kind: 'tcp' }
+        : { kind: 'http', path: ready.http, status: ready.status ?? { from: 200, to: 399 } },
     startTimeoutMs: entry.startTimeout,
     stopGraceMs: entry.stopGrace,
     sleep: entry.sleep,
@@ -96,7 +121,13 @@ function compileScale(entry: BackendEntry, at: Path, problems: Problem[]): Backe
   let why = scale.max === undefined ? ' (the default)' : '';
   if (fixedPort) {
     if (max > 1) {
-      problems.push(problem([...at, 'scale', 'max'], `is ${max}, but process.port is one fixed port`, 'write port: auto to run more than one'));
+      problems.push(
+        problem(
+          [...at, 'scale', 'max'],
+          `is ${max}, but process.port is one fixed port`,
+          'write port: auto to run more than one',
+        ),
+      );
     }
     max = 1;
     why = ' (process.port is fixed)';
@@ -105,7 +136,10 @@ function compileScale(entry: BackendEntry, at: Path, problems: Problem[]): Backe
     max = 1;
     why = ' (by: none)';
   }
-  if (scale.min > max) problems.push(problem([...at, 'scale', 'min'], `${scale.min} is more than max, ${max}${why}`, 'raise max or lower min'));
+  if (scale.min > max)
+    problems.push(
+      problem([...at, 'scale', 'min'], `${scale.min} is more than max, ${max}${why}`, 'raise max or lower min'),
+    );
   const { concurrency, rps, utilizationPercent } = scale.target;
   if (concurrency !== undefined && rps !== undefined) {
     problems.push(problem([...at, 'scale', 'target'], 'has both concurrency and rps', 'keep one of them'));

@@ -4,7 +4,12 @@ import { problem } from './explain.ts';
 import type { RouteEntry, RuleEntry } from './schema/route.ts';
 
 /** One entry of `routes:` in the shape of the model; `index` counts from 0. */
-export function compileRoute(entry: RouteEntry, index: number, answeringFilters: readonly string[], problems: Problem[]): RouteConfig {
+export function compileRoute(
+  entry: RouteEntry,
+  index: number,
+  answeringFilters: readonly string[],
+  problems: Problem[],
+): RouteConfig {
   const at: Path = ['routes', index];
   let rules: RuleConfig[] = [];
   if (entry.rules === undefined) {
@@ -12,9 +17,13 @@ export function compileRoute(entry: RouteEntry, index: number, answeringFilters:
     else rules = [forward(entry.backend)];
   } else {
     if (entry.backend !== undefined) {
-      problems.push(problem([...at, 'backend'], 'has no place beside rules', 'move it into a rule: backends: [{ name: … }]'));
+      problems.push(
+        problem([...at, 'backend'], 'has no place beside rules', 'move it into a rule: backends: [{ name: … }]'),
+      );
     }
-    rules = entry.rules.map((rule, position) => compileRule(rule, [...at, 'rules', position], answeringFilters, problems));
+    rules = entry.rules.map((rule, position) =>
+      compileRule(rule, [...at, 'rules', position], answeringFilters, problems),
+    );
   }
   return {
     name: entry.name ?? String(index + 1),
@@ -36,16 +45,24 @@ export function forward(backend: string): RuleConfig {
 
 function compileRule(rule: RuleEntry, at: Path, answeringFilters: readonly string[], problems: Problem[]): RuleConfig {
   if (rule.backends.length === 0 && !rule.filters.some((filter) => answeringFilters.includes(filter.type))) {
-    problems.push(problem(at, 'has no backends', `add backends: [{ name: … }], or a filter that answers (${answeringFilters.join(', ')})`));
+    problems.push(
+      problem(
+        at,
+        'has no backends',
+        `add backends: [{ name: … }], or a filter that answers (${answeringFilters.join(', ')})`,
+      ),
+    );
   }
   const seen = new Set<string>();
   for (const [index, backend] of rule.backends.entries()) {
-    if (seen.has(backend.name)) problems.push(problem([...at, 'backends', index], `${backend.name} is listed twice`, 'add the weights'));
+    if (seen.has(backend.name))
+      problems.push(problem([...at, 'backends', index], `${backend.name} is listed twice`, 'add the weights'));
     seen.add(backend.name);
   }
   const matches = rule.matches.map((match, index) => compileMatch(match, [...at, 'matches', index], problems));
   return {
-    matches: matches.length > 0 ? matches : [{ path: { kind: 'prefix', value: '/' }, methods: [], headers: [], query: [] }],
+    matches:
+      matches.length > 0 ? matches : [{ path: { kind: 'prefix', value: '/' }, methods: [], headers: [], query: [] }],
     filters: rule.filters,
     backends: rule.backends,
     retry: { attempts: rule.retry.attempts, backoffMs: rule.retry.backoff },
@@ -56,10 +73,14 @@ function compileMatch(match: RuleEntry['matches'][number], at: Path, problems: P
   const kinds = (['exact', 'prefix', 'regex'] as const).filter((kind) => match.path[kind] !== undefined);
   const kind = kinds[0];
   if (kinds.length !== 1) problems.push(problem([...at, 'path'], 'needs exactly one of exact, prefix and regex'));
-  const headers = Object.entries(match.headers).map(([name, value]): ValueMatch => ({ name: name.toLowerCase(), ...value }));
+  const headers = Object.entries(match.headers).map(([name, value]): ValueMatch => ({
+    name: name.toLowerCase(),
+    ...value,
+  }));
   const seen = new Set<string>();
   for (const { name } of headers) {
-    if (seen.has(name)) problems.push(problem([...at, 'headers'], `${name} is given twice in different case`, 'keep one of them'));
+    if (seen.has(name))
+      problems.push(problem([...at, 'headers'], `${name} is given twice in different case`, 'keep one of them'));
     seen.add(name);
   }
   return {

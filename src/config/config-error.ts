@@ -60,7 +60,8 @@ export function dotted(path: Path): string {
   let text = '';
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`;
-    else if (!/^[\w-]{1,80}$/.test(part)) text += `[${JSON.stringify(part.length > 80 ? `${part.slice(0, 77)}...` : part)}]`;
+    else if (!/^[\w-]{1,80}$/.test(part))
+      text += `[${JSON.stringify(part.length > 80 ? `${part.slice(0, 77)}...` : part)}]`;
     else text += text === '' ? part : `.${part}`;
   }
   return text;

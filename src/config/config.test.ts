@@ -39,7 +39,10 @@ test('a file that can not be read is a sentence with a next step', async () => {
     [file('missing.yaml'), /missing\.yaml: there is no such file; create missing\.yaml, or name another with -c$/],
     [file('dir'), /dir: is a folder; name the file in it/],
     [join(file('plain.yaml', 'a: 1'), 'x'), /a part of this path is a file/],
-    [file('latin1.yaml', Buffer.from('a: 1\nb: gr\xfc\xdfe\n', 'latin1')), /latin1\.yaml:2:6: is not UTF-8 text; save the file as UTF-8$/],
+    [
+      file('latin1.yaml', Buffer.from('a: 1\nb: gr\xfc\xdfe\n', 'latin1')),
+      /latin1\.yaml:2:6: is not UTF-8 text; save the file as UTF-8$/,
+    ],
     [file('cut.yaml', Buffer.from([0x61, 0x3a, 0x20, 0xc3])), /cut\.yaml:1:\d: is not UTF-8 text/],
     [file('large.yaml', Buffer.alloc(MAX_FILE_BYTES + 1, 0x23)), /is larger than 16 MiB/],
     ['nul\0.yaml', /can't be read/],
@@ -74,9 +77,20 @@ test('a file is loaded, relative to its own folder, frozen to the last leaf', as
 });
 
 test('gateways are told nothing of how backends are run', () => {
-  const config = parseConfig('backends: { app: { process: { command: [node], env: { SECRET: hidden } }, health: { http: / } } }', options);
+  const config = parseConfig(
+    'backends: { app: { process: { command: [node], env: { SECRET: hidden } }, health: { http: / } } }',
+    options,
+  );
   const share = toGatewayConfig(config);
-  assert.deepEqual(Object.keys(share.backends[0]!).sort(), ['balance', 'driver', 'endpoints', 'idle', 'name', 'scale', 'wake']);
+  assert.deepEqual(Object.keys(share.backends[0]!).sort(), [
+    'balance',
+    'driver',
+    'endpoints',
+    'idle',
+    'name',
+    'scale',
+    'wake',
+  ]);
   assert.doesNotMatch(JSON.stringify(share), /hidden|stateDir/);
 });
 
@@ -97,12 +111,15 @@ routes: [{ rules: [{ backends: [{ name: app }], filters: [{ requestHeaders: { se
   assert.deepEqual(source.process.command, ['run', '3', '$N']);
   assert.deepEqual(source.process.env, { A: 'true' });
   assert.equal(scale.max, 3);
-  assert.deepEqual(config.routes[0]!.rules[0]!.filters[0]!.options, { set: { 'x-a': '3', 'x-b': 'true', 'x-c': 'a3' } });
+  assert.deepEqual(config.routes[0]!.rules[0]!.filters[0]!.options, {
+    set: { 'x-a': '3', 'x-b': 'true', 'x-c': 'a3' },
+  });
 });
 
 test('gateways report more often for a backend that falls asleep soon', () => {
   const interval = (idleAfter: string): number =>
-    parseConfig(`backends: { app: { process: { command: [node] }, scale: { idleAfter: ${idleAfter} } } }`, options).reportIntervalMs;
+    parseConfig(`backends: { app: { process: { command: [node] }, scale: { idleAfter: ${idleAfter} } } }`, options)
+      .reportIntervalMs;
   assert.deepEqual(['60s', '4s', '300ms', '0s'].map(interval), [1000, 1000, 75, 50]);
 });
 
@@ -160,13 +177,60 @@ test('deep nesting, many keys and odd names end in an error, not in a stack over
 
 test('whatever stands in the file, the answer is a configuration or a ConfigError (property)', () => {
   const word = fc.constantFrom(
-    ...['workers', 'stateDir', 'listeners', 'backends', 'routes', 'observe', 'telemetry', 'security', 'name', 'address', 'process', 'command', 'env', 'servers'],
-    ...['scale', 'min', 'max', 'by', 'target', 'wake', 'with', 'balance', 'strategy', 'hash', 'health', 'rules', 'matches', 'path', 'filters', 'requestHeaders'],
+    ...[
+      'workers',
+      'stateDir',
+      'listeners',
+      'backends',
+      'routes',
+      'observe',
+      'telemetry',
+      'security',
+      'name',
+      'address',
+      'process',
+      'command',
+      'env',
+      'servers',
+    ],
+    ...[
+      'scale',
+      'min',
+      'max',
+      'by',
+      'target',
+      'wake',
+      'with',
+      'balance',
+      'strategy',
+      'hash',
+      'health',
+      'rules',
+      'matches',
+      'path',
+      'filters',
+      'requestHeaders',
+    ],
     ...['app', 'x', 'tls', 'triggers', 'kubernetes', 'limits', 'timeouts', '__proto__', '', 'héllo'],
   );
   const leaf = fc.oneof(
     word,
-    fc.constantFrom('${X}', '${X:-1}', '$$', '${', '30s', '1MiB', ':80', 'http://h:80', '/', '200-399', 'off', '*.a', '10.0.0.0/8', '1h30m'),
+    fc.constantFrom(
+      '${X}',
+      '${X:-1}',
+      '$$',
+      '${',
+      '30s',
+      '1MiB',
+      ':80',
+      'http://h:80',
+      '/',
+      '200-399',
+      'off',
+      '*.a',
+      '10.0.0.0/8',
+      '1h30m',
+    ),
     fc.integer(),
     fc.double(),
     fc.boolean(),
@@ -180,10 +244,39 @@ test('whatever stands in the file, the answer is a configuration or a ConfigErro
   }));
   const section = fc.dictionary(word, tree, { maxKeys: 4 });
   const file = fc.record(
-    { workers: tree, listeners: fc.array(section, { maxLength: 3 }), backends: fc.dictionary(word, section, { maxKeys: 4 }), routes: fc.array(section, { maxLength: 3 }) },
+    {
+      workers: tree,
+      listeners: fc.array(section, { maxLength: 3 }),
+      backends: fc.dictionary(word, section, { maxKeys: 4 }),
+      routes: fc.array(section, { maxLength: 3 }),
+    },
     { requiredKeys: [] },
   );
-  const noise = fc.array(fc.oneof(word, fc.constantFrom(': ', '\n', '\n  ', '- ', '[', ']', '{', '}', ', ', '&a ', '*a', '!x', '|', '"', '#', '\t', '<<: ')), { maxLength: 40 });
+  const noise = fc.array(
+    fc.oneof(
+      word,
+      fc.constantFrom(
+        ': ',
+        '\n',
+        '\n  ',
+        '- ',
+        '[',
+        ']',
+        '{',
+        '}',
+        ', ',
+        '&a ',
+        '*a',
+        '!x',
+        '|',
+        '"',
+        '#',
+        '\t',
+        '<<: ',
+      ),
+    ),
+    { maxLength: 40 },
+  );
   const text = fc.oneof(
     file.map((value) => JSON.stringify(value)),
     tree.map((value) => JSON.stringify(value) ?? ''),
@@ -205,7 +298,8 @@ test('whatever stands in the file, the answer is a configuration or a ConfigErro
 
 test('5,000 backends and routes are read by the fast reader and compiled in less than two seconds', () => {
   let text = 'backends:\n';
-  for (let i = 0; i < 5000; i++) text += `  app-${i}:\n    process:\n      command: [node, server.js, "--id=${i}"]\n    scale: { max: 3, idleAfter: 30s }\n`;
+  for (let i = 0; i < 5000; i++)
+    text += `  app-${i}:\n    process:\n      command: [node, server.js, "--id=${i}"]\n    scale: { max: 3, idleAfter: 30s }\n`;
   text += 'routes:\n';
   for (let i = 0; i < 5000; i++) text += `  - { hosts: [app-${i}.example.com], backend: app-${i} }\n`;
   assert.notEqual(readPlainYaml(text), undefined);
@@ -216,7 +310,8 @@ test('5,000 backends and routes are read by the fast reader and compiled in less
 });
 
 test('an alias without anchor is reported, merged or not', () => {
-  for (const text of ['<<: *a', 'a: *a', '<<: [*a, { b: 1 }]']) assert.throws(() => parseConfig(text, options), /no anchor &a stands before/);
+  for (const text of ['<<: *a', 'a: *a', '<<: [*a, { b: 1 }]'])
+    assert.throws(() => parseConfig(text, options), /no anchor &a stands before/);
   assert.throws(() => parseConfig('<<: 5', options), /expected a mapping to merge, got 5/);
 });
 

@@ -63,35 +63,42 @@ export function expand(data: unknown, env: Environment): Expansion {
 
   const expandText = (text: string, holder: Mapping | unknown[], key: string | number): string | number | boolean => {
     let expanded = false;
-    const result = text.replace(/\$\$|\$\{([^}]*)(\}?)/g, (found, body: string | undefined, close: string | undefined) => {
-      if (found === '$$') return '$';
-      const match = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s.exec(body!);
-      if (match === null || close !== '}') {
+    const result = text.replace(
+      /\$\$|\$\{([^}]*)(\}?)/g,
+      (found, body: string | undefined, close: string | undefined) => {
+        if (found === '$$') return '$';
+        const match = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s.exec(body!);
+        if (match === null || close !== '}') {
+          problems.push({
+            path: [...path],
+            message: close === '}' ? `${found.slice(0, 40)} is not a variable` : '${ is not closed by }',
+            hint: 'write ${NAME} or ${NAME:-default}, and $$ for a dollar',
+          });
+          return '';
+        }
+        const name = match[1]!;
+        if (INSTANCE_VARIABLES.has(name) && path[0] === 'backends' && path[2] === 'process') {
+          if (wantsText(path)) return `\${${name}}`;
+          problems.push({
+            path: [...path],
+            message: `\${${name}} is known in command and env only`,
+            hint: 'remove it here',
+          });
+          return '';
+        }
+        expanded = true;
+        const value = env[name];
+        // As in a shell, the default stands in for an empty variable too.
+        if (match[2] !== undefined) return value === undefined || value === '' ? match[2] : value;
+        if (value !== undefined) return value;
         problems.push({
           path: [...path],
-          message: close === '}' ? `${found.slice(0, 40)} is not a variable` : '${ is not closed by }',
-          hint: 'write ${NAME} or ${NAME:-default}, and $$ for a dollar',
+          message: `the environment variable ${name} is not set`,
+          hint: `set it, or write \${${name}:-default}`,
         });
         return '';
-      }
-      const name = match[1]!;
-      if (INSTANCE_VARIABLES.has(name) && path[0] === 'backends' && path[2] === 'process') {
-        if (wantsText(path)) return `\${${name}}`;
-        problems.push({ path: [...path], message: `\${${name}} is known in command and env only`, hint: 'remove it here' });
-        return '';
-      }
-      expanded = true;
-      const value = env[name];
-      // As in a shell, the default stands in for an empty variable too.
-      if (match[2] !== undefined) return value === undefined || value === '' ? match[2] : value;
-      if (value !== undefined) return value;
-      problems.push({
-        path: [...path],
-        message: `the environment variable ${name} is not set`,
-        hint: `set it, or write \${${name}:-default}`,
-      });
-      return '';
-    });
+      },
+    );
     if (!expanded || wantsText(path)) return result;
     const typed = readTyped(result);
     if (typed !== undefined) soft.push({ path: [...path], text: result, holder, key });

@@ -19,7 +19,13 @@ function explain(issue: Issue, base: Path, data: unknown, whole: z.ZodType): Pro
   const given = valueAt(data, inner);
   // A schema that says it in its own words (filters do) knows better than the cases below.
   if (given !== undefined && !ZODS_OWN_WORDS.test(issue.message)) {
-    return [problem(path, issue.message, issue.code === 'custom' ? (issue.params as { hint?: string } | undefined)?.hint : `got ${shown(given)}`)];
+    return [
+      problem(
+        path,
+        issue.message,
+        issue.code === 'custom' ? (issue.params as { hint?: string } | undefined)?.hint : `got ${shown(given)}`,
+      ),
+    ];
   }
   switch (issue.code) {
     case 'unrecognized_keys':
@@ -30,16 +36,34 @@ function explain(issue: Issue, base: Path, data: unknown, whole: z.ZodType): Pro
       }));
     case 'invalid_type':
       if (given === undefined) return [problem(path, 'is missing', undefined)];
-      return [problem(path, `expected ${nameOfType(issue.expected)}, got ${shown(given)}`, hintForType(issue.expected, given))];
+      return [
+        problem(
+          path,
+          `expected ${nameOfType(issue.expected)}, got ${shown(given)}`,
+          hintForType(issue.expected, given),
+        ),
+      ];
     case 'invalid_value': {
       const wanted = issue.values.map((value) => (typeof value === 'string' ? value : String(value)));
       if (given === undefined) return [problem(path, 'is missing', `expected ${wanted.join(' or ')}`)];
       return [problem(path, `expected ${wanted.join(' or ')}, got ${shown(given)}`, undefined)];
     }
     case 'too_small':
-      return [problem(path, `expected ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}${unitOf(issue.origin, issue.minimum)}`, undefined)];
+      return [
+        problem(
+          path,
+          `expected ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}${unitOf(issue.origin, issue.minimum)}`,
+          undefined,
+        ),
+      ];
     case 'too_big':
-      return [problem(path, `expected ${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}${unitOf(issue.origin, issue.maximum)}`, undefined)];
+      return [
+        problem(
+          path,
+          `expected ${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}${unitOf(issue.origin, issue.maximum)}`,
+          undefined,
+        ),
+      ];
     case 'invalid_union':
       return explainUnion(issue, base, inner, data, whole);
     case 'invalid_key':
@@ -63,8 +87,11 @@ function explainUnion(
   const branches = issue.errors as Issue[][];
   const given = valueAt(data, inner);
   const mapping = typeof given === 'object' && given !== null && !Array.isArray(given);
-  const wrongKind = (branch: Issue[]): boolean => branch.some((cause) => cause.path.length === 0 && cause.code === 'invalid_type');
-  const fitting = branches.filter((branch) => (mapping ? branch.some((cause) => cause.path.length > 0 || cause.code === 'unrecognized_keys') : !wrongKind(branch)));
+  const wrongKind = (branch: Issue[]): boolean =>
+    branch.some((cause) => cause.path.length === 0 && cause.code === 'invalid_type');
+  const fitting = branches.filter((branch) =>
+    mapping ? branch.some((cause) => cause.path.length > 0 || cause.code === 'unrecognized_keys') : !wrongKind(branch),
+  );
   const best = fitting[0] ?? branches.find((branch) => !wrongKind(branch)) ?? branches[0];
   if (best === undefined) return [problem([...base, ...inner], issue.message, undefined)];
   return best.flatMap((cause) => explain({ ...cause, path: [...inner, ...cause.path] }, base, data, whole));

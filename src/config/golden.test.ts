@@ -10,7 +10,10 @@ const folder = new URL('./golden/', import.meta.url);
 const write = process.env['DORMOUSE_GOLDEN'] === 'write';
 const registry = {
   filters: {
-    requestHeaders: z.strictObject({ set: z.record(z.string(), z.string()).optional(), remove: z.array(z.string()).optional() }),
+    requestHeaders: z.strictObject({
+      set: z.record(z.string(), z.string()).optional(),
+      remove: z.array(z.string()).optional(),
+    }),
     redirect: z.strictObject({ status: z.number().optional(), host: z.string().optional() }),
   },
   strategies: ['round-robin', 'random', 'consistent-hash'],
@@ -26,7 +29,10 @@ function outcome(yaml: string): { kind: 'json' | 'txt'; text: string } {
       cores: 4,
       onWarning: (issue) => warnings.push(renderIssue(issue)),
     });
-    return { kind: 'json', text: `${JSON.stringify(warnings.length > 0 ? { warnings, ...config } : config, null, 2)}\n` };
+    return {
+      kind: 'json',
+      text: `${JSON.stringify(warnings.length > 0 ? { warnings, ...config } : config, null, 2)}\n`,
+    };
   } catch (error) {
     assert.ok(error instanceof ConfigError, String((error as Error).stack));
     return { kind: 'txt', text: `${error.message}\n` };
@@ -42,7 +48,10 @@ for (const name of readdirSync(folder).filter((file) => file.endsWith('.yaml')))
       writeFileSync(beside(kind), text);
     }
     assert.ok(existsSync(beside(kind)), `no ${kind} beside ${name}: got ${text.slice(0, 500)}`);
-    assert.equal(text, readFileSync(beside(kind), 'utf8'));
+    const expected = readFileSync(beside(kind), 'utf8');
+    // The formatter lays out JSON in its own way.
+    if (kind === 'json') assert.deepEqual(JSON.parse(text), JSON.parse(expected));
+    else assert.equal(text, expected);
   });
 }
 

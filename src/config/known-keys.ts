@@ -64,7 +64,9 @@ function placesOf(whole: z.ZodType, path: Path, key: string): string | undefined
   }
   // In another branch of the same entry: scale.timeout is wake.timeout's.
   for (let up = path.length - 1; up >= 0; up--) {
-    const elsewhere = all.find((place) => place.length >= up && fits(place, up) && !(place.length === path.length && fits(place, path.length)));
+    const elsewhere = all.find(
+      (place) => place.length >= up && fits(place, up) && !(place.length === path.length && fits(place, path.length)),
+    );
     if (elsewhere === undefined) continue;
     const rest = elsewhere.slice(up);
     return rest.length === 0

@@ -23,7 +23,8 @@ async function readText(file: string): Promise<string> {
   try {
     await using handle = await open(file, 'r');
     const stat = await handle.stat();
-    if (stat.isDirectory()) throw unreadable(file, 'is a folder', `name the file in it, as in ${file.replace(/\/+$/, '')}/dormouse.yaml`);
+    if (stat.isDirectory())
+      throw unreadable(file, 'is a folder', `name the file in it, as in ${file.replace(/\/+$/, '')}/dormouse.yaml`);
     if (stat.size > MAX_FILE_BYTES) throw tooLarge(file);
     bytes = await readBounded(handle, file);
   } catch (error) {
@@ -42,7 +43,10 @@ async function readText(file: string): Promise<string> {
 }
 
 /** A pipe or a growing file has no size to check beforehand. */
-async function readBounded(handle: { createReadStream(options: object): AsyncIterable<Buffer> }, file: string): Promise<Buffer> {
+async function readBounded(
+  handle: { createReadStream(options: object): AsyncIterable<Buffer> },
+  file: string,
+): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let total = 0;
   for await (const chunk of handle.createReadStream({ autoClose: false, highWaterMark: 1 << 20 })) {
@@ -58,7 +62,9 @@ function tooLarge(file: string): ConfigError {
 }
 
 function unreadable(file: string, message: string, hint: string, cause?: unknown): ConfigError {
-  return new ConfigError('DORMOUSE_CONFIG_UNREADABLE', [{ file, line: 0, column: 0, key: '', message, hint }], { cause });
+  return new ConfigError('DORMOUSE_CONFIG_UNREADABLE', [{ file, line: 0, column: 0, key: '', message, hint }], {
+    cause,
+  });
 }
 
 function unreadableBecause(file: string, error: unknown): ConfigError {
@@ -73,7 +79,12 @@ function unreadableBecause(file: string, error: unknown): ConfigError {
     case 'ENOTDIR':
       return unreadable(file, 'a part of this path is a file, not a folder', 'check the path', error);
     default:
-      return unreadable(file, `can't be read: ${error instanceof Error ? error.message : String(error)}`, 'check the path and the disk', error);
+      return unreadable(
+        file,
+        `can't be read: ${error instanceof Error ? error.message : String(error)}`,
+        'check the path and the disk',
+        error,
+      );
   }
 }
 

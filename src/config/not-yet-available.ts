@@ -144,7 +144,12 @@ export function takeOutPlannedKeys(data: unknown): Problem[] {
 }
 
 export function notYet(path: Path): Problem {
-  return { path: [...path], message: 'not yet available', hint: 'remove it: it is planned for a later version', atKey: true };
+  return {
+    path: [...path],
+    message: 'not yet available',
+    hint: 'remove it: it is planned for a later version',
+    atKey: true,
+  };
 }
 
 export function notYetValue(path: Path, value: unknown, instead?: string): Problem {
@@ -183,10 +188,17 @@ function plannedTree(): PlannedNode {
 function saysNothing(value: unknown, standard: unknown): boolean {
   if (value === undefined || value === null) return true;
   if (Array.isArray(standard)) {
-    return Array.isArray(value) && value.length === standard.length && value.every((item, index) => saysNothing(item, standard[index]));
+    return (
+      Array.isArray(value) &&
+      value.length === standard.length &&
+      value.every((item, index) => saysNothing(item, standard[index]))
+    );
   }
   if (isMapping(standard)) {
-    return isMapping(value) && Object.keys(value).every((name) => Object.hasOwn(standard, name) && saysNothing(value[name], standard[name]));
+    return (
+      isMapping(value) &&
+      Object.keys(value).every((name) => Object.hasOwn(standard, name) && saysNothing(value[name], standard[name]))
+    );
   }
   if (value === standard) return true;
   if (standard === 'off') return value === false;

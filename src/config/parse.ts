@@ -73,7 +73,13 @@ class Compilation {
   readonly #schema: ReturnType<typeof fileSchema>;
   readonly #folder: string;
 
-  constructor(data: Record<string, unknown>, soft: readonly SoftValue[], options: ParseOptions, problems: Problem[], warnings: Problem[]) {
+  constructor(
+    data: Record<string, unknown>,
+    soft: readonly SoftValue[],
+    options: ParseOptions,
+    problems: Problem[],
+    warnings: Problem[],
+  ) {
     this.#data = data;
     this.#soft = soft;
     this.#options = options;
@@ -123,7 +129,8 @@ class Compilation {
       return [{ entry: compileListener(entry, 'web'), index: -1 }];
     }
     if (!this.#isList(list, 'listeners')) return [];
-    if (list.length === 0) this.#problems.push(problem(['listeners'], 'is empty', 'remove it for the default, 127.0.0.1:8080'));
+    if (list.length === 0)
+      this.#problems.push(problem(['listeners'], 'is empty', 'remove it for the default, 127.0.0.1:8080'));
     const listeners: Placed<ListenerConfig>[] = [];
     for (const [index, value] of list.entries()) {
       const entry = this.#parse<ListenerEntry>(this.#schema.listener, value, ['listeners', index]);
@@ -138,7 +145,9 @@ class Compilation {
     const names = new Set<string>();
     if (map === undefined) return { backends, names };
     if (!isMapping(map)) {
-      this.#problems.push(problem(['backends'], 'expected a mapping of names', 'write backends: { app: { process: … } }'));
+      this.#problems.push(
+        problem(['backends'], 'expected a mapping of names', 'write backends: { app: { process: … } }'),
+      );
       return { backends, names };
     }
     for (const [name, value] of Object.entries(map)) {
@@ -152,10 +161,18 @@ class Compilation {
       if (backend === undefined) continue;
       backends.push(backend);
       if (backend.source.driver === 'static' && isMapping(value) && value['scale'] !== undefined) {
-        this.#warnings.push(problem([...path, 'scale'], 'has no effect on servers: that somebody else runs', 'remove it'));
+        this.#warnings.push(
+          problem([...path, 'scale'], 'has no effect on servers: that somebody else runs', 'remove it'),
+        );
       }
       if (backend.balance.hash !== null && backend.balance.strategy !== 'consistent-hash') {
-        this.#warnings.push(problem([...path, 'balance', 'hash'], `has no effect on ${backend.balance.strategy}`, 'write strategy: consistent-hash'));
+        this.#warnings.push(
+          problem(
+            [...path, 'balance', 'hash'],
+            `has no effect on ${backend.balance.strategy}`,
+            'write strategy: consistent-hash',
+          ),
+        );
       }
     }
     return { backends, names };
@@ -163,9 +180,19 @@ class Compilation {
 
   #checkSource(value: Record<string, unknown>, path: Path): void {
     const given = ['process', 'servers'].filter((key) => value[key] !== undefined);
-    if (given.length === 1 || this.#problems.some((other) => other.path[1] === path[1] && other.path[2] === 'kubernetes')) return;
+    if (
+      given.length === 1 ||
+      this.#problems.some((other) => other.path[1] === path[1] && other.path[2] === 'kubernetes')
+    )
+      return;
     const message = given.length === 0 ? 'has neither process nor servers' : 'has both process and servers';
-    this.#problems.push(problem(path, message, given.length === 0 ? 'add process: { command: [ … ] }, or servers: [URL]' : 'keep one of them'));
+    this.#problems.push(
+      problem(
+        path,
+        message,
+        given.length === 0 ? 'add process: { command: [ … ] }, or servers: [URL]' : 'keep one of them',
+      ),
+    );
   }
 
   #routes(list: unknown, names: ReadonlySet<string>): Placed<RouteConfig>[] {
@@ -175,7 +202,13 @@ class Compilation {
         return [{ entry: { name, listeners: [], hosts: [], rules: [forward(name)] }, index: -1 }];
       }
       if (names.size > 1) {
-        this.#warnings.push(problem([], `no routes lead to the ${names.size} backends, so nothing reaches them`, 'add routes: [{ hosts: [ … ], backend: … }]'));
+        this.#warnings.push(
+          problem(
+            [],
+            `no routes lead to the ${names.size} backends, so nothing reaches them`,
+            'add routes: [{ hosts: [ … ], backend: … }]',
+          ),
+        );
       }
       return [];
     }
@@ -203,7 +236,8 @@ class Compilation {
     if (first.success) return first.data;
     let issues = first.error.issues;
     const doubtful = this.#soft.filter(
-      ({ path }) => startsWith(path, base) && issues.some((issue) => startsWith(path, [...base, ...(issue.path as Path)])),
+      ({ path }) =>
+        startsWith(path, base) && issues.some((issue) => startsWith(path, [...base, ...(issue.path as Path)])),
     );
     if (doubtful.length > 0) {
       for (const { holder, key, text } of doubtful) (holder as Record<string | number, unknown>)[key] = text;
@@ -239,7 +273,8 @@ function compileListener(entry: ListenerEntry, standardName: string): ListenerCo
 function reportInterval(backends: Config['backends']): number {
   let interval = 1000;
   for (const backend of backends) {
-    if (backend.source.driver !== 'static') interval = Math.min(interval, Math.max(50, Math.floor(backend.scale.idleAfterMs / 4)));
+    if (backend.source.driver !== 'static')
+      interval = Math.min(interval, Math.max(50, Math.floor(backend.scale.idleAfterMs / 4)));
   }
   return interval;
 }

@@ -6,7 +6,11 @@ import { offsetOf, readYamlDocument } from './yaml-document.ts';
  * Problems with file, line and column, in the order of the file, at most MAX_ISSUES. The text is parsed a second time, with positions: that is slow, and
  * only errors pay for it.
  */
-export function placeProblems(problems: readonly Problem[], text: string, file: string): { issues: ConfigIssue[]; more: number } {
+export function placeProblems(
+  problems: readonly Problem[],
+  text: string,
+  file: string,
+): { issues: ConfigIssue[]; more: number } {
   const needsDocument = problems.some(({ offset, path }) => offset === undefined && path.length > 0);
   const reading = needsDocument ? readYamlDocument(text) : undefined;
   const document = reading !== undefined && 'document' in reading ? reading.document : undefined;

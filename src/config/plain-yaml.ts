@@ -26,7 +26,8 @@ const HASH = 0x23;
 const KEY = /([A-Za-z0-9_][A-Za-z0-9_./-]{0,199}):(?= |\n|$)/y;
 const FLOW_PLAIN = /[^,[\]{}\n]*/y;
 /** What YAML's core schema takes for a number. */
-const NUMERIC = /^(?:[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|0o[0-7]+|0x[0-9a-fA-F]+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/;
+const NUMERIC =
+  /^(?:[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|0o[0-7]+|0x[0-9a-fA-F]+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/;
 
 class PlainReader {
   readonly #text: string;
@@ -109,7 +110,8 @@ class PlainReader {
     if (first >= this.#end || (this.#text.charCodeAt(first) === HASH && first > at)) {
       this.#nextLine();
       // A list may stand in the column of the key that it belongs to.
-      if (this.#indent > indent) return this.#atDash() ? this.#list(this.#indent, depth + 1) : this.#mapping(this.#indent, depth + 1);
+      if (this.#indent > indent)
+        return this.#atDash() ? this.#list(this.#indent, depth + 1) : this.#mapping(this.#indent, depth + 1);
       return inMapping && this.#indent === indent && this.#atDash() ? this.#list(indent, depth + 1) : null;
     }
     if (first === at) throw new GiveUp();
@@ -155,7 +157,8 @@ class PlainReader {
       else {
         KEY.lastIndex = cursor.at;
         const key = KEY.exec(this.#text)?.[1];
-        if (key === undefined || key === '__proto__' || /^(?:null|Null|NULL)$/.test(key) || Object.hasOwn(mapping, key)) throw new GiveUp();
+        if (key === undefined || key === '__proto__' || /^(?:null|Null|NULL)$/.test(key) || Object.hasOwn(mapping, key))
+          throw new GiveUp();
         cursor.at = this.#skipSpaces(KEY.lastIndex);
         mapping[key] = this.#flowItem(cursor, depth);
       }
@@ -201,7 +204,8 @@ function plainScalar(raw: string): string | number | boolean | null {
   let end = raw.length;
   while (end > 0 && raw.charCodeAt(end - 1) === SPACE) end--;
   const plain = end === raw.length ? raw : raw.slice(0, end);
-  if (!/^(?:[^\s\-?:,[\]{}#&*!|>'"%@`]|-[^\s,[\]{}])/.test(plain) || plain.endsWith(':') || plain.includes(': ')) throw new GiveUp();
+  if (!/^(?:[^\s\-?:,[\]{}#&*!|>'"%@`]|-[^\s,[\]{}])/.test(plain) || plain.endsWith(':') || plain.includes(': '))
+    throw new GiveUp();
   if (/^[-+.0-9]/.test(plain)) {
     if (!NUMERIC.test(plain)) return plain;
     const value = Number(plain);

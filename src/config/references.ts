@@ -13,24 +13,43 @@ export interface Placed<T> {
 }
 
 /** Each listener's name and address is its own, and none is observe's. */
-export function checkListeners(listeners: readonly Placed<ListenerConfig>[], observe: { host: string; port: number } | null): Problem[] {
+export function checkListeners(
+  listeners: readonly Placed<ListenerConfig>[],
+  observe: { host: string; port: number } | null,
+): Problem[] {
   const problems: Problem[] = [];
   const names = new Map<string, number>();
   const addresses: { host: string; port: number; label: string }[] = [];
   for (const { entry, index } of listeners) {
-    if (names.has(entry.name)) problems.push(problem(['listeners', index, 'name'], `${entry.name} is the name of another listener`, 'give each a name of its own'));
+    if (names.has(entry.name))
+      problems.push(
+        problem(
+          ['listeners', index, 'name'],
+          `${entry.name} is the name of another listener`,
+          'give each a name of its own',
+        ),
+      );
     names.set(entry.name, index);
     const clash = entry.address.port === 0 ? undefined : addresses.find((other) => overlaps(other, entry.address));
     if (clash !== undefined) {
-      problems.push(problem(['listeners', index, 'address'], `port ${entry.address.port} is taken by ${clash.label}`, 'choose another port'));
+      problems.push(
+        problem(
+          ['listeners', index, 'address'],
+          `port ${entry.address.port} is taken by ${clash.label}`,
+          'choose another port',
+        ),
+      );
     }
     addresses.push({ ...entry.address, label: `listener ${entry.name}` });
   }
-  const taken = observe === null || observe.port === 0 ? undefined : addresses.find((other) => overlaps(other, observe));
+  const taken =
+    observe === null || observe.port === 0 ? undefined : addresses.find((other) => overlaps(other, observe));
   if (taken !== undefined) {
     const known = listeners.find(({ entry }) => `listener ${entry.name}` === taken.label)!;
     const path = known.index < 0 ? ['observe', 'address'] : ['listeners', known.index, 'address'];
-    problems.push(problem(path, `port ${taken.port} is observe's and ${taken.label}'s`, 'choose another port for one of them'));
+    problems.push(
+      problem(path, `port ${taken.port} is observe's and ${taken.label}'s`, 'choose another port for one of them'),
+    );
   }
   return problems;
 }
@@ -56,7 +75,8 @@ export function checkBackends(backends: readonly BackendConfig[], names: Readonl
   }
   for (const cycle of wakeCycles(byName)) {
     const [first] = cycle as [string];
-    const text = cycle.length === 1 ? `${first} waits for itself` : `goes round in a circle: ${[...cycle, first].join(' -> ')}`;
+    const text =
+      cycle.length === 1 ? `${first} waits for itself` : `goes round in a circle: ${[...cycle, first].join(' -> ')}`;
     problems.push(problem(['backends', first, 'wake', 'with'], text, 'take one of these dependencies away'));
   }
   return problems;
@@ -98,15 +118,21 @@ export function checkRoutes(
   const names = new Set<string>();
   for (const { entry, index, shortForm } of routes) {
     if (index < 0) continue;
-    if (names.has(entry.name)) problems.push(problem(['routes', index], `${entry.name} is the name of another route`, 'give each a name of its own'));
+    if (names.has(entry.name))
+      problems.push(
+        problem(['routes', index], `${entry.name} is the name of another route`, 'give each a name of its own'),
+      );
     names.add(entry.name);
     for (const [position, name] of entry.listeners.entries()) {
-      if (listeners !== null && !listeners.has(name)) problems.push(unknownName(['routes', index, 'listeners', position], name, 'listener', listeners));
+      if (listeners !== null && !listeners.has(name))
+        problems.push(unknownName(['routes', index, 'listeners', position], name, 'listener', listeners));
     }
     for (const [ruleIndex, rule] of entry.rules.entries()) {
       for (const [position, backend] of rule.backends.entries()) {
         if (backends.has(backend.name)) continue;
-        const path = shortForm ? ['routes', index, 'backend'] : ['routes', index, 'rules', ruleIndex, 'backends', position, 'name'];
+        const path = shortForm
+          ? ['routes', index, 'backend']
+          : ['routes', index, 'rules', ruleIndex, 'backends', position, 'name'];
         problems.push(unknownName(path, backend.name, 'backend', backends));
       }
     }

@@ -151,7 +151,8 @@ class Conversion {
     const bad = sources.filter((source) => !isMapping(source));
     if (bad.length === 0) return sources as Mapping[];
     // An alias that found nothing has been reported.
-    if (!this.#stopped && bad[0] !== undefined) this.#report(`expected a mapping to merge, got ${shown(bad[0])}`, undefined, rangeStart(node));
+    if (!this.#stopped && bad[0] !== undefined)
+      this.#report(`expected a mapping to merge, got ${shown(bad[0])}`, undefined, rangeStart(node));
     return [];
   }
 
@@ -170,7 +171,12 @@ class Conversion {
 }
 
 function tooDeep(path: Path, offset: number): Problem {
-  return { path, message: `nests more than ${MAX_DEPTH} levels deep`, hint: 'check the indentation and the brackets', offset };
+  return {
+    path,
+    message: `nests more than ${MAX_DEPTH} levels deep`,
+    hint: 'check the indentation and the brackets',
+    offset,
+  };
 }
 
 function keyText(key: Scalar): string {
@@ -206,10 +212,16 @@ const SYNTAX: Readonly<Record<string, { message?: string; hint?: string }>> = {
   BLOCK_IN_FLOW: { hint: 'close the [ or { first' },
   KEY_OVER_1024_CHARS: { hint: 'is a colon meant as text? Put the text in quotes' },
   MISSING_CHAR: { hint: 'check the quotes, brackets and colons on this line and the one before' },
-  MULTILINE_IMPLICIT_KEY: { message: 'a key must stand on one line', hint: 'is a colon missing after it, or the line before not closed?' },
+  MULTILINE_IMPLICIT_KEY: {
+    message: 'a key must stand on one line',
+    hint: 'is a colon missing after it, or the line before not closed?',
+  },
   MULTIPLE_DOCS: { message: 'more than one document', hint: 'remove the --- and what follows it' },
   TAB_AS_INDENT: { message: 'tabs are not allowed as indentation', hint: 'use spaces' },
-  TAG_RESOLVE_FAILED: { message: 'tags (!name) have no use here', hint: 'remove it; put text that starts with ! in quotes' },
+  TAG_RESOLVE_FAILED: {
+    message: 'tags (!name) have no use here',
+    hint: 'remove it; put text that starts with ! in quotes',
+  },
   UNEXPECTED_TOKEN: { hint: 'put text that contains : # { } [ ] or starts with a special character in quotes' },
 };
 

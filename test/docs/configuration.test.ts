@@ -14,7 +14,9 @@ const registry = defaultRegistry();
 const known = allKeys(fileSchema(registry).whole).map((key) => key.replaceAll('*', 'NAME'));
 
 test('every key that the file may have is documented', () => {
-  const leaves = known.filter((key) => !known.some((other) => other.startsWith(`${key}.`) || other.startsWith(`${key}[`)));
+  const leaves = known.filter(
+    (key) => !known.some((other) => other.startsWith(`${key}.`) || other.startsWith(`${key}[`)),
+  );
   assert.deepEqual(
     leaves.filter((key) => !rows.has(key)),
     [],
@@ -31,7 +33,9 @@ test('no key is documented that does not exist', () => {
 test('the defaults in the page are those of the schema', () => {
   const defaults = new Map<string, unknown>();
   const visit = (schema: Record<string, unknown>, at: string): void => {
-    for (const [name, child] of Object.entries((schema['properties'] ?? {}) as Record<string, Record<string, unknown>>)) {
+    for (const [name, child] of Object.entries(
+      (schema['properties'] ?? {}) as Record<string, Record<string, unknown>>,
+    )) {
       const key = at === '' ? name : `${at}.${name}`;
       if ('default' in child && child['properties'] === undefined) defaults.set(key, child['default']);
       visit(child, key);
@@ -39,7 +43,11 @@ test('the defaults in the page are those of the schema', () => {
     if (schema['items'] !== undefined) visit(schema['items'] as Record<string, unknown>, `${at}[]`);
     const any = schema['additionalProperties'];
     if (typeof any === 'object' && any !== null) visit(any as Record<string, unknown>, `${at}.NAME`);
-    for (const branch of [...((schema['anyOf'] ?? []) as Record<string, unknown>[]), ...((schema['oneOf'] ?? []) as Record<string, unknown>[])]) visit(branch, at);
+    for (const branch of [
+      ...((schema['anyOf'] ?? []) as Record<string, unknown>[]),
+      ...((schema['oneOf'] ?? []) as Record<string, unknown>[]),
+    ])
+      visit(branch, at);
   };
   visit(jsonSchema(registry), '');
   const spelled = (value: unknown): string => {
@@ -49,7 +57,8 @@ test('the defaults in the page are those of the schema', () => {
   const wrong: string[] = [];
   for (const [key, value] of defaults) {
     const written = rows.get(key);
-    if (written !== undefined && written !== `\`${spelled(value)}\``) wrong.push(`${key}: ${spelled(value)}, the page says ${written}`);
+    if (written !== undefined && written !== `\`${spelled(value)}\``)
+      wrong.push(`${key}: ${spelled(value)}, the page says ${written}`);
   }
   assert.deepEqual(wrong, []);
   assert.ok(defaults.size > 60, `only ${defaults.size} defaults found`);
@@ -58,14 +67,19 @@ test('the defaults in the page are those of the schema', () => {
 test('the list of what is not yet available is the one in the code', () => {
   const list = page.slice(page.indexOf('## Not yet available'));
   const names = [...list.matchAll(/`([^`]+)`/g)].map((match) => match[1]!);
-  const planned = PLANNED_KEYS.map(({ at, values }) => at.replaceAll('.[]', '[]').replaceAll('*', 'NAME') + (values === undefined ? '' : `: ${values.join(', ')}`));
+  const planned = PLANNED_KEYS.map(
+    ({ at, values }) =>
+      at.replaceAll('.[]', '[]').replaceAll('*', 'NAME') + (values === undefined ? '' : `: ${values.join(', ')}`),
+  );
   assert.deepEqual(names, [...planned, ...PLANNED_FILTERS]);
 });
 
 test('the examples of the page are accepted', () => {
   const examples = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1]!);
   assert.ok(examples.length >= 9);
-  const backends = 'backends:\n' + ['shop', 'api-v1', 'api-v2', 'database'].map((name) => `  ${name}: { servers: [http://127.0.0.1:1] }\n`).join('');
+  const backends =
+    'backends:\n' +
+    ['shop', 'api-v1', 'api-v2', 'database'].map((name) => `  ${name}: { servers: [http://127.0.0.1:1] }\n`).join('');
   for (const example of examples) {
     const indented = example.replaceAll(/^/gm, '    ');
     const file = /^(?:scale|wake|balance):/.test(example)
@@ -75,7 +89,8 @@ test('the examples of the page are accepted', () => {
         : example.includes('backends:\n')
           ? example
           : backends + example;
-    const whole = file.includes('routes:') || !file.startsWith(backends) ? file : `${file}routes: [{ backend: shop }]\n`;
+    const whole =
+      file.includes('routes:') || !file.startsWith(backends) ? file : `${file}routes: [{ backend: shop }]\n`;
     assert.doesNotThrow(() => parseConfig(whole, { file: '/srv/dormouse.yaml', env: {}, registry, cores: 2 }), example);
   }
 });

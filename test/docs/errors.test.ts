@@ -12,7 +12,8 @@ const names = listed.map((match) => match[1]!);
 function namesInCode(): Set<string> {
   const found = new Set<string>();
   for (const entry of readdirSync(new URL('src/', root), { recursive: true, withFileTypes: true })) {
-    const shipped = entry.isFile() && entry.name.endsWith('.ts') && !/\.(?:test|fixture|contract)\.ts$/.test(entry.name);
+    const shipped =
+      entry.isFile() && entry.name.endsWith('.ts') && !/\.(?:test|fixture|contract)\.ts$/.test(entry.name);
     if (!shipped || /[\\/]fixtures?(?:[\\/]|$)/.test(entry.parentPath)) continue;
     const code = readFileSync(`${entry.parentPath}/${entry.name}`, 'utf8');
     for (const match of code.matchAll(/'(DORMOUSE_[A-Z0-9_]+)'/g)) found.add(match[1]!);
@@ -23,10 +24,7 @@ function namesInCode(): Set<string> {
 const inCode = namesInCode();
 
 test('every code in src/ is explained in docs/errors.md', () => {
-  assert.deepEqual(
-    [...inCode].filter((code) => !names.includes(code)).sort(),
-    [],
-  );
+  assert.deepEqual([...inCode].filter((code) => !names.includes(code)).sort(), []);
 });
 
 test('docs/errors.md explains no code that is gone, and none twice', () => {

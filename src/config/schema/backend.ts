@@ -25,7 +25,11 @@ import {
 export function backendSchema(strategies: readonly string[]) {
   return section({
     process: processSection().optional(),
-    servers: z.array(z.union([serverUrl(), serverEntry()])).min(1).max(1000).optional(),
+    servers: z
+      .array(z.union([serverUrl(), serverEntry()]))
+      .min(1)
+      .max(1000)
+      .optional(),
     scale: section({
       min: number({ min: 0, max: 1000 }).prefault(0),
       max: number({ min: 1, max: 1000 }).optional(),
@@ -86,17 +90,27 @@ export type BackendEntry = z.output<ReturnType<typeof backendSchema>>;
 
 function processSection() {
   return section({
-    command: z.array(text({ max: 131_072, empty: true, lines: true })).min(1).max(1000),
+    command: z
+      .array(text({ max: 131_072, empty: true, lines: true }))
+      .min(1)
+      .max(1000),
     cwd: text().prefault('.'),
     env: z.record(variableName(), text({ max: 131_072, empty: true, lines: true })).prefault({}),
     user: text({ max: 64 }).optional(),
-    port: scalar<'auto' | number>({ anyOf: [{ const: 'auto' }, { type: 'integer', minimum: 1, maximum: 65_535 }] }, (value) => {
-      if (value === 'auto') return value;
-      if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535) return value;
-      return new Rejected(`expected auto or a port from 1 to 65535, got ${shown(value)}`);
-    }).prefault('auto'),
+    port: scalar<'auto' | number>(
+      { anyOf: [{ const: 'auto' }, { type: 'integer', minimum: 1, maximum: 65_535 }] },
+      (value) => {
+        if (value === 'auto') return value;
+        if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535) return value;
+        return new Rejected(`expected auto or a port from 1 to 65535, got ${shown(value)}`);
+      },
+    ).prefault('auto'),
     socket: oneOf(['connect', 'inherited']).prefault('connect'),
-    ready: section({ tcp: yes().optional(), http: requestPathAndQuery().optional(), status: statusRange().optional() }).prefault({}),
+    ready: section({
+      tcp: yes().optional(),
+      http: requestPathAndQuery().optional(),
+      status: statusRange().optional(),
+    }).prefault({}),
     startTimeout: duration({ minMs: 1 }).prefault('60s'),
     stopGrace: duration().prefault('10s'),
     sleep: oneOf(['stop', 'freeze']).prefault('stop'),
@@ -121,29 +135,43 @@ function readServerUrl(value: unknown): HostPort | Rejected {
   const hint = 'write http://host:port';
   if (typeof value !== 'string' || value.length > 300) return new Rejected(`expected a URL, got ${shown(value)}`, hint);
   const url = URL.parse(value);
-  if (/^https:\/\//i.test(value)) return new Rejected(`${shown(value)}: https towards servers is not yet available`, hint);
+  if (/^https:\/\//i.test(value))
+    return new Rejected(`${shown(value)}: https towards servers is not yet available`, hint);
   if (url === null || !/^http:\/\//i.test(value)) {
     const withScheme = URL.parse(`http://${value}`);
-    const guess = withScheme !== null && withScheme.pathname === '/' && /^[\w.:[\]-]+$/.test(value) ? `write http://${value}` : hint;
+    const guess =
+      withScheme !== null && withScheme.pathname === '/' && /^[\w.:[\]-]+$/.test(value)
+        ? `write http://${value}`
+        : hint;
     return new Rejected(`${shown(value)} is not an http URL`, guess);
   }
   if (url.username !== '' || url.password !== '') return new Rejected('a server has no user name and password', hint);
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
-    return new Rejected(`${shown(value)} has a path`, `write http://${url.host} and change paths with the filter rewrite`);
+    return new Rejected(
+      `${shown(value)} has a path`,
+      `write http://${url.host} and change paths with the filter rewrite`,
+    );
   }
   const port = url.port === '' ? 80 : Number(url.port);
   const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname;
   if (port === 0) return new Rejected('a server has no port 0', hint);
-  return host.includes(':') || /^[\d.]+$/.test(host) || isHostName(host) ? { host, port } : new Rejected(`${shown(host)} is not a host`, hint);
+  return host.includes(':') || /^[\d.]+$/.test(host) || isHostName(host)
+    ? { host, port }
+    : new Rejected(`${shown(host)} is not a host`, hint);
 }
 
 function variableName() {
-  return z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, 'not the name of an environment variable').max(256);
+  return z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, 'not the name of an environment variable')
+    .max(256);
 }
 
 function cookieName() {
   return scalar<string>({ type: 'string', pattern: TOKEN.source }, (value) =>
-    typeof value === 'string' && value.length <= 256 && TOKEN.test(value) ? value : new Rejected(`${shown(value)} is not a cookie name`),
+    typeof value === 'string' && value.length <= 256 && TOKEN.test(value)
+      ? value
+      : new Rejected(`${shown(value)} is not a cookie name`),
   );
 }
 
@@ -157,7 +185,9 @@ function strategyName(strategies: readonly string[]) {
 
 /** A key that says what it means by being there. */
 function yes() {
-  return scalar<true>({ const: true }, (value) => (value === true ? true : new Rejected(`expected true, got ${shown(value)}`)));
+  return scalar<true>({ const: true }, (value) =>
+    value === true ? true : new Rejected(`expected true, got ${shown(value)}`),
+  );
 }
 
 function requestPathAndQuery() {

@@ -3,7 +3,19 @@ import { backendSchema } from './backend.ts';
 import { listenerSchema } from './listener.ts';
 import { routeSchema } from './route.ts';
 import type { FilterSchemas } from './route.ts';
-import { Rejected, address, duration, headerName, nameFault, network, number, oneOf, scalar, section, text } from './scalars.ts';
+import {
+  Rejected,
+  address,
+  duration,
+  headerName,
+  nameFault,
+  network,
+  number,
+  oneOf,
+  scalar,
+  section,
+  text,
+} from './scalars.ts';
 import type { HostPort } from '../../model/config.ts';
 
 /** What the program can do, as far as the file can ask for it. */

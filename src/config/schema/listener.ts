@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { address, duration, name, number, oneOf, section, size } from './scalars.ts';
 
 /** An entry of `listeners:`. */

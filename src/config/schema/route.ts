@@ -4,7 +4,19 @@ import { shown } from '../config-error.ts';
 import { isMapping } from '../plain-data.ts';
 import { didYouMean } from '../nearest.ts';
 import { PLANNED_FILTERS, notYet } from '../not-yet-available.ts';
-import { Rejected, TOKEN, duration, hostPattern, name, number, regex, requestPath, scalar, section, text } from './scalars.ts';
+import {
+  Rejected,
+  TOKEN,
+  duration,
+  hostPattern,
+  name,
+  number,
+  regex,
+  requestPath,
+  scalar,
+  section,
+  text,
+} from './scalars.ts';
 
 /** Schemas of the filters by name; each checks what stands under that name. */
 export type FilterSchemas = Readonly<Record<string, z.ZodType>>;
@@ -40,7 +52,11 @@ function ruleSection(filters: FilterSchemas) {
 
 function matchSection() {
   return section({
-    path: section({ exact: requestPath().optional(), prefix: requestPath().optional(), regex: regex().optional() }).prefault({ prefix: '/' }),
+    path: section({
+      exact: requestPath().optional(),
+      prefix: requestPath().optional(),
+      regex: regex().optional(),
+    }).prefault({ prefix: '/' }),
     methods: z.array(method()).max(100).prefault([]),
     headers: z.record(z.string().regex(TOKEN, 'not a header name').max(256), valueMatch()).prefault({}),
     query: z.record(z.string().min(1, 'expected a name').max(1024), valueMatch()).prefault({}),
@@ -52,18 +68,26 @@ function valueMatch() {
   const value = text({ empty: true });
   return z.union([
     value.transform((exact): Omit<ValueMatch, 'name'> => ({ kind: 'exact', value: exact })),
-    section({ exact: value.optional(), regex: regex().optional() }).transform((match, context): Omit<ValueMatch, 'name'> => {
-      if (match.exact !== undefined && match.regex === undefined) return { kind: 'exact', value: match.exact };
-      if (match.regex !== undefined && match.exact === undefined) return { kind: 'regex', value: match.regex };
-      context.issues.push({ code: 'custom', message: 'needs exactly one of exact and regex', path: [], input: match });
-      return z.NEVER;
-    }),
+    section({ exact: value.optional(), regex: regex().optional() }).transform(
+      (match, context): Omit<ValueMatch, 'name'> => {
+        if (match.exact !== undefined && match.regex === undefined) return { kind: 'exact', value: match.exact };
+        if (match.regex !== undefined && match.exact === undefined) return { kind: 'regex', value: match.regex };
+        context.issues.push({
+          code: 'custom',
+          message: 'needs exactly one of exact and regex',
+          path: [],
+          input: match,
+        });
+        return z.NEVER;
+      },
+    ),
   ]);
 }
 
 function method() {
   return scalar<string>({ type: 'string', pattern: TOKEN.source }, (value) => {
-    if (typeof value !== 'string' || value.length > 64 || !TOKEN.test(value)) return new Rejected(`${shown(value)} is not a method`);
+    if (typeof value !== 'string' || value.length > 64 || !TOKEN.test(value))
+      return new Rejected(`${shown(value)} is not a method`);
     const upper = value.toUpperCase();
     return upper === 'CONNECT' ? new Rejected('CONNECT is never forwarded', 'remove it') : upper;
   });
@@ -89,7 +113,8 @@ function filterEntry(filters: FilterSchemas) {
         const hint = known.includes(value) ? `write ${value}: { … }` : didYouMean(value, known);
         return refuse(`expected a mapping of one filter, got ${shown(value)}`, hint);
       }
-      if (!isMapping(value)) return refuse(`expected a mapping of one filter, got ${shown(value)}`, 'write - name: { … }');
+      if (!isMapping(value))
+        return refuse(`expected a mapping of one filter, got ${shown(value)}`, 'write - name: { … }');
       const names = Object.keys(value);
       if (names.length !== 1) {
         return refuse(`expected one filter, got ${names.length}`, 'give each filter a list item of its own');
@@ -102,12 +127,18 @@ function filterEntry(filters: FilterSchemas) {
           return refuse(message, hint, [type]);
         }
         const hint = didYouMean(type, [...known, ...PLANNED_FILTERS]);
-        return refuse('unknown filter', hint ?? (known.length > 0 ? `there are ${known.join(', ')}` : undefined), [type]);
+        return refuse('unknown filter', hint ?? (known.length > 0 ? `there are ${known.join(', ')}` : undefined), [
+          type,
+        ]);
       }
       const options = schema.safeParse(value[type]);
       if (options.success) return { type, options: options.data };
       for (const issue of options.error.issues) {
-        context.issues.push({ ...issue, path: [type, ...issue.path], input: issue.input } as (typeof context.issues)[number]);
+        context.issues.push({
+          ...issue,
+          path: [type, ...issue.path],
+          input: issue.input,
+        } as (typeof context.issues)[number]);
       }
       return z.NEVER;
     });

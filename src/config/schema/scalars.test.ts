@@ -23,7 +23,22 @@ test('durations', () => {
     [0, 0],
     ['0s', 0],
   ]);
-  refuses(duration(), ['', '5', 5, '-1s', '1s1h', 's', '1 s', '366d', '1e3s', 'NaNs', null, [], '9'.repeat(50) + 's', '１s']);
+  refuses(duration(), [
+    '',
+    '5',
+    5,
+    '-1s',
+    '1s1h',
+    's',
+    '1 s',
+    '366d',
+    '1e3s',
+    'NaNs',
+    null,
+    [],
+    '9'.repeat(50) + 's',
+    '１s',
+  ]);
   refuses(duration({ minMs: 1 }), ['0s', 0]);
 });
 
@@ -49,7 +64,21 @@ test('addresses', () => {
     ['localhost:0', { host: 'localhost', port: 0 }],
     ['0.0.0.0:80', { host: '0.0.0.0', port: 80 }],
   ]);
-  refuses(address(), ['8080', 8080, '127.0.0.1', '::1:80', '[::g]:80', 'a b:80', '1.2.3:80', '1.2.3.999:80', 'x:65536', 'x:-1', 'http://x:80', '-x:80', '']);
+  refuses(address(), [
+    '8080',
+    8080,
+    '127.0.0.1',
+    '::1:80',
+    '[::g]:80',
+    'a b:80',
+    '1.2.3:80',
+    '1.2.3.999:80',
+    'x:65536',
+    'x:-1',
+    'http://x:80',
+    '-x:80',
+    '',
+  ]);
 });
 
 test('hosts, networks, statuses, switches, expressions', () => {

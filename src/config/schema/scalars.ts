@@ -19,7 +19,10 @@ export class Rejected {
 }
 
 /** A value that `read` makes of what stands in the file; `json` is its JSON Schema for editors. */
-export function scalar<T>(json: Record<string, unknown>, read: (value: unknown) => T | Rejected): z.ZodType<T, unknown> {
+export function scalar<T>(
+  json: Record<string, unknown>,
+  read: (value: unknown) => T | Rejected,
+): z.ZodType<T, unknown> {
   return z
     .unknown()
     .meta(json)
@@ -58,13 +61,15 @@ export function percent(limits: { min: number; max: number }) {
 }
 
 const YEAR_MS = 365 * 86_400_000;
-const DURATION = /^(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$/;
+const DURATION =
+  /^(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$/;
 
 /** Milliseconds of `300ms`, `30s`, `1h30m` or plain 0; at most a year. */
 export function readDuration(value: unknown): number | Rejected {
   if (value === 0) return 0;
   const hint = 'write a number with its unit: 300ms, 30s, 5m or 1h30m';
-  if (typeof value === 'number' && Number.isFinite(value)) return new Rejected(`${value} has no unit`, `write ${value}s or ${value}ms`);
+  if (typeof value === 'number' && Number.isFinite(value))
+    return new Rejected(`${value} has no unit`, `write ${value}s or ${value}ms`);
   if (typeof value !== 'string') return new Rejected(`expected a duration, got ${shown(value)}`, hint);
   const match = value === '' || value.length > 64 ? null : DURATION.exec(value);
   if (match === null) return value === '0' ? 0 : new Rejected(`${shown(value)} is not a duration`, hint);
@@ -76,12 +81,15 @@ export function readDuration(value: unknown): number | Rejected {
 export function duration(limits: { minMs?: number; maxMs?: number } = {}) {
   const minMs = limits.minMs ?? 0;
   const maxMs = limits.maxMs ?? YEAR_MS;
-  return scalar<number>({ type: ['string', 'integer'], pattern: '^(0|([0-9.]+(d|h|ms|m|s))+)$', maximum: 0, minimum: 0 }, (value) => {
-    const ms = readDuration(value);
-    if (ms instanceof Rejected) return ms;
-    if (ms < minMs) return new Rejected(`expected at least ${durationText(minMs)}, got ${shown(value)}`);
-    return ms > maxMs ? new Rejected(`expected at most ${durationText(maxMs)}, got ${shown(value)}`) : ms;
-  });
+  return scalar<number>(
+    { type: ['string', 'integer'], pattern: '^(0|([0-9.]+(d|h|ms|m|s))+)$', maximum: 0, minimum: 0 },
+    (value) => {
+      const ms = readDuration(value);
+      if (ms instanceof Rejected) return ms;
+      if (ms < minMs) return new Rejected(`expected at least ${durationText(minMs)}, got ${shown(value)}`);
+      return ms > maxMs ? new Rejected(`expected at most ${durationText(maxMs)}, got ${shown(value)}`) : ms;
+    },
+  );
 }
 
 function durationText(ms: number): string {
@@ -111,7 +119,8 @@ export function size(limits: { min: number; max: number; zero?: boolean }) {
     let bytes: number;
     if (typeof value === 'number') bytes = value;
     else {
-      const match = typeof value === 'string' && value.length <= 32 ? /^(\d+(?:\.\d+)?) ?([kKMGT]?i?B|)$/.exec(value) : null;
+      const match =
+        typeof value === 'string' && value.length <= 32 ? /^(\d+(?:\.\d+)?) ?([kKMGT]?i?B|)$/.exec(value) : null;
       const unit = match === null ? undefined : UNITS[match[2]!];
       if (unit === undefined) return new Rejected(`${shown(value)} is not a size`, hint);
       bytes = Number(match![1]) * unit;
@@ -120,7 +129,9 @@ export function size(limits: { min: number; max: number; zero?: boolean }) {
     bytes = Math.round(bytes);
     if (bytes === 0 && limits.zero) return 0;
     const range = `from ${sizeText(limits.min)} to ${sizeText(limits.max)}${limits.zero ? ', or 0 for no bound' : ''}`;
-    return bytes < limits.min || bytes > limits.max ? new Rejected(`expected a size ${range}, got ${shown(value)}`) : bytes;
+    return bytes < limits.min || bytes > limits.max
+      ? new Rejected(`expected a size ${range}, got ${shown(value)}`)
+      : bytes;
   });
 }
 
@@ -169,7 +180,8 @@ export function text(limits: { max?: number; empty?: boolean; what?: string; lin
     }
     if (value === '' && !limits.empty) return new Rejected(`expected ${what}, got nothing`);
     if (value.length > max) return new Rejected(`is longer than ${max} characters`);
-    if (value.includes('\0') || (!limits.lines && CONTROL.test(value))) return new Rejected('contains a control character');
+    if (value.includes('\0') || (!limits.lines && CONTROL.test(value)))
+      return new Rejected('contains a control character');
     return value;
   });
 }
@@ -198,19 +210,29 @@ export function address() {
 
 export function readAddress(value: unknown): HostPort | Rejected {
   const hint = 'write host:port as in 127.0.0.1:8080, [::1]:8080, or :8080 for every interface';
-  if (typeof value === 'number') return new Rejected(`expected an address, got ${value}`, `write :${value} for every interface or 127.0.0.1:${value}`);
-  if (typeof value !== 'string' || value.length > 300) return new Rejected(`expected an address, got ${shown(value)}`, hint);
+  if (typeof value === 'number')
+    return new Rejected(
+      `expected an address, got ${value}`,
+      `write :${value} for every interface or 127.0.0.1:${value}`,
+    );
+  if (typeof value !== 'string' || value.length > 300)
+    return new Rejected(`expected an address, got ${shown(value)}`, hint);
   const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(value);
-  if (match === null) return new Rejected(`${shown(value)} is not an address`, isIP(value) === 6 ? `write [${value}]:8080` : hint);
+  if (match === null)
+    return new Rejected(`${shown(value)} is not an address`, isIP(value) === 6 ? `write [${value}]:8080` : hint);
   const port = Number(match[3]);
   if (port > 65_535) return new Rejected(`port ${port} does not exist`, 'ports go from 0 (any free one) to 65535');
   if (match[1] !== undefined) {
-    return isIP(match[1]) === 6 ? { host: match[1].toLowerCase(), port } : new Rejected(`${shown(match[1])} is not an IPv6 address`, hint);
+    return isIP(match[1]) === 6
+      ? { host: match[1].toLowerCase(), port }
+      : new Rejected(`${shown(match[1])} is not an IPv6 address`, hint);
   }
   const host = match[2]!;
   // The unspecified IPv6 address takes IPv4 connections too, as Node's own listen() without a host does.
   if (host === '' || host === '*') return { host: '::', port };
-  return isIP(host) === 4 || isHostName(host) ? { host: host.toLowerCase(), port } : new Rejected(`${shown(host)} is not a host`, hint);
+  return isIP(host) === 4 || isHostName(host)
+    ? { host: host.toLowerCase(), port }
+    : new Rejected(`${shown(host)} is not a host`, hint);
 }
 
 const LABEL = /^[a-zA-Z0-9_](?:[-a-zA-Z0-9_]*[a-zA-Z0-9_])?$/;
@@ -229,10 +251,13 @@ export function hostPattern() {
     const host = value.toLowerCase();
     if (isIP(host) === 4 || (host.startsWith('[') && host.endsWith(']') && isIP(host.slice(1, -1)) === 6)) return host;
     if (isIP(host) === 6) return new Rejected(`${shown(value)} is not a host`, `write [${host}]`);
-    if (host.includes('/')) return new Rejected(`${shown(value)} is not a host`, 'write the name only, without http:// and path');
-    if (/:\d+$/.test(host)) return new Rejected(`${shown(value)} is not a host`, 'leave the port away: it belongs to the listener');
+    if (host.includes('/'))
+      return new Rejected(`${shown(value)} is not a host`, 'write the name only, without http:// and path');
+    if (/:\d+$/.test(host))
+      return new Rejected(`${shown(value)} is not a host`, 'leave the port away: it belongs to the listener');
     if (isHostName(host.startsWith('*.') ? host.slice(2) : host)) return host;
-    if (host.slice(1).includes('*')) return new Rejected(`${shown(value)} is not a host`, 'a wildcard is *. and a name: *.example.com');
+    if (host.slice(1).includes('*'))
+      return new Rejected(`${shown(value)} is not a host`, 'a wildcard is *. and a name: *.example.com');
     const ascii = domainToASCII(host);
     const hint = ascii !== '' && ascii !== host ? `write it as ${ascii}` : undefined;
     return new Rejected(`${shown(value)} is not a host`, hint);
@@ -243,42 +268,57 @@ export function hostPattern() {
 export function network() {
   return scalar<string>({ type: 'string' }, (value) => {
     const hint = 'write an address or a network: 10.0.0.1, 10.0.0.0/8, fd00::/8';
-    if (typeof value !== 'string' || value.length > 64) return new Rejected(`expected an address or network, got ${shown(value)}`, hint);
+    if (typeof value !== 'string' || value.length > 64)
+      return new Rejected(`expected an address or network, got ${shown(value)}`, hint);
     const slash = value.indexOf('/');
     const family = isIP(slash < 0 ? value : value.slice(0, slash));
     if (family === 0 || value.includes('%')) return new Rejected(`${shown(value)} is not an address or network`, hint);
     if (slash < 0) return value;
     const bits = value.slice(slash + 1);
     const most = family === 4 ? 32 : 128;
-    return /^\d{1,3}$/.test(bits) && Number(bits) <= most ? value : new Rejected(`${shown(value)}: expected /0 to /${most}`, hint);
+    return /^\d{1,3}$/.test(bits) && Number(bits) <= most
+      ? value
+      : new Rejected(`${shown(value)}: expected /0 to /${most}`, hint);
   });
 }
 
 /** A regular expression of RE2's syntax, which is matched in linear time. */
 export function regex() {
   return scalar<string>({ type: 'string', minLength: 1, maxLength: 1024 }, (value) => {
-    if (typeof value !== 'string' || value === '') return new Rejected(`expected a regular expression, got ${shown(value)}`);
+    if (typeof value !== 'string' || value === '')
+      return new Rejected(`expected a regular expression, got ${shown(value)}`);
     if (value.length > 1024) return new Rejected('is longer than 1024 characters');
     try {
       RE2JS.compile(value);
       return value;
     } catch (error) {
-      const reason = error instanceof Error ? error.message.replace(/^error parsing regexp: /, '').split('\n', 1)[0]! : String(error);
-      return new Rejected(`not a regular expression: ${reason}`, 'the syntax is RE2: no look-around, no back-references');
+      const reason =
+        error instanceof Error
+          ? error.message.replace(/^error parsing regexp: /, '').split('\n', 1)[0]!
+          : String(error);
+      return new Rejected(
+        `not a regular expression: ${reason}`,
+        'the syntax is RE2: no look-around, no back-references',
+      );
     }
   });
 }
 
 /** `200-399` or one status. */
 export function statusRange() {
-  return scalar<StatusRange>({ type: ['string', 'integer'], pattern: '^[1-5]\\d\\d(-[1-5]\\d\\d)?$', minimum: 100, maximum: 599 }, (value) => {
-    const hint = 'write a status or a range: 200, 200-399';
-    const match = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(typeof value === 'number' ? String(value) : typeof value === 'string' ? value : '');
-    if (match === null) return new Rejected(`${shown(value)} is not a range of statuses`, hint);
-    const from = Number(match[1]);
-    const to = Number(match[2] ?? match[1]);
-    return from <= to ? { from, to } : new Rejected(`${shown(value)} is empty`, `write ${to}-${from}`);
-  });
+  return scalar<StatusRange>(
+    { type: ['string', 'integer'], pattern: '^[1-5]\\d\\d(-[1-5]\\d\\d)?$', minimum: 100, maximum: 599 },
+    (value) => {
+      const hint = 'write a status or a range: 200, 200-399';
+      const match = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(
+        typeof value === 'number' ? String(value) : typeof value === 'string' ? value : '',
+      );
+      if (match === null) return new Rejected(`${shown(value)} is not a range of statuses`, hint);
+      const from = Number(match[1]);
+      const to = Number(match[2] ?? match[1]);
+      return from <= to ? { from, to } : new Rejected(`${shown(value)} is empty`, `write ${to}-${from}`);
+    },
+  );
 }
 
 export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -294,9 +334,12 @@ export function headerName() {
 /** A path that requests are compared with. */
 export function requestPath() {
   return scalar<string>({ type: 'string', pattern: '^/[^?#\\s]*$' }, (value) => {
-    if (typeof value !== 'string' || !value.startsWith('/')) return new Rejected(`expected a path that starts with /, got ${shown(value)}`);
+    if (typeof value !== 'string' || !value.startsWith('/'))
+      return new Rejected(`expected a path that starts with /, got ${shown(value)}`);
     if (value.length > 2048) return new Rejected('is longer than 2048 characters');
     if (/[?#]/.test(value)) return new Rejected('a path has no ? and no #', 'match the query with query:');
-    return /[^\u0021-\u007e]/.test(value) ? new Rejected('a path has no spaces and no characters outside ASCII', 'percent-encode them') : value;
+    return /[^\u0021-\u007e]/.test(value)
+      ? new Rejected('a path has no spaces and no characters outside ASCII', 'percent-encode them')
+      : value;
   });
 }
