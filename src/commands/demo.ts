@@ -5,7 +5,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ControlClient } from '../apis/control/control-client.ts';
 import { printable } from '../telemetry/pretty-line.ts';
-import { eventLine } from './cause-text.ts';
+import { eventLine } from './event-line.ts';
 import type { CommandContext } from './command.ts';
 import { painter, type Paint } from './text-table.ts';
 import { runUp } from './up.ts';
@@ -14,7 +14,10 @@ const EXAMPLE = fileURLToPath(new URL('../../examples/services/dormouse.yaml', i
 
 export async function run(context: CommandContext): Promise<number> {
   const paint = painter(context.terminal.colours);
-  const env: Record<string, string | undefined> = { ...context.env, DORMOUSE_NODE: context.env.DORMOUSE_NODE ?? process.execPath };
+  const env: Record<string, string | undefined> = {
+    ...context.env,
+    DORMOUSE_NODE: context.env.DORMOUSE_NODE ?? process.execPath,
+  };
   // An installed package is often in a folder that only root may write.
   const movesState = env.DORMOUSE_STATE === undefined && !isWritable(dirname(EXAMPLE));
   if (movesState) env.DORMOUSE_STATE = join(tmpdir(), `dormouse-demo-${userInfo().uid}`);
@@ -55,16 +58,18 @@ export async function run(context: CommandContext): Promise<number> {
 }
 
 function guidance(base: string, status: string, paint: Paint): string {
-  const try_ = (command: string, what: string): string =>
-    `  ${command.padEnd(Math.max(46, command.length))}  ${paint(what, 'dim')}\n`;
+  const tries: [command: string, what: string][] = [
+    [`curl ${base}/api/users/123`, 'a JSON API with a database'],
+    [`curl ${base}/`, 'a page; or open it in a browser'],
+    [`curl ${base}/slow`, 'takes three seconds to start'],
+    [status, 'in another terminal'],
+  ];
+  const width = Math.max(...tries.map(([command]) => command.length));
   return (
     `${paint('Dormouse is up.', 'bold')} Three services stand behind ${base}, and none of them runs.\n` +
     'The first request starts its service and waits for it; 20 seconds after the last one it is stopped.\n\n' +
     'Try:\n' +
-    try_(`curl ${base}/api/users/123`, 'a JSON API with a database') +
-    try_(`curl ${base}/`, 'a page; or open it in a browser') +
-    try_(`curl ${base}/slow`, 'takes three seconds to start') +
-    try_(status, 'in another terminal') +
+    tries.map(([command, what]) => `  ${command.padEnd(width)}  ${paint(what, 'dim')}\n`).join('') +
     '\nCtrl-C ends it. What happens:\n\n'
   );
 }

@@ -8,7 +8,7 @@ import { followStatus } from './follow-status.ts';
 import { LiveScreen } from './live-screen.ts';
 import { runningDormouse } from './running-dormouse.ts';
 import { backendLines, statusLines } from './status-view.ts';
-import { eventLine } from './cause-text.ts';
+import { eventLine } from './event-line.ts';
 import { painter } from './text-table.ts';
 
 export async function run(

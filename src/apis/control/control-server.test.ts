@@ -7,59 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { DormouseError } from '../../model/errors.ts';
-import type { BackendEvent, Status } from '../../model/status.ts';
+import type { BackendEvent } from '../../model/status.ts';
 import { ControlClient } from './control-client.ts';
 import { ControlServer, type ControlServerOptions } from './control-server.ts';
-import type { ControlLogLine, ControlTarget } from './control-target.ts';
-
-const STATUS: Status = {
-  version: '0.1.0',
-  pid: 1,
-  startedAtMs: 1,
-  config: { version: 1, file: '/x/dormouse.yaml', appliedAtMs: 1, lastError: null },
-  listeners: [],
-  workers: [],
-  backends: [],
-};
-
-class FakeTarget implements ControlTarget {
-  readonly eventListeners = new Set<(event: BackendEvent) => void>();
-  readonly logListeners = new Set<(line: ControlLogLine) => void>();
-  readonly calls: string[] = [];
-  past: ControlLogLine[] = [];
-  onWake: (signal: AbortSignal) => Promise<void> = async () => {};
-
-  backendNames(): string[] {
-    return ['shop', 'über uns'];
-  }
-  status(): Status {
-    return STATUS;
-  }
-  wake(name: string, signal: AbortSignal): Promise<void> {
-    this.calls.push(`wake ${name}`);
-    return this.onWake(signal);
-  }
-  async sleep(name: string): Promise<void> {
-    this.calls.push(`sleep ${name}`);
-    throw new DormouseError('DORMOUSE_BACKEND_STAYS_AWAKE', `${name} has scale.min 1; it can't sleep`, {
-      userFault: true,
-    });
-  }
-  logs(_name: string, limit: number): ControlLogLine[] {
-    return this.past.slice(-limit);
-  }
-  onLog(_name: string, listener: (line: ControlLogLine) => void): () => void {
-    this.logListeners.add(listener);
-    return () => this.logListeners.delete(listener);
-  }
-  onEvent(listener: (event: BackendEvent) => void): () => void {
-    this.eventListeners.add(listener);
-    return () => this.eventListeners.delete(listener);
-  }
-  async reload(): Promise<{ version: number }> {
-    return { version: 2 };
-  }
-}
+import type { ControlLogLine } from './control-target.ts';
+import { FakeTarget, STATUS } from './control-target.fixture.ts';
 
 async function started(t: TestContext, options: Partial<ControlServerOptions> = {}) {
   const stateDir = options.stateDir ?? join(await mkdtemp(join(tmpdir(), 'dormouse-control-')), 'state');
