@@ -58,7 +58,9 @@ export class ConfigWatch {
 
   async #contentHash(): Promise<string> {
     try {
-      return createHash('sha256').update(await readFile(this.#file)).digest('hex');
+      return createHash('sha256')
+        .update(await readFile(this.#file))
+        .digest('hex');
     } catch {
       return '';
     }

@@ -28,7 +28,10 @@ export function greeting(told: Greeting): string {
   rows.push(['backends', told.backends.length === 0 ? 'none' : `${told.backends.length}: ${names}${more}`]);
   if (told.observe !== null) {
     const { host, port } = told.observe;
-    rows.push(['metrics', `http://${host.includes(':') ? `[${host}]` : host}:${port}/metrics  (health: /livez, /readyz)`]);
+    rows.push([
+      'metrics',
+      `http://${host.includes(':') ? `[${host}]` : host}:${port}/metrics  (health: /livez, /readyz)`,
+    ]);
   }
   rows.push(['state', told.stateDir], ['control', told.control]);
   const lines = rows.map(([name, value]) => `  ${name.padEnd(14)}${value}`);

@@ -18,7 +18,10 @@ export function workerFamilies(
       name: 'dormouse_workers',
       help: 'Worker processes by state.',
       type: 'gauge',
-      series: (['starting', 'running', 'draining'] as const).map((state) => ({ labels: { state }, value: states[state] })),
+      series: (['starting', 'running', 'draining'] as const).map((state) => ({
+        labels: { state },
+        value: states[state],
+      })),
     },
     {
       name: 'dormouse_worker_restarts_total',
@@ -35,7 +38,11 @@ export function workerFamilies(
   ];
 }
 
-export function configFamilies(config: { version: number; appliedAtMs: number; lastError: string | null }): MetricFamily[] {
+export function configFamilies(config: {
+  version: number;
+  appliedAtMs: number;
+  lastError: string | null;
+}): MetricFamily[] {
   return [
     {
       name: 'dormouse_config_last_reload_successful',

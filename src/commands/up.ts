@@ -79,25 +79,41 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   const pretty = isPretty(logOptions, logOptions.destination);
   for (const warning of first.warnings) logger.warn(warning);
 
+  const inForce: Status['config'] = { version: 0, file, appliedAtMs: 0, lastError: null };
+  let ready = false;
+  const reloads = new Reloads(reload);
+
   await using closing = new AsyncDisposableStack();
   closing.defer(() => ownLog?.close());
-  using stop = new StopRequest({
-    signals: process,
-    hasTerminal: io.hasTerminal,
-    reload: () => void reloads.request().catch(() => {}),
-    fault: (error) => logger.error('a fault of dormouse ends it', { error: error instanceof Error ? error.stack : error }),
-  });
+  // Before everything else, so that it is undone last: a signal must hurry the end, not cut it.
+  const stop = closing.use(
+    new StopRequest({
+      signals: process,
+      hasTerminal: io.hasTerminal,
+      reload: () => void reloads.request().catch(() => {}),
+      fault: (error) =>
+        logger.error('a fault of dormouse ends it', { error: error instanceof Error ? error.stack : error }),
+    }),
+  );
 
   const { stateDir } = config;
   const lock = lockState(stateDir, startedAtMs);
   closing.defer(() => lock.release());
   const left = lock.leftWorkers();
-  await awaitLeftWorkers(left, { withinMs: config.shutdown.drainMs + LEFTOVER_GRACE_MS, logger, signal: stop.stopping });
+  await awaitLeftWorkers(left, {
+    withinMs: config.shutdown.drainMs + LEFTOVER_GRACE_MS,
+    logger,
+    signal: stop.stopping,
+  });
   const marker = await stateMarker(stateDir);
   const { ended } = await endOrphans({ stateDir, marker, logger, clock });
   if (ended > 0) logger.info('ended instances that a former run left behind', { ended });
 
-  const controller = new Controller({ clock, logger, createDriver: createDrivers({ logger, clock, stateDir, marker, environment: env }) });
+  const controller = new Controller({
+    clock,
+    logger,
+    createDriver: createDrivers({ logger, clock, stateDir, marker, environment: env }),
+  });
   const supervisor = new Supervisor({
     logger,
     clock,
@@ -108,14 +124,19 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   await supervisor.prepare(config);
   closing.defer(() => supervisor.abandon());
 
-  const inForce: Status['config'] = { version: 0, file, appliedAtMs: 0, lastError: null };
-  let ready = false;
-  const reloads = new Reloads(reload);
   const control = new ControlServer({
     stateDir,
     logger,
     clock,
-    target: upTarget({ controller, supervisor, clock, version, startedAtMs, config: () => inForce, reload: () => reloads.request() }),
+    target: upTarget({
+      controller,
+      supervisor,
+      clock,
+      version,
+      startedAtMs,
+      config: () => inForce,
+      reload: () => reloads.request(),
+    }),
   });
   await control.start();
   closing.defer(() => control.close());
@@ -124,7 +145,12 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   controller.onEvent((event) => tellEvent(logger, event));
   closing.defer(() => controller.close());
 
-  closing.defer(() => supervisor.shutdown(stop.faulty ? Math.min(config.shutdown.drainMs, FAULT_DRAIN_MS) : config.shutdown.drainMs, stop.hurry));
+  closing.defer(() =>
+    supervisor.shutdown(
+      stop.faulty ? Math.min(config.shutdown.drainMs, FAULT_DRAIN_MS) : config.shutdown.drainMs,
+      stop.hurry,
+    ),
+  );
   try {
     await stop.unlessStopped(supervisor.start((id, link) => controller.attach(id, link)));
     await stop.unlessStopped(controller.configure(config, toGatewayConfig(config)));
@@ -161,13 +187,19 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     reason: stop.reason,
     drainMs: config.shutdown.drainMs,
   });
-  await Promise.race([reloads.idle(), new Promise((done) => stop.hurry.addEventListener('abort', done, { once: true }))]);
+  await Promise.race([
+    reloads.idle(),
+    new Promise((done) => stop.hurry.addEventListener('abort', done, { once: true })),
+  ]);
   return stop.faulty ? 1 : 0;
 
   /** The file as it is now: checked first, then applied as a whole; when anything is wrong, everything stays as it is. */
   async function reload(): Promise<{ version: number }> {
     try {
-      if (!ready) throw new DormouseError('DORMOUSE_CLOSING', 'dormouse is starting or ending; reload it later.', { userFault: true });
+      if (!ready)
+        throw new DormouseError('DORMOUSE_CLOSING', 'dormouse is starting or ending; reload it later.', {
+          userFault: true,
+        });
       const { config: loaded, warnings } = await loadConfigApart(configPath, { env });
       for (const warning of warnings) logger.warn(warning);
       warnOfLater(logger, config, loaded);
@@ -177,7 +209,10 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
       return { version: inForce.version };
     } catch (error) {
       inForce.lastError = error instanceof Error ? error.message : String(error);
-      logger.error('the configuration was not applied, the former one stays in force', { file, reason: inForce.lastError });
+      logger.error('the configuration was not applied, the former one stays in force', {
+        file,
+        reason: inForce.lastError,
+      });
       throw error;
     }
   }
@@ -201,7 +236,10 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     config = next;
     inForce.version++;
     inForce.appliedAtMs = clock.wallMs();
-    await supervisor.apply(next);
+    // Workers that can't be added are tried again and again; the configuration is in force in the others.
+    await supervisor
+      .apply(next)
+      .catch((error: Error) => logger.error('not all workers run', { reason: error.message }));
     logger.info('configuration applied', {
       version: inForce.version,
       tookMs: Math.round(clock.nowMs() - beganMs),
@@ -249,7 +287,8 @@ function tellEvent(logger: Logger, event: BackendEvent): void {
 
 /** Keys that are read once. */
 function warnOfLater(logger: Logger, now: Config, next: Config): void {
-  if (next.stateDir !== now.stateDir) logger.warn('another stateDir is used from the next start on', { stateDir: now.stateDir });
+  if (next.stateDir !== now.stateDir)
+    logger.warn('another stateDir is used from the next start on', { stateDir: now.stateDir });
   if (!isDeepStrictEqual(next.telemetry.log, now.telemetry.log)) {
     logger.warn('a change of telemetry.log is used from the next start on');
   }

@@ -38,7 +38,12 @@ it('ignores what it does not know, with a line in the log, and goes on', () => {
   const channel = new FakeChannel();
   const got: string[] = [];
   supervisorIpcLink(channel, logger).onMessage((message) => got.push(message.type));
-  for (const link of [{ type: 'dance' }, { type: 'wake', backend: 3 }, null, { type: 'configured', version: 1, more: true }]) {
+  for (const link of [
+    { type: 'dance' },
+    { type: 'wake', backend: 3 },
+    null,
+    { type: 'configured', version: 1, more: true },
+  ]) {
     channel.emit('message', { link });
   }
   channel.emit('message', { slot: { type: 'leaving' } });

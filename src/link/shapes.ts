@@ -5,7 +5,9 @@
 import type { DownMessage, UpMessage } from './messages.ts';
 
 type Kind = 'string' | 'number' | 'array' | 'object' | 'object-or-null';
-type Shapes<M extends { type: string }> = { [T in M['type']]: { [F in Exclude<keyof Extract<M, { type: T }>, 'type'>]: Kind } };
+type Shapes<M extends { type: string }> = {
+  [T in M['type']]: { [F in Exclude<keyof Extract<M, { type: T }>, 'type'>]: Kind };
+};
 
 const DOWN: Shapes<DownMessage> = {
   configure: { version: 'number', config: 'object' },

@@ -90,7 +90,9 @@ export class HandedSockets {
         this.#extra.delete(order.socket);
         return;
       default:
-        this.#logger.warn('ignored an unknown message of the supervisor', { type: String((order as { type: unknown }).type) });
+        this.#logger.warn('ignored an unknown message of the supervisor', {
+          type: String((order as { type: unknown }).type),
+        });
     }
   }
 
@@ -118,7 +120,10 @@ export class HandedSockets {
     if (handle === undefined) return;
     if (!this.#own.has(key) || this.#closed || this.#extra.has(socket)) return handle.close();
     try {
-      this.#extra.set(socket, joinSocket(handle, () => this.#own.get(key)));
+      this.#extra.set(
+        socket,
+        joinSocket(handle, () => this.#own.get(key)),
+      );
     } catch (error) {
       this.#logger.error('could not listen on a socket of a former worker', { reason: (error as Error).message });
     }

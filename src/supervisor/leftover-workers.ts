@@ -15,7 +15,10 @@ export async function awaitLeftWorkers(
   const { withinMs, logger, signal } = options;
   if (left.length === 0) return;
   const pids = left.map(({ pid }) => pid);
-  logger.info('waiting for workers that a former run left behind; they finish their requests and end', { pids, withinMs });
+  logger.info('waiting for workers that a former run left behind; they finish their requests and end', {
+    pids,
+    withinMs,
+  });
   const deadline = performance.now() + withinMs;
   let alive = left.filter((identity) => isAlive(identity));
   while (alive.length > 0 && performance.now() < deadline && !signal.aborted) {

@@ -35,7 +35,8 @@ describe('listeners', () => {
         await assert.rejects(make().prepare([at('127.0.0.1', port)], slots), (error: Error & { code: string }) => {
           assert.equal(error.code, 'DORMOUSE_PORT_TAKEN');
           assert.match(error.message, new RegExp(`^Listener "web" cannot listen on 127\\.0\\.0\\.1:${port}: `));
-          if (process.platform === 'linux') assert.match(error.message, new RegExp(`\\(pid ${process.pid}\\) listens there`));
+          if (process.platform === 'linux')
+            assert.match(error.message, new RegExp(`\\(pid ${process.pid}\\) listens there`));
           assert.match(error.message, /choose another address under listeners/);
           return true;
         });

@@ -141,7 +141,8 @@ export class Listeners {
     try {
       // With SO_REUSEPORT the kernel would let us join another program of the same user: look first without it. Not when it is
       // ourselves who are there (a reload from 127.0.0.1:80 to 0.0.0.0:80).
-      if (!shared && wanted !== 0 && !this.#isOurs(wanted)) bindSocket(host, wanted, { reusePort: false }).socket.close();
+      if (!shared && wanted !== 0 && !this.#isOurs(wanted))
+        bindSocket(host, wanted, { reusePort: false }).socket.close();
       const { socket, port } = bindSocket(host, wanted, { reusePort: !shared });
       const name = listener.name;
       const sockets = [{ id: `${key}#0`, listener: key, socket, shared }];

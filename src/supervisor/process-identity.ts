@@ -35,7 +35,10 @@ function startedByProc(pid: number): string | null {
 
 function startedByPs(pid: number): string | null {
   try {
-    const started = execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', timeout: 2000 }).trim();
+    const started = execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], {
+      encoding: 'utf8',
+      timeout: 2000,
+    }).trim();
     return started === '' ? null : started;
   } catch {
     return null;

@@ -194,7 +194,10 @@ describe('supervisor', () => {
       assert.ok(answers.length > 32);
     }
     assert.deepEqual(
-      bench.supervisor.workers().map(({ restarts }) => restarts).sort(),
+      bench.supervisor
+        .workers()
+        .map(({ restarts }) => restarts)
+        .sort(),
       [1, 2],
     );
   });
@@ -286,7 +289,10 @@ describe('supervisor', () => {
   it('gives up a start whose workers die, and says how', PROMPT, async () => {
     const bench = new Bench(1, [web]);
     bench.behaviour = () => 'die';
-    await assert.rejects(bench.start(), { code: 'DORMOUSE_WORKER_START', message: /ended with code 3, 3 times in a row/ });
+    await assert.rejects(bench.start(), {
+      code: 'DORMOUSE_WORKER_START',
+      message: /ended with code 3, 3 times in a row/,
+    });
   });
 
   it('kills a worker that does not end in time, and at once on hurry', PROMPT, async () => {
