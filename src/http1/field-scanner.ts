@@ -16,6 +16,8 @@ const VALUE = 3;
 const LINE_LF = 4;
 const LAST_LF = 5;
 
+/** Lines that there is room for at first. */
+const FIRST_LINES = 16;
 const MAX_CONNECTION_NAMES = 32;
 const MAX_LENGTH_DIGITS = 16;
 
@@ -35,8 +37,9 @@ const LENGTH_TOKEN = ascii('content-length');
  * the bytes may move to another buffer between two calls.
  */
 export class FieldScanner {
-  readonly offsets: Int32Array;
-  readonly kinds: Uint8Array;
+  /** Both grow as lines come, so that an idle connection is cheap: take them anew after each head. */
+  offsets: Int32Array;
+  kinds: Uint8Array;
   count = 0;
   error: ProtocolError | null = null;
 
@@ -64,8 +67,9 @@ export class FieldScanner {
   constructor(section: number, maxLines: number) {
     this.section = section;
     this.maxLines = maxLines;
-    this.offsets = new Int32Array(maxLines * OFFSETS_PER_LINE);
-    this.kinds = new Uint8Array(maxLines);
+    const lines = Math.min(maxLines, FIRST_LINES);
+    this.offsets = new Int32Array(lines * OFFSETS_PER_LINE);
+    this.kinds = new Uint8Array(lines);
   }
 
   /** Forgets the last head. */
@@ -92,6 +96,9 @@ export class FieldScanner {
     let nameEnd = this.nameEnd + base;
     let valueStart = this.valueStart + base;
     let i = at;
+    let offsets = this.offsets;
+    let kinds = this.kinds;
+    const understood = this.section !== FieldSection.TRAILERS ? LAST_SEMANTIC : 0;
     // The ifs below run one after the other for a whole line; a state other than LINE_START is only met first when a line was split.
     while (i < end) {
       if (state === LINE_START) {
@@ -102,7 +109,12 @@ export class FieldScanner {
           if (i === end) break;
         } else {
           if (TOKEN[first] === 0) return this.refuse(this.badLineStart(first));
-          if (this.count === this.maxLines) return this.refuse(REFUSALS.tooManyHeaders);
+          if (this.count === kinds.length) {
+            if (this.count === this.maxLines) return this.refuse(REFUSALS.tooManyHeaders);
+            this.grow();
+            offsets = this.offsets;
+            kinds = this.kinds;
+          }
           nameStart = i++;
           state = NAME;
         }
@@ -138,15 +150,14 @@ export class FieldScanner {
       while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === TAB)) valueEnd--;
       const index = this.count++;
       const kind = headerKind(bytes, nameStart, nameEnd);
-      this.kinds[index] = kind;
+      kinds[index] = kind;
       const o = index * OFFSETS_PER_LINE;
-      const offsets = this.offsets;
       offsets[o] = nameStart - base;
       offsets[o + 1] = nameEnd - base;
       offsets[o + 2] = valueStart - base;
       offsets[o + 3] = valueEnd - base;
       offsets[o + 4] = i - base;
-      if (kind !== 0 && kind <= LAST_SEMANTIC && this.section !== FieldSection.TRAILERS) {
+      if (kind !== 0 && kind <= understood) {
         const error = this.understand(kind, index, bytes, valueStart, valueEnd);
         if (error !== null) return this.refuse(error);
       }
@@ -162,6 +173,16 @@ export class FieldScanner {
   private refuse(error: ProtocolError): number {
     this.error = error;
     return -2;
+  }
+
+  private grow(): void {
+    const lines = Math.min(this.maxLines, this.kinds.length * 2);
+    const offsets = new Int32Array(lines * OFFSETS_PER_LINE);
+    const kinds = new Uint8Array(lines);
+    offsets.set(this.offsets);
+    kinds.set(this.kinds);
+    this.offsets = offsets;
+    this.kinds = kinds;
   }
 
   private badLineStart(first: number): ProtocolError {
@@ -221,6 +242,11 @@ export class FieldScanner {
   }
 
   private readConnection(bytes: Uint8Array, start: number, end: number): ProtocolError | null {
+    // What nearly all send, without looking for a list.
+    if (equalsToken(bytes, start, end, KEEP_ALIVE_TOKEN)) {
+      this.keepAlive = true;
+      return null;
+    }
     let i = start;
     while (i < end) {
       if (bytes[i] === SP || bytes[i] === TAB || bytes[i] === COMMA) {

@@ -1,5 +1,4 @@
 import { TOKEN } from './characters.ts';
-import type { FieldScanner } from './field-scanner.ts';
 import { HeaderKind, HOP_BY_HOP } from './header-kind.ts';
 
 /** What requests and responses share. One object per parser, overwritten by the next head: take what must live longer. */
@@ -11,9 +10,9 @@ export class MessageHead {
   /** Header lines. */
   count = 0;
   /** Five indices into `text` per header line: start and end of the name, start and end of the value (without spaces around it), end of the line after its CRLF. */
-  readonly offsets: Int32Array;
+  offsets: Int32Array = NO_OFFSETS;
   /** A HeaderKind per header line. */
-  readonly kinds: Uint8Array;
+  kinds: Uint8Array = NO_KINDS;
   /** Bytes; -1 without Content-Length. */
   contentLength = -1;
   chunked = false;
@@ -23,11 +22,6 @@ export class MessageHead {
   upgrade = '';
   /** Lower-case names in Connection besides close, keep-alive, upgrade and te: these header lines go no further. At most 32; null when none. */
   connectionNames: string[] | null = null;
-
-  constructor(fields: FieldScanner) {
-    this.offsets = fields.offsets;
-    this.kinds = fields.kinds;
-  }
 
   /** First line with this name (lower case), or -1. */
   indexOf(lowerName: string): number {
@@ -90,3 +84,6 @@ export class MessageHead {
     return true;
   }
 }
+
+const NO_OFFSETS = new Int32Array(0);
+const NO_KINDS = new Uint8Array(0);

@@ -54,7 +54,7 @@ export class RequestParser {
     this.limits = limits;
     this.fields = new FieldScanner(FieldSection.REQUEST, limits.headers);
     this.gathered = new GatheredBytes(limits.headerBytes);
-    this.head = new RequestHead(this.fields);
+    this.head = new RequestHead();
   }
 
   /** True once a byte of a head (empty lines before it don't count) was seen and the head is not complete. */
@@ -221,6 +221,8 @@ export class RequestParser {
     head.text = text;
     head.minor = minor;
     head.count = fields.count;
+    head.offsets = fields.offsets;
+    head.kinds = fields.kinds;
     head.contentLength = fields.contentLength;
     head.chunked = fields.chunked;
     head.keepAlive = minor === 1 ? !fields.close : fields.keepAlive && !fields.close;
@@ -327,7 +329,8 @@ function badTargetEnd(code: number): ProtocolError {
 }
 
 function methodOf(text: string, end: number): string {
-  if (end === 3 && text.startsWith('GET')) return 'GET';
+  if (end === 3 && text.charCodeAt(0) === 0x47 && text.charCodeAt(1) === 0x45 && text.charCodeAt(2) === 0x54)
+    return 'GET';
   for (const method of COMMON_METHODS) if (method.length === end && text.startsWith(method)) return method;
   return text.slice(0, end);
 }

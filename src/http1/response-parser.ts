@@ -37,7 +37,7 @@ export class ResponseParser {
     this.limits = limits;
     this.fields = new FieldScanner(FieldSection.RESPONSE, limits.headers);
     this.gathered = new GatheredBytes(limits.headerBytes);
-    this.head = new ResponseHead(this.fields);
+    this.head = new ResponseHead();
   }
 
   /** True once a byte of a head was seen and the head is not complete. */
@@ -151,6 +151,8 @@ export class ResponseParser {
     head.status = status;
     head.reason = text.slice(STATUS_LINE_BYTES, this.reasonEnd);
     head.count = fields.count;
+    head.offsets = fields.offsets;
+    head.kinds = fields.kinds;
     head.contentLength = fields.contentLength;
     head.chunked = fields.chunked;
     head.keepAlive = minor === 1 ? !fields.close : fields.keepAlive && !fields.close;

@@ -50,7 +50,8 @@ export const EXPLAINED: readonly ExplainedDifference[] = [
   {
     // RFC 9110 7.8: a server MUST ignore Upgrade in an HTTP/1.0 request.
     name: 'Upgrade in HTTP/1.0 is ignored',
-    rewrite: (text) => text.replace(/ HTTP\/1\.0\r\n([^\r\n]+\r\n)*/g, (head) => head.replace(/^upgrade(?=:)/gim, 'x')),
+    rewrite: (text) =>
+      text.replace(/HTTP\/1\.0( [^\r\n]*)?\r\n([^\r\n]+\r\n)*/g, (head) => head.replace(/^upgrade(?=:)/gim, 'x')),
   },
   {
     // RFC 9112 C.2.2: Proxy-Connection is not to be used; we drop it unread. llhttp reads it as Connection.
@@ -61,7 +62,7 @@ export const EXPLAINED: readonly ExplainedDifference[] = [
     // RFC 9112 9.3: close is looked at first. In HTTP/1.0, llhttp lets keep-alive win.
     name: 'close wins over keep-alive',
     rewrite: (text) =>
-      text.replace(/ HTTP\/1\.0\r\n([^\r\n]+\r\n)*/g, (head) =>
+      text.replace(/HTTP\/1\.0( [^\r\n]*)?\r\n([^\r\n]+\r\n)*/g, (head) =>
         /^connection:.*close/im.test(head) ? head.replace(/keep-alive/gi, 'x') : head,
       ),
   },
