@@ -1095,6 +1095,8 @@ export class BackendController {
 
   /** Tells every gateway how it is now. */
   publish(): void {
+    // A later backend of the same name speaks now; what is in flight here ends by itself or by the bound.
+    if (this.#removal !== null && this.#host.backend(this.name) !== undefined) return;
     const peers = [...this.#host.peers()];
     const update = this.#update();
     this.#published = update;

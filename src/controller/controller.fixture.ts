@@ -82,11 +82,13 @@ export class FakeDriver implements Driver {
   closed = false;
   #instances: Instance[] = [];
   #crash: Crash | null = null;
-  #count = 0;
+  #count: number;
   #attempts = 0;
 
-  constructor(config: BackendConfig, events: DriverEvents, time: FakeTime) {
+  /** Its instances are numbered from `after + 1`. */
+  constructor(config: BackendConfig, events: DriverEvents, time: FakeTime, after = 0) {
     this.config = config;
+    this.#count = after;
     this.#events = events;
     this.#time = time;
     this.kind = config.source.driver;
@@ -408,7 +410,8 @@ export class World {
   readonly drivers: FakeDriver[] = [];
   readonly gateways: FakeGateway[] = [];
 
-  constructor() {
+  /** `apart`: drivers number their instances so that no two have the same. */
+  constructor(options: { apart: boolean } = { apart: false }) {
     const collect = (message: string, fields?: Record<string, unknown>): void => void this.errors.push(`${message} ${JSON.stringify(fields ?? {})}`);
     const logger: Logger = { debug() {}, info() {}, warn() {}, error: collect, child: () => logger };
     this.controller = new Controller({
@@ -416,7 +419,7 @@ export class World {
       timers: this.time,
       logger,
       createDriver: (config, events) => {
-        const driver = new FakeDriver(config, events, this.time);
+        const driver = new FakeDriver(config, events, this.time, options.apart ? this.drivers.length * 100 : 0);
         this.drivers.push(driver);
         return driver;
       },

@@ -7,6 +7,7 @@ import type { WakeCause } from '../model/backend.ts';
 import type { BackendConfig, Config } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { MetricFamily } from '../model/metrics.ts';
+import { nearestName } from '../model/nearest-name.ts';
 import type { Clock, Logger } from '../model/ports.ts';
 import type { BackendEvent, BackendStatus } from '../model/status.ts';
 import type { Link } from '../link/link.ts';
@@ -17,7 +18,6 @@ import { BackendController, type BackendHost } from './backend-controller.ts';
 import { backendReading, backendStatus } from './backend-status.ts';
 import { GatewaySession, type Collected, type ConfigAnswer } from './gateway-session.ts';
 import { addFamilies, backendFamilies } from './metrics.ts';
-import { nearestName } from './nearest-name.ts';
 import type { Waiter } from './sleep-edge.ts';
 import { Alarm, systemTimers, type Timers } from './timers.ts';
 import { Turns } from './turns.ts';
@@ -379,7 +379,7 @@ export class Controller {
   }
 
   #unknown(name: string): DormouseError {
-    const near = nearestName(name, this.#backends.keys());
+    const near = nearestName(name, [...this.#backends.keys()]);
     const next = near === null ? 'dormouse status lists all backends' : `did you mean ${near}?`;
     return new DormouseError('DORMOUSE_UNKNOWN_BACKEND', `there is no backend ${name}: ${next}`, { userFault: true });
   }
