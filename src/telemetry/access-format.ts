@@ -18,6 +18,8 @@ export interface FormatOptions {
 const REDACTED = '[redacted]';
 /** What remains of each text in a line that would be too long. Nine of them and the rest stay below 4096. */
 const SHORT_CHARS = 380;
+/** Endpoints whose part of the line is kept ready. */
+const MOST_PLACES = 256;
 const THREE_DIGITS: readonly string[] = Array.from({ length: 1000 }, (_, number) => String(number).padStart(3, '0'));
 
 export function jsonFormat(options: FormatOptions): FormatLine {
@@ -26,54 +28,50 @@ export function jsonFormat(options: FormatOptions): FormatLine {
   const hideHost = options.redact.includes('host');
   const beginning = timePieces((iso) => `{"time":"${iso}","client":"`);
 
+  const who = new KeptPiece();
   let client = '';
   let method = '';
   let host = '';
-  let who: string | null = null;
   const whoPiece = (record: AccessRecord, safe: Safe): string => {
-    if (who !== null && record.host === host && record.method === method && record.client === client) return who;
+    if (who.isKept && record.host === host && record.method === method && record.client === client) return who.again();
     client = record.client;
     method = record.method;
     host = record.host;
     const shownHost = hideHost && host !== '' ? REDACTED : safe(host);
-    who = flat(`${safe(client)}","method":"${safe(method)}","host":"${shownHost}","target":"`);
-    return who;
+    return who.keep(`${safe(client)}","method":"${safe(method)}","host":"${shownHost}","target":"`);
   };
 
-  let route = '';
-  let backend = '';
-  let endpoint = '';
-  let attempts = -1;
-  let where = '';
+  // Requests go round the endpoints: a piece for each, with the route and backend it was made for.
+  let places = new Map<string, Place>();
   const wherePiece = (record: AccessRecord, safe: Safe): string => {
+    const known = places.get(record.endpoint);
     if (
-      record.endpoint === endpoint &&
-      record.attempts === attempts &&
-      record.route === route &&
-      record.backend === backend
-    )
-      return where;
-    route = record.route;
-    backend = record.backend;
-    endpoint = record.endpoint;
-    attempts = record.attempts;
-    where = flat(
+      known !== undefined &&
+      record.route === known.route &&
+      record.backend === known.backend &&
+      record.attempts === known.attempts
+    ) {
+      return known.piece.again();
+    }
+    const { route, backend, endpoint, attempts } = record;
+    if (places.size >= MOST_PLACES) places = new Map();
+    const piece = new KeptPiece();
+    places.set(endpoint, { route, backend, attempts, piece });
+    return piece.keep(
       `${member('route', safe(route))}${member('backend', safe(backend))}${member('endpoint', safe(endpoint))},"attempts":${attempts}`,
     );
-    return where;
   };
 
+  const browser = new KeptPiece();
   let userAgent = '';
   let referer = '';
-  let browser = '}\n';
   const browserPiece = (record: AccessRecord, safe: Safe): string => {
-    if (record.userAgent === userAgent && record.referer === referer) return browser;
+    if (browser.isKept && record.userAgent === userAgent && record.referer === referer) return browser.again();
     userAgent = record.userAgent;
     referer = record.referer;
     const shownAgent = hideUserAgent && userAgent !== '' ? REDACTED : safe(userAgent);
     const shownReferer = hideReferer && referer !== '' ? REDACTED : safe(referer);
-    browser = flat(`${member('userAgent', shownAgent)}${member('referer', shownReferer)}}\n`);
-    return browser;
+    return browser.keep(`${member('userAgent', shownAgent)}${member('referer', shownReferer)}}\n`);
   };
 
   const line = (record: AccessRecord, safe: Safe): string => {
@@ -98,11 +96,9 @@ export function jsonFormat(options: FormatOptions): FormatLine {
   };
 
   const forget = (): void => {
-    who = null;
-    attempts = -1;
-    userAgent = '';
-    referer = '';
-    browser = '}\n';
+    who.forget();
+    places.clear();
+    browser.forget();
   };
 
   return (record) => {
@@ -197,10 +193,37 @@ function milliseconds(value: number): string {
   return whole + '.' + THREE_DIGITS[micros - whole * 1000];
 }
 
-const ANY = /\n*$/;
-
-/** A piece that is used many times should be one string and not a tree of its parts: scanning it makes it one. */
-function flat(text: string): string {
-  ANY.test(text);
-  return text;
+interface Place {
+  route: string;
+  backend: string;
+  attempts: number;
+  piece: KeptPiece;
 }
+
+/** Part of a line that may be wanted again. From its second use on it is one string and not a tree of its parts, which is cheaper to copy. */
+class KeptPiece {
+  #text: string | null = null;
+  #isFlat = false;
+
+  get isKept(): boolean {
+    return this.#text !== null;
+  }
+
+  keep(text: string): string {
+    this.#text = text;
+    this.#isFlat = false;
+    return text;
+  }
+
+  again(): string {
+    // Looking into a string makes it one piece, whatever is looked for.
+    if (!this.#isFlat) this.#isFlat = !BEGINNING.test(this.#text!);
+    return this.#text!;
+  }
+
+  forget(): void {
+    this.#text = null;
+  }
+}
+
+const BEGINNING = /^\n/;

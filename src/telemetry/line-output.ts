@@ -7,7 +7,7 @@
  * - A pipe or terminal is opened anew through /proc/self/fd without blocking (our own open file description: the flag does not reach other programs that
  *   share the pipe). A write of at most PIPE_BUF bytes to a pipe is atomic, so lines of several workers never mix.
  */
-import { close, closeSync, constants, fstatSync, openSync, stat, write, writeSync } from 'node:fs';
+import { close, closeSync, constants, fstatSync, openSync, stat, writeSync, writev } from 'node:fs';
 import { DormouseError } from '../model/errors.ts';
 import { systemClock, type Clock, type Logger } from '../model/ports.ts';
 
@@ -213,20 +213,29 @@ export class LineOutput {
     }
   }
 
-  /** In the thread pool, one write after the other. */
+  /** In the thread pool, one write after the other; to a file everything that is queued at once, since a write takes a turn of the event loop. */
   #writeNext(): void {
     if (this.#writing) return;
     this.#beforeWrite();
-    const batch = this.#nextBatch();
-    if (batch === null) return;
+    const first = this.#nextBatch();
+    if (first === null) return;
     this.#writing = true;
-    write(this.#fd, batch.buffer, batch.start, this.#endOfWrite(batch) - batch.start, null, (error, bytes) => {
+    const batches = this.#kind === 'file' ? [...this.#queue] : [first];
+    const pieces = batches.map((batch) => batch.buffer.subarray(batch.start, this.#endOfWrite(batch)));
+    writev(this.#fd, pieces, null, (error, bytes) => {
       this.#writing = false;
-      // After close has given up, what this batch held is counted as dropped already.
-      if (this.#queue[0] !== batch) return;
-      if (error === null) this.#written(batch, bytes);
-      else if (this.#isFull(error)) return;
-      else this.#failed(batch, error);
+      // After close has given up, what was left is counted as dropped already.
+      if (this.#queue[0] !== first) return;
+      if (error !== null && this.#isFull(error)) return;
+      let left = bytes;
+      for (const batch of batches) {
+        if (error !== null) this.#failed(batch, error);
+        else {
+          const taken = Math.min(left, batch.end - batch.start);
+          if (taken > 0) this.#written(batch, taken);
+          left -= taken;
+        }
+      }
       this.#writeNext();
     });
   }
