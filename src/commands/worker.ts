@@ -55,9 +55,13 @@ export async function runWorker(argv: readonly string[]): Promise<void> {
   process.exit(0);
 }
 
-/** Clients get 60 % of the descriptors; each of their requests may need another one towards an endpoint, most find a kept connection. */
+/** Descriptors that are left for connections to endpoints, at most: requests that find none wait for one. */
+const UPSTREAM_DESCRIPTORS = 1500;
+
+/** Clients get 60 % of the descriptors; of many, all but 1,500. Each request may need one more towards an endpoint, most find a kept connection. */
 export function connectionsFor(descriptors: number): number {
-  return Math.max(4, Math.floor((descriptors - OWN_DESCRIPTORS) * 0.6));
+  const free = descriptors - OWN_DESCRIPTORS;
+  return Math.max(4, free - Math.min(Math.ceil(free * 0.4), UPSTREAM_DESCRIPTORS));
 }
 
 /** The soft limit of open files (Node raises it to the hard one at start). */

@@ -189,7 +189,8 @@ export class GatewayBackend {
       this.holdsRefused++;
       return false;
     }
-    this.queue.push(exchange);
+    if (exchange.wasTried) this.queue.unshift(exchange);
+    else this.queue.push(exchange);
     if (!this.allowance.covers(this.queue.size, this.queue.bytes)) this.allowance.ask(this.queue.size, this.queue.bytes);
     if (this.usable.length === 0) this.poke(exchange);
     return true;
@@ -273,12 +274,18 @@ export class GatewayBackend {
     }
   }
 
-  /** A connect failed: the endpoint gets nothing for a moment, and the controller hears of it. */
-  suspect(endpoint: UpstreamEndpoint, reason: string): void {
+  /** A connect failed: the endpoint gets nothing for a moment, and the controller hears of it if it was the endpoint's fault. */
+  suspect(endpoint: UpstreamEndpoint, reason: string, tell: boolean): void {
     this.connectFailures++;
     endpoint.suspendedUntilMs = this.deps.clock.nowMs() + SUSPEND_MS;
     this.refreshUsable();
-    this.deps.send({ type: 'suspect', backend: this.name, endpoint: endpoint.id, reason });
+    if (tell) this.deps.send({ type: 'suspect', backend: this.name, endpoint: endpoint.id, reason });
+  }
+
+  /** One exchange less on this endpoint: whoever waits for its turn there may go. */
+  freed(endpoint: UpstreamEndpoint): void {
+    if (endpoint.drainVersion !== 0) this.settleDrain(endpoint);
+    if (this.queue.size > 0 && this.usable.length > 0) this.release();
   }
 
   /** Answers `drained` when an endpoint that shall be drained has nothing in flight any more. */

@@ -22,6 +22,8 @@ import type { RequestView } from './request-view.ts';
 
 /** Methods that may be sent again when a kept connection turns out to be closed (RFC 9110 9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
+/** Connects that failed because this process has no more descriptors or ports: the endpoint is not to blame, the request waits for its turn. */
+const OWN_FAULTS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL']);
 /** A request that must not be repeated only goes onto a connection that was used within this time, ms: an older one may be closing. */
 const FRESH_MS = 1000;
 /** This much of a body is read while nobody takes it (held, connecting), bytes; the rest stays in the socket (decisions, 4). */
@@ -299,6 +301,11 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     return false;
   }
 
+  /** It was sent to an endpoint before: waiting again, it goes before those that came later. */
+  get wasTried(): boolean {
+    return this.attempts > 0;
+  }
+
   /** The queue lets it go. Returns how long it waited, ms. */
   release(): number {
     this.inQueue = false;
@@ -513,11 +520,12 @@ export class Exchange implements Held, UpstreamUser, PickContext {
       return;
     }
     if (stage === 'connect') {
-      backend.suspect(endpoint, reason);
+      const ownFault = OWN_FAULTS.has(reason);
+      backend.suspect(endpoint, reason, !ownFault);
       this.tried = this.tried === null ? [endpoint] : [...this.tried, endpoint];
       this.endpoint = null;
       // Nothing was sent: another endpoint may have it. A backend that can be started is waited for; a list of servers is tried through.
-      if (backend.config.driver === 'process') {
+      if (ownFault || backend.config.driver === 'process') {
         this.transmitted = false;
         this.waitAgain();
         return;
@@ -565,7 +573,7 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     if (endpoint === null) return;
     endpoint.inFlight--;
     this.endpointName = endpoint.id;
-    if (endpoint.drainVersion !== 0) this.backend!.settleDrain(endpoint);
+    this.backend!.freed(endpoint);
   }
 
   private abandonUpstream(): void {

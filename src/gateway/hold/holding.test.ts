@@ -247,6 +247,26 @@ describe('holding', () => {
   });
 });
 
+describe('endpoints with a bound on connections', () => {
+  afterEach(async () => {
+    for (const part of open.splice(0)) await part.close();
+  });
+
+  it('takes the next one as soon as one is answered, in order', async () => {
+    const { backend, harness } = await sleeping(backendConfig('app', { endpoints: { maxConnections: 1 } }));
+    const clients = await Promise.all(Array.from({ length: 300 }, () => harness.connect()));
+    const held = harness.next((m) => m.type === 'demand' && m.windows.some((w) => w.held === 300));
+    clients.forEach((client, i) => client.send(request(`/${i}`)));
+    harness.link.send({ type: 'lease', backend: 'app', holds: 1000, bytes: 1 << 26 });
+    await held;
+    // Were it let go by the tick (every 100 ms), this would take 30 s.
+    harness.update('app', [{ port: backend.port }]);
+    await Promise.all(clients.map((client) => client.response()));
+    assert.deepEqual(backend.requests.map((r) => r.target), clients.map((_, i) => `/${i}`));
+    assert.equal(backend.connections, 1);
+  });
+});
+
 describe('shutdown and reload of a gateway', () => {
   afterEach(async () => {
     for (const part of open.splice(0)) await part.close();
