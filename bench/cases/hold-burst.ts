@@ -89,7 +89,8 @@ function answerOf(socket: Socket, index: number): Promise<Stamp | string> {
       const length = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? NaN);
       if (end < 0 || text.length < end + 4 + length) return;
       const status = text.slice(0, text.indexOf('\r\n'));
-      settle(status.includes(' 200 ') ? (JSON.parse(text.slice(end + 4, end + 4 + length)) as Stamp) : status);
+      const body = text.slice(end + 4, end + 4 + length);
+      settle(status.includes(' 200 ') ? (JSON.parse(body) as Stamp) : `${status} ${body}`);
     });
     socket.once('error', (error) => settle(error.message));
     socket.once('close', () => settle('closed without an answer'));
