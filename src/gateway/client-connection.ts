@@ -209,7 +209,7 @@ export class ClientConnection {
     if (this.stash !== null && !this.consuming) {
       const stash = this.stash;
       this.stash = null;
-      if (this.socket.isPaused()) this.socket.resume();
+      this.resume();
       this.consume(stash);
     }
   }
@@ -220,8 +220,15 @@ export class ClientConnection {
     this.deadlineMs = Number.POSITIVE_INFINITY;
     const stash = this.stash;
     this.stash = null;
-    if (this.socket.isPaused()) this.socket.resume();
+    this.resume();
     return stash;
+  }
+
+  /** Reads on after the gateway paused. That pause was not the client's: its time for the next part of a body begins anew. */
+  resume(): void {
+    if (!this.socket.isPaused()) return;
+    if (this.reading === 'body') this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.bodyMs;
+    this.socket.resume();
   }
 
   /** Sends what is written and closes, reading on for a moment if the client may still be sending. */
@@ -233,7 +240,7 @@ export class ClientConnection {
     this.reading = 'linger';
     this.stash = null;
     this.deadlineMs = this.listener.nowMs() + LINGER_MS;
-    if (this.socket.isPaused()) this.socket.resume();
+    this.resume();
   }
 
   destroy(): void {
@@ -277,6 +284,8 @@ export class ClientConnection {
     this.deadlineMs = Number.POSITIVE_INFINITY;
     if (this.reading === 'linger') this.socket.destroy();
     else if (this.reading === 'body') {
+      // We don't read (held, or the endpoint is slow): `resume` sets the deadline again.
+      if (this.socket.isPaused()) return;
       this.closing = true;
       this.exchange.onBodyTimeout();
     } else if (this.reading === 'head') {

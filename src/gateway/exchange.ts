@@ -280,6 +280,8 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     // One bound for all its waits: an endpoint that refuses again and again must not prolong it.
     if (this.holdDeadlineMs === 0) this.holdDeadlineMs = this.heldSinceMs + backend.config.wake.timeoutMs;
     this.heldBytes = this.text.length + this.pendingBytes;
+    // The head was put together from slices and joins; written out once it takes a third of the memory.
+    if (!this.inQueue) this.upstreamText = flat(this.upstreamText);
     this.coldStart ||= backend.phase !== 'awake';
     this.inQueue = true;
     if (!backend.hold(this)) {
@@ -295,7 +297,7 @@ export class Exchange implements Held, UpstreamUser, PickContext {
   lookedForDeparture(then: () => void): boolean {
     if (this.looked || !this.connection.socket.isPaused()) return true;
     this.looked = true;
-    this.connection.socket.resume();
+    this.connection.resume();
     // resume() takes effect after this turn; the poll phase lies between the two.
     setImmediate(() => setImmediate(then));
     return false;
@@ -499,12 +501,12 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     }
     socket.uncork();
     if (!(this.idempotent && upstream.served > 0)) this.forgetBody();
-    if (!this.requestDone && more && this.connection.socket.isPaused()) this.connection.socket.resume();
+    if (!this.requestDone && more) this.connection.resume();
   }
 
   onUpstreamDrain(): void {
     if (this.tunnel !== null) this.tunnel.onUpstreamDrain();
-    else if (!this.requestDone && this.connection.socket.isPaused()) this.connection.socket.resume();
+    else if (!this.requestDone) this.connection.resume();
   }
 
   onUpstreamFailed(stage: 'connect' | 'request' | 'response', reason: string, timedOut: boolean): void {
@@ -685,7 +687,7 @@ export class Exchange implements Held, UpstreamUser, PickContext {
         this.finishEarly();
         return;
       }
-      if (this.connection.socket.isPaused()) this.connection.socket.resume();
+      this.connection.resume();
       return;
     }
     this.end();
@@ -818,7 +820,7 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     if (!this.requestDone) {
       this.discarding = true;
       if (connection.closing) this.finishEarly();
-      else if (connection.socket.isPaused()) connection.socket.resume();
+      else connection.resume();
       return;
     }
     this.end();
@@ -887,4 +889,8 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     record.userAgent = this.userAgent;
     record.referer = this.referer;
   }
+}
+
+function flat(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
 }
