@@ -45,7 +45,7 @@ function summary(file: string, config: Config): string {
     const runs =
       backend.source.driver === 'process'
         ? backend.source.process.command.join(' ')
-        : `${backend.source.servers.length} servers`;
+        : many(backend.source.servers.length, 'server');
     const scale = backend.source.driver === 'process' ? `, ${backend.scale.min} to ${backend.scale.max} instances` : '';
     lines.push(`  backend ${backend.name}: ${runs}${scale}`);
   }
@@ -60,6 +60,12 @@ function summary(file: string, config: Config): string {
     lines.push(`  note: no route leads to backend ${name}; only dormouse wake ${name} wakes it`);
   }
   const { listeners, backends, routes, workers } = counts(config);
-  lines.push(`${listeners} listeners, ${backends} backends, ${routes} routes, ${workers} workers`);
+  lines.push(
+    [many(listeners, 'listener'), many(backends, 'backend'), many(routes, 'route'), many(workers, 'worker')].join(', '),
+  );
   return `${lines.join('\n')}\n`;
+}
+
+function many(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

@@ -3,7 +3,7 @@
 /** `0.4 ms`, `412 ms`, `3.2 s`, `45 s`, `2m 10s`, `1h 5m`, `4d 3h`. */
 export function durationText(ms: number): string {
   if (ms < 10) return `${Math.max(0, Math.round(ms * 10) / 10)} ms`;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`;
   return wholeSeconds(Math.round(ms / 1000));
 }

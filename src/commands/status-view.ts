@@ -116,7 +116,9 @@ export function backendLines(backend: BackendStatus, options: ViewOptions): stri
     ['state', `${backend.crash === null ? backend.phase : 'crashing'} for ${sinceText(nowMs - backend.sinceMs)}`],
     ['why', backend.why],
     ...backend.awakeBecause.map((reason): [string, string] => ['awake because', reason]),
-    ...(backend.sleepsAtMs > nowMs ? [['sleeps in', sinceText(backend.sleepsAtMs - nowMs)] as [string, string]] : []),
+    ...(backend.awakeBecause.length === 0 && backend.sleepsAtMs > nowMs
+      ? [['sleeps in', sinceText(backend.sleepsAtMs - nowMs)] as [string, string]]
+      : []),
     [
       'last woken',
       lastWoken === null

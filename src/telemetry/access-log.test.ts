@@ -240,6 +240,15 @@ test('a full disk loses lines, counts them, says so once, and stops nobody', asy
   assert.match(String(warnings[0]!.reason), /ENOSPC/);
 });
 
+test('stderr is a file too', async (t) => {
+  const { read, write } = await pipe(t);
+  const log = createAccessLog({ format: 'common', file: 'stderr', redact: [] }, { stderr: write });
+  log.record(RECORD);
+  await log.close();
+  closeSync(write);
+  assert.equal((await drain(read)).length, 1);
+});
+
 test('a reader that is gone loses lines and stops nobody', async (t) => {
   const { read, write } = await pipe(t);
   const log = createAccessLog({ format: 'json', file: 'stdout', redact: [] }, { stdout: write });

@@ -10,8 +10,9 @@ export interface AccessLogOptions {
   /** Told, at most once in 10 s, that lines had to be dropped. */
   logger?: Logger;
   clock?: Clock;
-  /** Where `file: stdout` goes: descriptor 1. */
+  /** The descriptors of `file: stdout` and `file: stderr`: 1 and 2. */
   stdout?: number;
+  stderr?: number;
   /** Most bytes that wait for a slow reader or disk. */
   limitBytes?: number;
   flushBytes?: number;
@@ -35,10 +36,15 @@ export function createAccessLog(
   options: AccessLogOptions = {},
 ): FileAccessLog {
   if (config.format === 'off') return { ...noAccessLog, reopen() {}, dropped: 0 };
-  const output = new LineOutput({ ...options, target: config.file === 'stdout' ? (options.stdout ?? 1) : config.file });
+  const output = new LineOutput({ ...options, target: targetOf(config.file, options) });
   const redact = config.redact.map((name) => name.toLowerCase());
   const make = config.format === 'json' ? jsonFormat : commonFormat;
   return new LineAccessLog(output, make({ redact, longest: Math.min(output.wholeLineBytes, 8192) }));
+}
+
+function targetOf(file: string, options: AccessLogOptions): number | string {
+  if (file === 'stdout') return options.stdout ?? 1;
+  return file === 'stderr' ? (options.stderr ?? 2) : file;
 }
 
 class LineAccessLog implements FileAccessLog {

@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { STATUS } from '../apis/control/control-target.fixture.ts';
+import type { BackendStatus, Status } from '../model/status.ts';
+import type { CommandContext } from './command.ts';
+import { durationText, sinceText } from './duration-text.ts';
+import { LiveScreen } from './live-screen.ts';
+import { statusLines, whyText } from './status-view.ts';
+import { topLines } from './top.ts';
+
+const NOW = 1_700_000_000_000;
+
+function backend(name: string, over: Partial<BackendStatus> = {}): BackendStatus {
+  return {
+    name,
+    driver: 'process',
+    phase: 'asleep',
+    sinceMs: NOW - 65_000,
+    why: 'idle for 60 s',
+    awakeBecause: [],
+    sleepsAtMs: 0,
+    lastWoken: null,
+    lastSleptMs: 0,
+    wakes: 0,
+    instances: [],
+    min: 0,
+    max: 4,
+    desired: 0,
+    demand: { concurrency: 0, requestsPerSecond: 0, inFlight: 0, held: 0, tunnels: 0 },
+    lastActivityMs: 0,
+    crash: null,
+    ...over,
+  };
+}
+
+const crash = { reason: 'exited with code 1', atMs: NOW, retryAtMs: NOW + 4000, attempts: 1, lastLogLines: [] };
+const idle = backend('idle').demand;
+const status: Status = {
+  ...STATUS,
+  backends: [
+    backend('quiet'),
+    backend('held', { phase: 'waking', demand: { ...idle, held: 5 } }),
+    backend('broken', { crash }),
+    backend('busy', { phase: 'awake', demand: { ...idle, inFlight: 7, requestsPerSecond: 12_345 } }),
+  ],
+};
+
+/** What a terminal shows of a line. */
+function visible(line: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return line.replaceAll(/\x1b\[[0-9;?]*[a-zA-Z]/g, '');
+}
+
+test('durations read as people say them', () => {
+  assert.deepEqual(
+    [0.04, 0.42, 12.34, 412, 999.6, 3210, 9960, 59_600, 130_000, 3_900_000, 90_000_000].map(durationText),
+    ['0 ms', '0.4 ms', '12 ms', '412 ms', '1.0 s', '3.2 s', '10 s', '1m 0s', '2m 10s', '1h 5m', '1d 1h'],
+  );
+  assert.deepEqual([-5, 0, 59_999, 130_000].map(sinceText), ['0s', '0s', '59s', '2m 10s']);
+});
+
+test('no line is wider than the terminal, with colours or without', () => {
+  for (const width of [20, 60, 100]) {
+    for (const colours of [true, false]) {
+      const table = statusLines(status, { nowMs: NOW, colours, width }).slice(0, 8);
+      for (const line of table) assert.ok(visible(line).length <= width, `${width}: ${visible(line)}`);
+    }
+  }
+});
+
+test('without a width nothing is cut', () => {
+  const long = backend('long', { why: 'w'.repeat(500) });
+  const lines = statusLines({ ...status, backends: [long] }, { nowMs: NOW, colours: false, width: 0 });
+  assert.ok(lines.some((line) => line.endsWith('w'.repeat(500))));
+});
+
+test('why: what keeps it awake, or when it will sleep, and who woke it', () => {
+  const lastWoken = { atMs: NOW, tookMs: 5, by: { kind: 'dependency' as const, backend: 'shop', atMs: NOW } };
+  assert.equal(
+    whyText(backend('a', { phase: 'awake', awakeBecause: ['scale.min is 1', '1 open WebSocket'], lastWoken }), NOW),
+    'scale.min is 1; 1 open WebSocket; woken by shop needs it',
+  );
+  assert.equal(
+    whyText(backend('a', { phase: 'awake', why: 'woken', sleepsAtMs: NOW + 12_000 }), NOW),
+    'woken; sleeps in 12s',
+  );
+  assert.equal(whyText(backend('a', { crash }), NOW), 'exited with code 1');
+});
+
+test('top: what needs a look comes first', () => {
+  const lines = topLines(status, { nowMs: NOW, colours: false, width: 0 });
+  const order = lines.map((line) => /^(quiet|held|broken|busy) /.exec(line)?.[1]).filter(Boolean);
+  assert.deepEqual(order, ['broken', 'held', 'busy', 'quiet']);
+  assert.ok(lines.includes('1 awake, 1 waking, 0 falling asleep, 1 asleep, 1 crashing'));
+});
+
+test('a live screen gives the terminal back, fits its lines, and ends by q and by Ctrl-C', () => {
+  for (const key of ['q', '\x03']) {
+    let written = '';
+    let press: (key: string) => void = () => {};
+    let listening = true;
+    const context: CommandContext = {
+      env: {},
+      cwd: '/',
+      out: (text) => void (written += text),
+      err() {},
+      terminal: {
+        isTTY: true,
+        attached: true,
+        colours: false,
+        size: () => ({ columns: 10, rows: 4 }),
+        onKey: (listener) => {
+          press = listener;
+          return () => void (listening = false);
+        },
+      },
+      interrupted: () => new AbortController().signal,
+    };
+    {
+      using screen = new LiveScreen(context);
+      screen.draw(['a'.repeat(50), 'b', 'c', 'd', 'e']);
+      press('x');
+      assert.equal(screen.ended.aborted, false);
+      press(key);
+      assert.equal(screen.ended.aborted, true);
+    }
+    assert.equal(listening, false);
+    assert.ok(written.startsWith('\x1b[?1049h\x1b[?25l') && written.endsWith('\x1b[?25h\x1b[?1049l'));
+    assert.deepEqual(visible(written).split('\r\n'), ['aaaaaaaaa…', 'b', '… 3 more …', '']);
+  }
+});
