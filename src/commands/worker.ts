@@ -3,6 +3,7 @@
  * other commands because every module that it loads costs memory in each worker: no commander, no zod, no yaml, no pino.
  */
 import { readFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { strategies } from '../gateway/balancing/registry.ts';
 import { filters } from '../gateway/filters/registry.ts';
@@ -19,6 +20,8 @@ import { readWorkerArguments } from './worker-arguments.ts';
 const OWN_DESCRIPTORS = 32;
 /** Where the limit can't be read. */
 const USUAL_DESCRIPTORS = 1024;
+/** After the first seconds most of what a worker runs has been compiled, ms. */
+const COMPILED_AFTER_MS = 5000;
 
 /** Runs until the supervisor says shutdown, or is gone: then it accepts no more, finishes within the configured bound and ends. */
 export async function runWorker(argv: readonly string[]): Promise<void> {
@@ -51,6 +54,8 @@ export async function runWorker(argv: readonly string[]): Promise<void> {
     maxConnections: connectionsFor(descriptorLimit()),
   });
   gateway.start();
+  // Otherwise written at an orderly end only: a worker that replaces a killed one shall find it too.
+  setTimeout(() => flushCompileCache(), COMPILED_AFTER_MS).unref();
   await gateway.closed;
   process.exit(0);
 }
