@@ -33,7 +33,13 @@ function backend(name: string, over: Partial<BackendStatus> = {}): BackendStatus
   };
 }
 
-const crash = { reason: 'exited with code 1', atMs: NOW, retryAtMs: NOW + 4000, attempts: 1, lastLogLines: [] };
+const crash = {
+  reason: 'exited with code 1',
+  atMs: NOW,
+  retryAtMs: NOW + 4000,
+  attempts: 1,
+  lastLogLines: ['l'.repeat(300)],
+};
 const idle = backend('idle').demand;
 const status: Status = {
   ...STATUS,
@@ -62,8 +68,9 @@ test('durations read as people say them', () => {
 test('no line is wider than the terminal, with colours or without', () => {
   for (const width of [20, 60, 100]) {
     for (const colours of [true, false]) {
-      const table = statusLines(status, { nowMs: NOW, colours, width }).slice(0, 8);
-      for (const line of table) assert.ok(visible(line).length <= width, `${width}: ${visible(line)}`);
+      const failed = { ...status, config: { ...status.config, lastError: `${'e'.repeat(200)}\nmore` } };
+      for (const line of statusLines(failed, { nowMs: NOW, colours, width }))
+        assert.ok(visible(line).length <= width, `${width}: ${visible(line)}`);
     }
   }
 });

@@ -43,7 +43,7 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
 export function headLines(status: Status, options: ViewOptions): string[] {
   const paint = painter(options.colours);
   const { config, workers } = status;
-  const fit = (text: string): string => (options.width === 0 ? text : cut(text, options.width));
+  const fit = fitting(options);
   const lines = [
     fit(
       `dormouse ${status.version}, pid ${status.pid}, up ${sinceText(options.nowMs - status.startedAtMs)}, ${printable(config.file)} (version ${config.version})`,
@@ -55,8 +55,8 @@ export function headLines(status: Status, options: ViewOptions): string[] {
   // A failed reload changes nothing, so that nobody would notice it otherwise.
   if (config.lastError !== null) {
     const [first = '', ...rest] = config.lastError.split('\n');
-    lines.push(paint(`the last reload failed, the version before it is in force: ${printable(first)}`, 'red'));
-    for (const line of rest) lines.push(paint(`  ${printable(line)}`, 'red'));
+    lines.push(paint(fit(`the last reload failed, the version before it is in force: ${printable(first)}`), 'red'));
+    for (const line of rest) lines.push(paint(fit(`  ${printable(line)}`), 'red'));
   }
   return lines;
 }
@@ -168,15 +168,20 @@ function crashLines(backend: BackendStatus, options: ViewOptions): string[] {
   const { crash } = backend;
   if (crash === null) return [];
   const paint = painter(options.colours);
+  const fit = fitting(options);
   const next =
     crash.retryAtMs > options.nowMs ? `next try in ${durationText(crash.retryAtMs - options.nowMs)}` : 'trying again';
   const times = crash.attempts === 1 ? 'once' : `${crash.attempts} times in a row`;
   return [
-    paint(`${printable(backend.name)} is crashing: ${printable(crash.reason)} (${times}; ${next})`, 'red'),
+    paint(fit(`${printable(backend.name)} is crashing: ${printable(crash.reason)} (${times}; ${next})`), 'red'),
     ...(crash.lastLogLines.length === 0
       ? ['  it wrote nothing']
-      : crash.lastLogLines.map((line) => `  ${paint('|', 'dim')} ${printable(line)}`)),
+      : crash.lastLogLines.map((line) => fit(`  | ${printable(line)}`))),
   ];
+}
+
+function fitting(options: ViewOptions): (text: string) => string {
+  return options.width === 0 ? (text) => text : (text) => cut(text, options.width);
 }
 
 function readyCount(backend: BackendStatus): number {
