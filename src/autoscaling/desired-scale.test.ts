@@ -38,13 +38,23 @@ const CASES: { name: string; limits?: Partial<ScaleLimits>; input: Partial<Scale
   { name: 'up rate from nothing counts as one', limits: { upRate: 2 }, input: { stable: 1000, ready: 0 }, desired: 2 },
   { name: 'down rate', input: { stable: 1, panic: 1, ready: 10, present: 10 }, desired: 5 },
   { name: 'down rate rounds down', input: { stable: 1, panic: 1, ready: 5, present: 5 }, desired: 2 },
-  { name: 'unreachable: down at once', limits: { reachable: false }, input: { stable: 1, panic: 1, ready: 10 }, desired: 1 },
+  {
+    name: 'unreachable: down at once',
+    limits: { reachable: false },
+    input: { stable: 1, panic: 1, ready: 10 },
+    desired: 1,
+  },
   { name: 'max', limits: { max: 3 }, input: { stable: 1000, ready: 2 }, desired: 3 },
   { name: 'min', limits: { min: 2 }, input: { stable: 0, ready: 1 }, desired: 2 },
   { name: 'the panic average takes over above twice', input: { stable: 10, panic: 40, ready: 2 }, desired: 4 },
   { name: 'and not below', input: { stable: 10, panic: 30, ready: 2 }, desired: 1 },
   { name: 'activation scale with demand', limits: { activationScale: 3 }, input: { stable: 1, ready: 3 }, desired: 3 },
-  { name: 'activation scale without demand', limits: { activationScale: 3 }, input: { stable: 0, ready: 1 }, desired: 0 },
+  {
+    name: 'activation scale without demand',
+    limits: { activationScale: 3 },
+    input: { stable: 0, ready: 1 },
+    desired: 0,
+  },
   { name: 'no data: what is', input: { stable: 0, present: 7, hasData: false }, desired: 7 },
   { name: 'no data, but limits hold', limits: { max: 4 }, input: { present: 7, hasData: false }, desired: 4 },
 ];
@@ -101,7 +111,12 @@ const limitsArbitrary = fc.record({
   panicThresholdPercent: fc.integer({ min: 110, max: 1000 }),
   scaleDownDelayMs: fc.constantFrom(0, 2000, 15_000),
 });
-const inputArbitrary = fc.record({ stable: fc.nat({ max: 5000 }), panic: fc.nat({ max: 5000 }), ready: fc.nat({ max: 50 }), present: fc.nat({ max: 50 }) });
+const inputArbitrary = fc.record({
+  stable: fc.nat({ max: 5000 }),
+  panic: fc.nat({ max: 5000 }),
+  ready: fc.nat({ max: 50 }),
+  present: fc.nat({ max: 50 }),
+});
 
 test('whatever was before, the answer lies in [min, max]', () => {
   fc.assert(
@@ -118,11 +133,18 @@ test('whatever was before, the answer lies in [min, max]', () => {
 
 test('more demand never asks for less', () => {
   fc.assert(
-    fc.property(limitsArbitrary, inputArbitrary, fc.nat({ max: 500 }), fc.nat({ max: 500 }), (limits, input, moreStable, morePanic) => {
-      const less = decide(limits, input).result.desired;
-      const more = decide(limits, { ...input, stable: input.stable + moreStable, panic: input.panic + morePanic }).result.desired;
-      assert.ok(more >= less, `${less} -> ${more}`);
-    }),
+    fc.property(
+      limitsArbitrary,
+      inputArbitrary,
+      fc.nat({ max: 500 }),
+      fc.nat({ max: 500 }),
+      (limits, input, moreStable, morePanic) => {
+        const less = decide(limits, input).result.desired;
+        const more = decide(limits, { ...input, stable: input.stable + moreStable, panic: input.panic + morePanic })
+          .result.desired;
+        assert.ok(more >= less, `${less} -> ${more}`);
+      },
+    ),
   );
 });
 

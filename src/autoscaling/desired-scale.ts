@@ -83,10 +83,17 @@ export function clampScale(value: number, limits: Pick<ScaleLimits, 'min' | 'max
 }
 
 /** One decision. `decision: 'scale'` when the clamped number differs from `present`. */
-export function desiredScale(limits: ScaleLimits, state: ScaleState, input: ScaleInput): { result: ScaleDecision; state: ScaleState } {
+export function desiredScale(
+  limits: ScaleLimits,
+  state: ScaleState,
+  input: ScaleInput,
+): { result: ScaleDecision; state: ScaleState } {
   if (!input.hasData) {
     const desired = clampScale(input.present, limits);
-    return { result: outcome(input.present, desired, `no demand was reported for ${seconds(limits.stableWindowMs)}`), state };
+    return {
+      result: outcome(input.present, desired, `no demand was reported for ${seconds(limits.stableWindowMs)}`),
+      state,
+    };
   }
   const perInstance = targetPerInstance(limits);
   const instances = Math.max(1, input.ready);
@@ -118,7 +125,11 @@ export function desiredScale(limits: ScaleLimits, state: ScaleState, input: Scal
   const slowed = delayed(state.delay, input.nowMs, wanted);
   const desired = clampScale(slowed.max, limits);
   return {
-    result: outcome(input.present, desired, explain(limits, input, { perInstance, wanted, slowed: slowed.max, desired, panicking: panicAtMs !== null })),
+    result: outcome(
+      input.present,
+      desired,
+      explain(limits, input, { perInstance, wanted, slowed: slowed.max, desired, panicking: panicAtMs !== null }),
+    ),
     state: { panicAtMs, maxPanic, delay: slowed.window },
   };
 }

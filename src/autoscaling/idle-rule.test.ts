@@ -22,8 +22,18 @@ const CASES: { name: string; input: Partial<IdleInput>; decision: string; reason
   { name: 'a request in flight', input: { inFlight: 1 }, decision: 'stay', reason: /^1 request in flight$/ },
   { name: 'held requests', input: { held: 3 }, decision: 'stay', reason: /^3 requests held$/ },
   { name: 'a tunnel', input: { tunnels: 1 }, decision: 'stay', reason: /^1 open WebSocket or tunnel$/ },
-  { name: 'a tunnel that is ignored', input: { tunnels: 1, webSockets: 'ignore' }, decision: 'sleep', reason: /no request/ },
-  { name: 'a dependent', input: { keptBy: ['shop is awake and needs it'] }, decision: 'stay', reason: /^shop is awake/ },
+  {
+    name: 'a tunnel that is ignored',
+    input: { tunnels: 1, webSockets: 'ignore' },
+    decision: 'sleep',
+    reason: /no request/,
+  },
+  {
+    name: 'a dependent',
+    input: { keptBy: ['shop is awake and needs it'] },
+    decision: 'stay',
+    reason: /^shop is awake/,
+  },
 ];
 
 for (const { name, input, decision, reason } of CASES) {
@@ -36,16 +46,31 @@ for (const { name, input, decision, reason } of CASES) {
 
 test('the moment that a wait names is the first at which it may sleep', () => {
   fc.assert(
-    fc.property(fc.nat(100_000), fc.nat(100_000), fc.nat(100_000), fc.integer({ min: 1, max: 100_000 }), (nowMs, awakeSinceMs, lastActivityMs, idleAfterMs) => {
-      const input = { ...QUIET, nowMs, awakeSinceMs, lastActivityMs, idleAfterMs };
-      const result = idleRule(input);
-      if (result.decision !== 'wait') return;
-      assert.equal(idleRule({ ...input, nowMs: result.atMs }).decision, 'sleep');
-      assert.equal(idleRule({ ...input, nowMs: result.atMs - 1 }).decision, 'wait');
-    }),
+    fc.property(
+      fc.nat(100_000),
+      fc.nat(100_000),
+      fc.nat(100_000),
+      fc.integer({ min: 1, max: 100_000 }),
+      (nowMs, awakeSinceMs, lastActivityMs, idleAfterMs) => {
+        const input = { ...QUIET, nowMs, awakeSinceMs, lastActivityMs, idleAfterMs };
+        const result = idleRule(input);
+        if (result.decision !== 'wait') return;
+        assert.equal(idleRule({ ...input, nowMs: result.atMs }).decision, 'sleep');
+        assert.equal(idleRule({ ...input, nowMs: result.atMs - 1 }).decision, 'wait');
+      },
+    ),
   );
 });
 
 test('spans for people', () => {
-  assert.deepEqual([0, 143.4, 999, 1000, 2540, 60_000, 599_000, 3_600_000].map(span), ['0 ms', '143 ms', '999 ms', '1 s', '2.5 s', '60 s', '599 s', '60 min']);
+  assert.deepEqual([0, 143.4, 999, 1000, 2540, 60_000, 599_000, 3_600_000].map(span), [
+    '0 ms',
+    '143 ms',
+    '999 ms',
+    '1 s',
+    '2.5 s',
+    '60 s',
+    '599 s',
+    '60 min',
+  ]);
 });

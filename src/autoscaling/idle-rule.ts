@@ -36,7 +36,11 @@ export function idleRule(input: IdleInput): IdleDecision {
   if (because.length > 0) return { decision: 'stay', reason: because.join(', '), because };
   const atMs = Math.max(input.awakeSinceMs, input.lastActivityMs) + input.idleAfterMs;
   if (input.nowMs < atMs) {
-    return { decision: 'wait', atMs, reason: `the last activity was ${span(input.nowMs - (atMs - input.idleAfterMs))} ago` };
+    return {
+      decision: 'wait',
+      atMs,
+      reason: `the last activity was ${span(input.nowMs - (atMs - input.idleAfterMs))} ago`,
+    };
   }
   return { decision: 'sleep', reason: `no request for ${span(input.idleAfterMs)}` };
 }

@@ -45,7 +45,12 @@ test('a late value counts while its second is in the window', () => {
 });
 
 /** The formula as it is written down, from the list of all writes. */
-function naive(writes: { second: number; value: number }[], windowSeconds: number, nowSecond: number, span: number): number {
+function naive(
+  writes: { second: number; value: number }[],
+  windowSeconds: number,
+  nowSecond: number,
+  span: number,
+): number {
   let first = 0;
   let last = -Infinity;
   let kept: { second: number; value: number }[] = [];
@@ -62,7 +67,9 @@ function naive(writes: { second: number; value: number }[], windowSeconds: numbe
   if (last === -Infinity) return 0;
   const now = Math.max(nowSecond, last);
   if (now - last >= windowSeconds) return 0;
-  const total = kept.filter(({ second }) => second > now - windowSeconds && second <= now).reduce((sum, { value }) => sum + value, 0);
+  const total = kept
+    .filter(({ second }) => second > now - windowSeconds && second <= now)
+    .reduce((sum, { value }) => sum + value, 0);
   return Math.round((total / Math.min(last - first + 1, windowSeconds - (now - last))) * 1e6) / 1e6;
 }
 
@@ -86,7 +93,10 @@ test('any window over any writes is what the formula says', () => {
           buckets.record(at(second) + 500, value);
           writes.push({ second, value });
         }
-        assert.equal(buckets.average(at(newest + later), at(windowSeconds)), naive(writes, windowSeconds, newest + later, span));
+        assert.equal(
+          buckets.average(at(newest + later), at(windowSeconds)),
+          naive(writes, windowSeconds, newest + later, span),
+        );
       },
     ),
     { numRuns: 2000 },

@@ -67,7 +67,8 @@ export class SecondBuckets {
     const silent = now - this.#last;
     if (silent > 0 && silent >= seconds) return 0;
     let total = 0;
-    for (let s = Math.max(now - size + 1, this.#first); s <= this.#last; s++) total += this.#buckets[this.#index(s)] ?? 0;
+    for (let s = Math.max(now - size + 1, this.#first); s <= this.#last; s++)
+      total += this.#buckets[this.#index(s)] ?? 0;
     const valid = Math.min(this.#last - this.#first + 1, size - silent);
     return Math.round((total / valid) * 1e6) / 1e6;
   }

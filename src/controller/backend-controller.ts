@@ -14,7 +14,7 @@ import type { CreateDriver, DriverEvents, Instance } from '../drivers/driver.ts'
 import { idleRule, span, type IdleDecision } from '../autoscaling/index.ts';
 import { DemandSum } from './demand-sum.ts';
 import { Drains, type DrainPurpose } from './drains.ts';
-import { Generation, toEndpoint, type Member } from './generation.ts';
+import { Generation, toEndpoint } from './generation.ts';
 import { Leases } from './leases.ts';
 import { LogFeed } from './log-feed.ts';
 import { BackendCounters } from './metrics.ts';
@@ -143,7 +143,8 @@ export class BackendController {
     if (this.#phase === 'awake' && old && crash !== null) {
       return `its changed configuration can't be started (${crash.reason}): requests go on to the instances of the old one`;
     }
-    if (this.#phase === 'awake' && old) return `${this.#why}; its instances are being replaced by the changed configuration's`;
+    if (this.#phase === 'awake' && old)
+      return `${this.#why}; its instances are being replaced by the changed configuration's`;
     if (this.#phase === 'waking' && this.#wake?.stage === 'dependencies') {
       return `${this.#why}; waits for ${this.#config.wake.with[this.#wake.next] ?? 'nothing'} to be awake`;
     }
@@ -186,11 +187,11 @@ export class BackendController {
   }
 
   /** Every instance with the state that a reader wants to see: `draining` where gateways empty it. */
-  members(): { member: Member; state: string }[] {
+  members(): { instance: Instance; state: string }[] {
     return this.#generations.flatMap((generation) =>
-      generation.members().map((member) => ({
-        member,
-        state: this.#drains.has(member.endpoint) && member.instance.state === 'ready' ? 'draining' : member.instance.state,
+      generation.members().map((instance) => ({
+        instance,
+        state: this.#drains.has(instance.id) && instance.state === 'ready' ? 'draining' : instance.state,
       })),
     );
   }
@@ -198,8 +199,8 @@ export class BackendController {
   // ---- its life
 
   /** Makes the driver; a static backend, or one with min > 0, begins at once. */
-  start(mark: string): void {
-    this.#addGeneration(mark);
+  start(): void {
+    this.#addGeneration();
     if (!this.#driver.canScale) {
       this.#enter('awake', causeText({ kind: 'static', atMs: 0 }));
       this.publish();
@@ -207,13 +208,14 @@ export class BackendController {
   }
 
   /** New settings. A changed source or health check replaces what runs, one after the other; everything else is applied in place. */
-  reconfigure(next: BackendConfig, mark: string): void {
+  reconfigure(next: BackendConfig): void {
     const before = this.#config;
     this.#config = next;
     this.leases.limit(next.wake);
     this.demand.windowMs = next.scale.windows.stableMs;
     this.#scaling.reconfigure(next.scale);
-    if (!isDeepStrictEqual(before.source, next.source) || !isDeepStrictEqual(before.health, next.health)) this.#replaceSource(mark);
+    if (!isDeepStrictEqual(before.source, next.source) || !isDeepStrictEqual(before.health, next.health))
+      this.#replaceSource();
     if (this.#phase === 'asleep') this.#wantedByMin('min');
     else {
       this.#target = this.#scaling.clamp(this.#target);
@@ -229,7 +231,11 @@ export class BackendController {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#removal = { resolve };
     this.#host.tick(this, false);
-    this.#failWaiters(new DormouseError('DORMOUSE_BACKEND_REMOVED', `${this.name} was removed from the configuration`, { userFault: true }));
+    this.#failWaiters(
+      new DormouseError('DORMOUSE_BACKEND_REMOVED', `${this.name} was removed from the configuration`, {
+        userFault: true,
+      }),
+    );
     for (const alarm of [this.#idleAlarm, this.#watchAlarm, this.#retryAlarm]) alarm.cancel();
     this.#wake = null;
     if (this.#phase === 'falling-asleep' && this.#sleep?.stage === 'retiring') return promise;
@@ -242,7 +248,9 @@ export class BackendController {
     if (this.#phase === 'awake') this.#enter('falling-asleep', 'it was removed from the configuration');
     this.#drainAll('remove');
     this.#boundAlarm.set(Math.max(1, this.#host.drainMs()), () => {
-      this.#logger.warn('removed with something still in flight: the drain bound has passed', { boundMs: this.#host.drainMs() });
+      this.#logger.warn('removed with something still in flight: the drain bound has passed', {
+        boundMs: this.#host.drainMs(),
+      });
       this.#finishRemoval();
     });
     this.publish();
@@ -287,9 +295,8 @@ export class BackendController {
     if (this.#removal !== null || this.#closed) return;
     const before = this.#published;
     this.wakeUp(cause);
-    // Whatever was published since has reached it as well.
-    const hears = this.#published !== before;
-    if (!hears && (this.#phase === 'awake' || this.#phase === 'asleep')) this.#sendTo(peer);
+    // While a crash holds starts back, it has been told already, or that is on its way: the next poke after it starts again.
+    if (this.#published === before && this.#phase === 'awake') this.#sendTo(peer);
   }
 
   reported(peer: Peer, window: DemandWindow): void {
@@ -321,8 +328,8 @@ export class BackendController {
 
   suspected(endpoint: string, reason: string): void {
     for (const generation of this.#generations) {
-      const member = generation.members().find((one) => one.endpoint === endpoint);
-      if (member !== undefined) generation.driver.suspect(member.instance.id, reason);
+      if (generation.members().some((instance) => instance.id === endpoint))
+        generation.driver.suspect(endpoint, reason);
     }
   }
 
@@ -489,7 +496,8 @@ export class BackendController {
         this.#giveUp(`nobody has waited for it for ${span(this.#config.wake.timeoutMs)}`);
         return;
       }
-      if (wake.stage === 'starting' && this.#live(this.#current).length === 0 && this.#heldBack() === null) this.#raise();
+      if (wake.stage === 'starting' && this.#live(this.#current).length === 0 && this.#heldBack() === null)
+        this.#raise();
       this.#settle();
       if (this.#wake === wake) this.#watch();
     });
@@ -521,7 +529,8 @@ export class BackendController {
   }
 
   #wantedByMin(kind: 'min' | 'restart'): void {
-    if (this.#phase !== 'asleep' || this.#config.scale.min === 0 || !this.#driver.canScale || this.#removal !== null) return;
+    if (this.#phase !== 'asleep' || this.#config.scale.min === 0 || !this.#driver.canScale || this.#removal !== null)
+      return;
     const crash = this.#heldBack();
     if (crash === null) this.#beginWake({ kind, atMs: this.#wall() });
     else this.#retryLater(crash);
@@ -572,9 +581,13 @@ export class BackendController {
   /** Puts it to sleep by command: drains first, and is taken back if requests keep coming. */
   sleepNow(waiter: Waiter): void {
     const refuse = (message: string): void =>
-      waiter.reject(new DormouseError('DORMOUSE_SLEEP_REFUSED', `${this.name} can't sleep: ${message}`, { userFault: true }));
-    if (!this.#driver.canScale) return refuse('its servers are run by somebody else (servers:), so there is nothing to stop');
-    if (this.#config.scale.min > 0) return refuse(`scale.min is ${this.#config.scale.min}; set it to 0 to let it sleep`);
+      waiter.reject(
+        new DormouseError('DORMOUSE_SLEEP_REFUSED', `${this.name} can't sleep: ${message}`, { userFault: true }),
+      );
+    if (!this.#driver.canScale)
+      return refuse('its servers are run by somebody else (servers:), so there is nothing to stop');
+    if (this.#config.scale.min > 0)
+      return refuse(`scale.min is ${this.#config.scale.min}; set it to 0 to let it sleep`);
     const keptBy = this.keptBy;
     if (this.#phase !== 'asleep' && keptBy.length > 0) return refuse(`${keptBy.join(', ')}; put that to sleep first`);
     switch (this.#phase) {
@@ -600,7 +613,7 @@ export class BackendController {
     this.#retryAlarm.cancel();
     this.#sleep = { kind, reason, stage: 'draining', pendingWake: null, waiters };
     this.#enter('falling-asleep', reason);
-    this.#driver.cancelStarts(this.#current.counted().filter((member) => member.instance.state !== 'starting').length);
+    this.#driver.cancelStarts(this.#current.counted().filter((instance) => instance.state !== 'starting').length);
     this.#drainAll('sleep');
     this.#boundAlarm.set(SLEEP_DRAIN_BOUND_MS, () => this.#sleepBound());
     this.publish();
@@ -658,8 +671,8 @@ export class BackendController {
     for (const generation of this.#generations) {
       const members = generation
         .counted()
-        .map((member) => member.endpoint)
-        .filter((endpoint) => !generation.retiring.has(endpoint));
+        .map((instance) => instance.id)
+        .filter((id) => !generation.retiring.has(id));
       if (members.length > 0) ends.push(this.#retire(generation, members, freeze && generation === this.#current));
     }
     if (ends.length === 0) {
@@ -695,7 +708,8 @@ export class BackendController {
     if (again !== null && this.#heldBack() === null) this.#beginWake(again);
     else {
       this.publish();
-      if (this.#waiters.length > 0) this.#failWaiters(new DormouseError('DORMOUSE_WAKE_FAILED', `${this.name} fell asleep instead`));
+      if (this.#waiters.length > 0)
+        this.#failWaiters(new DormouseError('DORMOUSE_WAKE_FAILED', `${this.name} fell asleep instead`));
       this.#wantedByMin('min');
     }
   }
@@ -717,7 +731,7 @@ export class BackendController {
     const nowMs = this.#nowMs();
     if (attached) this.demand.quiet(nowMs);
     if (this.#phase !== 'awake' && this.#wake?.stage !== 'starting') return;
-    const ready = this.#live(this.#current).filter((member) => member.instance.state === 'ready').length;
+    const ready = this.#live(this.#current).filter((instance) => instance.state === 'ready').length;
     const { decision, desired, reason } = this.#scaling.decide(this.demand, nowMs, ready, this.#target);
     if (decision === 'scale') {
       const before = this.#target;
@@ -748,8 +762,10 @@ export class BackendController {
   }
 
   #scaleUp(missing: number): void {
-    const own = new Set(this.#current.members().map((member) => member.endpoint));
-    const back = this.#drains.of('scale-down').filter((endpoint) => own.has(endpoint) && !this.#current.retiring.has(endpoint));
+    const own = new Set(this.#current.members().map((instance) => instance.id));
+    const back = this.#drains
+      .of('scale-down')
+      .filter((endpoint) => own.has(endpoint) && !this.#current.retiring.has(endpoint));
     for (const endpoint of back.slice(0, missing)) this.#drains.drop(endpoint);
     if (back.length > 0) this.publish();
     if (back.length >= missing) return;
@@ -767,21 +783,22 @@ export class BackendController {
   /** Starts first, then unhealthy ones, then the youngest: what has been up longest has the warmest caches. At least one stays ready. */
   #scaleDown(): void {
     const leaving = this.#current.counted().length - this.#live(this.#current).length;
-    const settled = this.#live(this.#current).filter((member) => member.instance.state !== 'starting').length;
-    if (settled < this.#live(this.#current).length) this.#driver.cancelStarts(Math.max(this.#target, settled) + leaving);
+    const settled = this.#live(this.#current).filter((instance) => instance.state !== 'starting').length;
+    if (settled < this.#live(this.#current).length)
+      this.#driver.cancelStarts(Math.max(this.#target, settled) + leaving);
     const candidates = this.#live(this.#current)
-      .filter((member) => member.instance.state !== 'starting')
-      .sort((a, b) => rank(a.instance) - rank(b.instance) || b.instance.readyAtMs - a.instance.readyAtMs || b.instance.startedAtMs - a.instance.startedAtMs);
+      .filter((instance) => instance.state !== 'starting')
+      .sort((a, b) => rank(a) - rank(b) || b.readyAtMs - a.readyAtMs || b.startedAtMs - a.startedAtMs);
     const surplus = candidates.slice(0, Math.max(0, candidates.length - this.#target));
     if (surplus.length === 0) return;
-    for (const { endpoint } of surplus) this.#drain(endpoint, 'scale-down', SCALE_DOWN_BOUND_MS);
+    for (const { id } of surplus) this.#drain(id, 'scale-down', SCALE_DOWN_BOUND_MS);
     this.publish();
     this.#afterDrains();
   }
 
   /** Instances of the present source that count towards the target. */
-  #live(generation: Generation): Member[] {
-    return generation.counted().filter(({ endpoint }) => !this.#drains.has(endpoint) && !generation.retiring.has(endpoint));
+  #live(generation: Generation): Instance[] {
+    return generation.counted().filter(({ id }) => !this.#drains.has(id) && !generation.retiring.has(id));
   }
 
   #drain(endpoint: string, purpose: DrainPurpose, boundMs: number): void {
@@ -806,8 +823,8 @@ export class BackendController {
 
   #drainAll(purpose: 'sleep' | 'remove'): void {
     for (const generation of this.#generations) {
-      for (const { endpoint, instance } of generation.counted()) {
-        if (instance.state !== 'starting' && !generation.retiring.has(endpoint)) this.#drains.begin(endpoint, purpose);
+      for (const { id, state } of generation.counted()) {
+        if (state !== 'starting' && !generation.retiring.has(id)) this.#drains.begin(id, purpose);
       }
     }
   }
@@ -818,7 +835,8 @@ export class BackendController {
       for (const endpoint of this.#drains.drained(purpose)) this.#retireOne(endpoint);
     }
     if (this.#removal !== null) {
-      if (this.#drains.of('remove').length === this.#drains.drained('remove').length && this.#sleep === null) this.#finishRemoval();
+      if (this.#drains.of('remove').length === this.#drains.drained('remove').length && this.#sleep === null)
+        this.#finishRemoval();
       return;
     }
     const sleep = this.#sleep;
@@ -830,7 +848,7 @@ export class BackendController {
   }
 
   #retireOne(endpoint: string): void {
-    const generation = this.#generations.find((one) => one.members().some((member) => member.endpoint === endpoint));
+    const generation = this.#generations.find((one) => one.members().some((instance) => instance.id === endpoint));
     if (generation === undefined) {
       this.#drains.drop(endpoint);
       return;
@@ -842,30 +860,39 @@ export class BackendController {
   }
 
   #retire(generation: Generation, endpoints: string[], freeze: boolean): Promise<void> {
-    return generation.retire(endpoints, freeze, (error) => this.#logger.error('an instance could not be ended', { endpoints, error: String(error) }));
+    return generation.retire(endpoints, freeze, (error) =>
+      this.#logger.error('an instance could not be ended', { endpoints, error: String(error) }),
+    );
   }
 
   // ---- from the driver
 
-  #addGeneration(mark: string): void {
+  #addGeneration(): void {
     let made: Generation | null = null;
     const mine = (step: () => void): void =>
       this.#host.turn(() => {
         if (made !== null && !this.#closed && this.#generations.includes(made)) step();
       });
     const events: DriverEvents = {
-      instance: (instance) => mine(() => this.#instanceChanged(made as Generation, instance)),
+      instance: (instance) => mine(() => this.#instanceChanged(instance)),
       crash: (crash) => mine(() => this.#crashed(made as Generation, crash)),
     };
-    made = new Generation(this.#config, mark, this.#host.createDriver, events);
+    const inForce = (): BackendConfig['scale'] => this.#config.scale;
+    // Limits change in place while a driver lives: it reads the ones that are in force.
+    const config: BackendConfig = {
+      ...this.#config,
+      get scale() {
+        return inForce();
+      },
+    };
+    made = new Generation(config, this.#host.createDriver, events);
     this.#generations.push(made);
     this.logs.add(made.driver);
   }
 
-  #instanceChanged(generation: Generation, instance: Instance): void {
-    const endpoint = generation.endpointId(instance.id);
-    if (instance.state === 'gone' || instance.state === 'frozen') this.#drains.drop(endpoint);
-    if (instance.state === 'unhealthy') this.#tell('instance', `${endpoint} is unhealthy: ${instance.reason}`);
+  #instanceChanged(instance: Instance): void {
+    if (instance.state === 'gone' || instance.state === 'frozen') this.#drains.drop(instance.id);
+    if (instance.state === 'unhealthy') this.#tell('instance', `${instance.id} is unhealthy: ${instance.reason}`);
     this.#settle();
   }
 
@@ -908,22 +935,31 @@ export class BackendController {
   #endStrays(): void {
     if (!this.#driver.canScale) return;
     for (const generation of this.#generations) {
-      const ready = this.#live(generation).filter((member) => member.instance.state === 'ready');
-      if (ready.length > 0) void this.#retire(generation, ready.map((member) => member.endpoint), false);
+      const ready = this.#live(generation).filter((instance) => instance.state === 'ready');
+      if (ready.length === 0) continue;
+      const ended = this.#retire(
+        generation,
+        ready.map((instance) => instance.id),
+        false,
+      );
+      void ended.then(() => this.#host.turn(() => this.#settle()));
     }
+    this.#closeEmptied();
   }
 
   #settleWaking(): void {
     const wake = this.#wake;
     if (wake === null) return;
     if (wake.stage === 'replacing') {
-      const leaves = this.#generations.slice(0, -1).some((old) => old.retiring.size > 0 || old.counted().some(({ endpoint }) => this.#drains.has(endpoint)));
+      const leaves = this.#generations
+        .slice(0, -1)
+        .some((old) => old.pending > 0 || old.counted().some(({ id }) => this.#drains.has(id)));
       if (!leaves) this.#startAlone(wake);
       return;
     }
     if (wake.stage !== 'starting') return;
     const live = this.#generations.flatMap((generation) => this.#live(generation));
-    if (live.some((member) => member.instance.state === 'ready')) {
+    if (live.some((instance) => instance.state === 'ready')) {
       this.#becomeAwake();
       return;
     }
@@ -938,10 +974,10 @@ export class BackendController {
       return;
     }
     const live = this.#generations.flatMap((generation) => this.#live(generation));
-    if (live.some((member) => member.instance.state === 'ready')) {
+    if (live.some((instance) => instance.state === 'ready')) {
       this.publishIfChanged();
       this.#maintain();
-    } else if (live.some((member) => member.instance.state === 'unhealthy')) this.publishIfChanged();
+    } else if (live.some((instance) => instance.state === 'unhealthy')) this.publishIfChanged();
     else this.#lostAll();
   }
 
@@ -978,16 +1014,16 @@ export class BackendController {
     }
     if (sleep.stage !== 'draining') return;
     // One that became ready meanwhile goes the same way as the others.
-    const late = this.#generations.flatMap((one) => this.#live(one)).filter((member) => member.instance.state === 'ready');
-    for (const { endpoint } of late) this.#drains.begin(endpoint, 'sleep');
+    const late = this.#generations.flatMap((one) => this.#live(one)).filter((instance) => instance.state === 'ready');
+    for (const { id } of late) this.#drains.begin(id, 'sleep');
     this.publishIfChanged();
     this.#afterDrains();
   }
 
   // ---- a changed source
 
-  #replaceSource(mark: string): void {
-    this.#addGeneration(mark);
+  #replaceSource(): void {
+    this.#addGeneration();
     this.#lastCrash = null;
     this.#blocked = null;
     const wake = this.#wake;
@@ -1010,8 +1046,10 @@ export class BackendController {
 
   /** Nothing has answered yet: what was starting ends, and the new source starts when the old one is gone. */
   #replaceStarting(wake: WakeAttempt): void {
+    const ends = this.#closeEmptied();
+    // What still drains is waited for as before; the newest source starts then.
+    if (wake.stage === 'replacing') return;
     wake.stage = 'closing';
-    const ends = this.#generations.slice(0, -1).map((old) => this.#closeGeneration(old));
     void Promise.all(ends).then(() =>
       this.#host.turn(() => {
         if (this.#wake === wake && wake.stage === 'closing') this.#startInstances(wake);
@@ -1030,8 +1068,8 @@ export class BackendController {
   #replaceAlone(): void {
     this.#beginReplacement();
     for (const old of this.#generations.slice(0, -1)) {
-      old.driver.cancelStarts(old.counted().filter((member) => member.instance.state !== 'starting').length);
-      for (const { endpoint } of this.#live(old)) this.#drain(endpoint, 'replace', Math.max(1, this.#host.drainMs()));
+      old.driver.cancelStarts(old.counted().filter((instance) => instance.state !== 'starting').length);
+      for (const { id } of this.#live(old)) this.#drain(id, 'replace', Math.max(1, this.#host.drainMs()));
     }
     this.publish();
     this.#afterDrains();
@@ -1040,7 +1078,15 @@ export class BackendController {
   #beginReplacement(): void {
     const nowMs = this.#nowMs();
     const cause: WakeCause = { kind: 'reload', atMs: this.#wall() };
-    this.#wake = { cause, sinceMs: nowMs, sinceWallMs: this.#wall(), stage: 'replacing', next: 0, askedMs: nowMs, wantedMs: nowMs };
+    this.#wake = {
+      cause,
+      sinceMs: nowMs,
+      sinceWallMs: this.#wall(),
+      stage: 'replacing',
+      next: 0,
+      askedMs: nowMs,
+      wantedMs: nowMs,
+    };
     this.#idleAlarm.cancel();
     this.#enter('waking', causeText(cause));
     this.#watch();
@@ -1055,20 +1101,26 @@ export class BackendController {
   #retireOld(): void {
     const old = this.#generations.slice(0, -1);
     if (old.length === 0) return;
-    const ready = this.#live(this.#current).filter((member) => member.instance.state === 'ready').length;
+    const ready = this.#live(this.#current).filter((instance) => instance.state === 'ready').length;
     if (this.#driver.canScale && ready < Math.max(1, this.#target)) return;
     let draining = false;
     for (const generation of old) {
-      const members = this.#live(generation).filter((member) => member.instance.state !== 'starting');
-      for (const { endpoint } of members) this.#drain(endpoint, 'replace', Math.max(1, this.#host.drainMs()));
+      const members = this.#live(generation).filter((instance) => instance.state !== 'starting');
+      for (const { id } of members) this.#drain(id, 'replace', Math.max(1, this.#host.drainMs()));
       draining ||= members.length > 0;
-      if (generation.counted().every((member) => member.instance.state === 'starting') && generation.retiring.size === 0) {
-        this.#closeGeneration(generation);
-      }
     }
+    this.#closeEmptied();
     if (!draining) return;
     this.publish();
     this.#afterDrains();
+  }
+
+  /** Closes old generations that gateways have nothing on any more. */
+  #closeEmptied(): Promise<void>[] {
+    const emptied = this.#generations
+      .slice(0, -1)
+      .filter((one) => one.pending === 0 && !one.counted().some((instance) => this.#drains.has(instance.id)));
+    return emptied.map((generation) => this.#closeGeneration(generation));
   }
 
   #closeGeneration(generation: Generation): Promise<void> {
@@ -1135,12 +1187,12 @@ export class BackendController {
     if (this.#phase === 'asleep') return [];
     const endpoints: Endpoint[] = [];
     for (const generation of this.#generations) {
-      for (const member of generation.members()) {
-        const { state } = member.instance;
-        if (generation.retiring.has(member.endpoint)) continue;
-        const draining = this.#drains.has(member.endpoint) && (state === 'ready' || state === 'unhealthy');
+      for (const instance of generation.members()) {
+        const { id, state } = instance;
+        if (generation.retiring.has(id)) continue;
+        const draining = this.#drains.has(id) && (state === 'ready' || state === 'unhealthy');
         if (!draining && (state !== 'ready' || this.#phase !== 'awake')) continue;
-        const endpoint = toEndpoint(member, draining ? 'draining' : 'ready');
+        const endpoint = toEndpoint(instance, draining ? 'draining' : 'ready');
         if (endpoint !== null) endpoints.push(endpoint);
       }
     }
@@ -1200,7 +1252,9 @@ export class BackendController {
   }
 
   #rejectWaiters(sleep: SleepEdge, reason: string): void {
-    const error = new DormouseError('DORMOUSE_SLEEP_CANCELLED', `${this.name} stays awake: ${reason}`, { userFault: true });
+    const error = new DormouseError('DORMOUSE_SLEEP_CANCELLED', `${this.name} stays awake: ${reason}`, {
+      userFault: true,
+    });
     for (const waiter of sleep.waiters.splice(0)) waiter.reject(error);
   }
 
@@ -1226,5 +1280,7 @@ function rank(instance: Instance): number {
 }
 
 function fixedPort(config: BackendConfig): number | null {
-  return config.source.driver === 'process' && config.source.process.port !== 'auto' ? config.source.process.port : null;
+  return config.source.driver === 'process' && config.source.process.port !== 'auto'
+    ? config.source.process.port
+    : null;
 }

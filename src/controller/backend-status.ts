@@ -9,10 +9,9 @@ export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now
   const { config, demand } = backend;
   const window = backend.shortWindowMs;
   const { awakeBecause, sleepsAtMs } = awake(backend, nowMs, wallMs);
-  const instances = backend.members().map(({ member, state }): InstanceStatus => {
-    const { instance, endpoint } = member;
+  const instances = backend.members().map(({ instance, state }): InstanceStatus => {
     return {
-      id: endpoint,
+      id: instance.id,
       state,
       address: instance.address === null ? '' : hostPort(instance.address),
       pid: instance.pid,
@@ -59,7 +58,11 @@ export function backendReading(backend: BackendController): BackendReading {
   };
 }
 
-function awake(backend: BackendController, nowMs: number, wallMs: number): { awakeBecause: string[]; sleepsAtMs: number } {
+function awake(
+  backend: BackendController,
+  nowMs: number,
+  wallMs: number,
+): { awakeBecause: string[]; sleepsAtMs: number } {
   if (backend.phase !== 'awake') return { awakeBecause: [], sleepsAtMs: 0 };
   if (backend.driverKind === 'static') return { awakeBecause: ['its servers are run by somebody else'], sleepsAtMs: 0 };
   const idle = backend.idle();

@@ -5,7 +5,13 @@ import type { DemandWindow } from '../model/demand.ts';
 import type { Clock, Logger } from '../model/ports.ts';
 import type { BackendEvent, BackendStatus } from '../model/status.ts';
 import type { Link } from '../link/link.ts';
-import { LINK_VERSION, type BackendUpdate, type DownMessage, type GatewayConfig, type UpMessage } from '../link/messages.ts';
+import {
+  LINK_VERSION,
+  type BackendUpdate,
+  type DownMessage,
+  type GatewayConfig,
+  type UpMessage,
+} from '../link/messages.ts';
 import type { Driver, DriverEvents, Instance, LogLine } from '../drivers/driver.ts';
 import { Controller } from './controller.ts';
 import type { Timers } from './timers.ts';
@@ -82,13 +88,13 @@ export class FakeDriver implements Driver {
   closed = false;
   #instances: Instance[] = [];
   #crash: Crash | null = null;
-  #count: number;
+  readonly #numbers: Map<string, number>;
   #attempts = 0;
 
-  /** Its instances are numbered from `after + 1`. */
-  constructor(config: BackendConfig, events: DriverEvents, time: FakeTime, after = 0) {
+  /** `numbers`: the last number of each backend's instances, over all its drivers. */
+  constructor(config: BackendConfig, events: DriverEvents, time: FakeTime, numbers: Map<string, number>) {
     this.config = config;
-    this.#count = after;
+    this.#numbers = numbers;
     this.#events = events;
     this.#time = time;
     this.kind = config.source.driver;
@@ -103,12 +109,14 @@ export class FakeDriver implements Driver {
 
   #made(over: Partial<Instance>): Instance {
     const now = this.#time.wallMs();
+    const number = (this.#numbers.get(this.config.name) ?? 0) + 1;
+    this.#numbers.set(this.config.name, number);
     return {
-      id: `${this.config.name}-${++this.#count}`,
+      id: `${this.config.name}-${number}`,
       state: 'starting',
       address: null,
       weight: 1,
-      pid: 4000 + this.#count,
+      pid: 4000 + number,
       startedAtMs: now,
       readyAtMs: 0,
       reason: '',
@@ -135,7 +143,7 @@ export class FakeDriver implements Driver {
   scaleUp(count: number): void {
     if (this.closed || !this.canScale || this.heldBack) return;
     const frozen = this.of('frozen');
-    while (this.of('starting', 'ready', 'unhealthy').length < count) {
+    while (this.of('starting', 'ready', 'unhealthy').length < Math.min(count, this.config.scale.max)) {
       const thawed = frozen.shift();
       if (thawed !== undefined) this.#change(thawed, { state: 'ready' });
       else {
@@ -149,13 +157,14 @@ export class FakeDriver implements Driver {
   }
 
   cancelStarts(count: number): void {
-    for (const instance of this.of('starting').reverse()) {
+    for (const instance of this.of('starting').toReversed()) {
       if (this.of('starting', 'ready', 'unhealthy').length <= count) break;
       this.#end(instance, 'its start was given up');
     }
   }
 
   retire(ids: readonly string[], { freeze }: { freeze: boolean }): Promise<void> {
+    if (!this.canScale) return Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();
     for (const id of ids) {
       const instance = this.#instances.find((one) => one.id === id);
@@ -182,7 +191,10 @@ export class FakeDriver implements Driver {
   }
 
   logs(limit: number): LogLine[] {
-    return [{ atMs: 1, instance: `${this.config.name}-1`, stream: 'stdout' as const, text: 'listening' }].slice(0, limit);
+    return [{ atMs: 1, instance: `${this.config.name}-1`, stream: 'stdout' as const, text: 'listening' }].slice(
+      0,
+      limit,
+    );
   }
 
   onLog(): () => void {
@@ -223,7 +235,13 @@ export class FakeDriver implements Driver {
     const atMs = this.#time.wallMs();
     if (backoffMs > 0) {
       this.#attempts++;
-      this.#crash = { reason: 'it ended with code 1', atMs, retryAtMs: atMs + backoffMs, attempts: this.#attempts, lastLogLines: ['boom'] };
+      this.#crash = {
+        reason: 'it ended with code 1',
+        atMs,
+        retryAtMs: atMs + backoffMs,
+        attempts: this.#attempts,
+        lastLogLines: ['boom'],
+      };
     }
     this.#end(instance, 'it ended');
     if (backoffMs > 0) this.#events.crash(this.#crash);
@@ -275,7 +293,8 @@ export class FakeGateway {
       this.received.push(copy);
       if (copy.type === 'backend') {
         const before = this.known.get(copy.backend);
-        if (before !== undefined && before.version >= copy.version) throw new Error(`${copy.backend}: version ${copy.version} after ${before.version}`);
+        if (before !== undefined && before.version >= copy.version)
+          throw new Error(`${copy.backend}: version ${copy.version} after ${before.version}`);
         this.known.set(copy.backend, copy);
       }
       if (copy.type === 'configure' && this.autoConfigure) this.say({ type: 'configured', version: copy.version });
@@ -300,11 +319,28 @@ export class FakeGateway {
   }
 
   wake(backend: string): void {
-    this.say({ type: 'wake', backend, route: 'web', client: '10.0.0.9', method: 'GET', path: '/cart', atMs: this.#time.wallMs() });
+    this.say({
+      type: 'wake',
+      backend,
+      route: 'web',
+      client: '10.0.0.9',
+      method: 'GET',
+      path: '/cart',
+      atMs: this.#time.wallMs(),
+    });
   }
 
   report(backend: string, window: Partial<DemandWindow> = {}): void {
-    const nothing = { elapsedMs: 1000, concurrencyMs: 0, requests: 0, errors: 0, inFlight: 0, held: 0, tunnels: 0, lastActivityMs: 0 };
+    const nothing = {
+      elapsedMs: 1000,
+      concurrencyMs: 0,
+      requests: 0,
+      errors: 0,
+      inFlight: 0,
+      held: 0,
+      tunnels: 0,
+      lastActivityMs: 0,
+    };
     this.say({ type: 'demand', windows: [{ ...nothing, backend, ...window }] });
   }
 
@@ -314,7 +350,15 @@ export class FakeGateway {
     if (known === undefined) return;
     for (const endpoint of known.endpoints) {
       if (endpoint.state !== 'draining') continue;
-      this.say({ type: 'drained', backend, version: known.version, endpoint: endpoint.id, held: 0, lastActivityMs: 0, ...answer });
+      this.say({
+        type: 'drained',
+        backend,
+        version: known.version,
+        endpoint: endpoint.id,
+        held: 0,
+        lastActivityMs: 0,
+        ...answer,
+      });
     }
   }
 
@@ -377,7 +421,15 @@ export function backendConfig(name: string, options: BackendOptions = {}): Backe
       ...options.scale,
     },
     idle: options.idle ?? { webSockets: 'awake' },
-    wake: { timeoutMs: 60_000, maxHeld: 1000, maxHeldBytes: 1 << 26, failFastAfterMs: 10_000, with: [], page: false, ...options.wake },
+    wake: {
+      timeoutMs: 60_000,
+      maxHeld: 1000,
+      maxHeldBytes: 1 << 26,
+      failFastAfterMs: 10_000,
+      with: [],
+      page: false,
+      ...options.wake,
+    },
     balance: { strategy: 'round-robin', hash: null },
     endpoints: { maxConnections: 0, idlePerEndpoint: 64, connectTimeoutMs: 1000, idleTimeoutMs: 60_000 },
     health: null,
@@ -398,7 +450,10 @@ export function configOf(backends: BackendConfig[]): [Config, GatewayConfig] {
     reportIntervalMs: 1000,
   };
   const { stateDir: _stateDir, observe: _observe, ...rest } = config;
-  const gatewayBackends = backends.map(({ source, health: _health, ...backend }) => ({ ...backend, driver: source.driver }));
+  const gatewayBackends = backends.map(({ source, health: _health, ...backend }) => ({
+    ...backend,
+    driver: source.driver,
+  }));
   return [config, { ...rest, backends: gatewayBackends }];
 }
 
@@ -410,16 +465,17 @@ export class World {
   readonly drivers: FakeDriver[] = [];
   readonly gateways: FakeGateway[] = [];
 
-  /** `apart`: drivers number their instances so that no two have the same. */
-  constructor(options: { apart: boolean } = { apart: false }) {
-    const collect = (message: string, fields?: Record<string, unknown>): void => void this.errors.push(`${message} ${JSON.stringify(fields ?? {})}`);
+  constructor() {
+    const numbers = new Map<string, number>();
+    const collect = (message: string, fields?: Record<string, unknown>): void =>
+      void this.errors.push(`${message} ${JSON.stringify(fields ?? {})}`);
     const logger: Logger = { debug() {}, info() {}, warn() {}, error: collect, child: () => logger };
     this.controller = new Controller({
       clock: this.time,
       timers: this.time,
       logger,
       createDriver: (config, events) => {
-        const driver = new FakeDriver(config, events, this.time, options.apart ? this.drivers.length * 100 : 0);
+        const driver = new FakeDriver(config, events, this.time, numbers);
         this.drivers.push(driver);
         return driver;
       },

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { WakeCause } from '../model/backend.ts';
-import type { BackendConfig, Config } from '../model/config.ts';
+import type { Config } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import { nearestName } from '../model/nearest-name.ts';
@@ -61,7 +61,9 @@ export class Controller {
     this.#logger = options.logger;
     this.#timers = options.timers ?? systemTimers;
     this.#turns = new Turns((error) =>
-      this.#logger.error('a step of the controller failed', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+      this.#logger.error('a step of the controller failed', {
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      }),
     );
     this.#tickAlarm = new Alarm(this.#timers, this.#turns.run);
     this.#host = {
@@ -97,7 +99,6 @@ export class Controller {
     if (this.#closed) throw new DormouseError('DORMOUSE_CLOSING', 'the controller has been closed');
     const before = { config: this.#config, gatewayConfig: this.#gatewayConfig };
     const version = ++this.#configVersion;
-    const mark = version === 1 ? '' : `~${version}`;
     const added: BackendController[] = [];
     const { answers } = await this.#inTurn(() => {
       this.#config = config;
@@ -111,30 +112,38 @@ export class Controller {
       this.#link(config);
       const asked = this.#send(version, gatewayConfig);
       // After the configuration: a gateway knows of no backend before it.
-      for (const backend of added) backend.start(mark);
+      for (const backend of added) backend.start();
       return asked;
     });
     const refused = await answers;
     await this.#inTurn(() => {
       if (refused !== null) this.#backOut(before, added);
-      else this.#change(config, mark);
+      else this.#change(config);
     });
     if (refused !== null) {
-      throw new DormouseError('DORMOUSE_CONFIG_REFUSED', `${refused}. Nothing was changed; correct the configuration and reload`, { userFault: true });
+      throw new DormouseError(
+        'DORMOUSE_CONFIG_REFUSED',
+        `${refused}. Nothing was changed; correct the configuration and reload`,
+        { userFault: true },
+      );
     }
   }
 
   /** Sends to all; resolves with the first refusal, or null when all have answered or the bound has passed. */
   #send(version: number, gatewayConfig: GatewayConfig): { answers: Promise<string | null> } {
     const { promise, resolve } = Promise.withResolvers<string | null>();
-    const waiting = new Set<GatewaySession>([...this.#sessions].filter((session) => session.greeted && !session.closed));
+    const waiting = new Set<GatewaySession>(
+      [...this.#sessions].filter((session) => session.greeted && !session.closed),
+    );
     let refused: string | null = null;
     const finish = (): void => {
       cancel();
       resolve(refused);
     };
     const cancel = this.#timers.setTimer(CONFIGURE_BOUND_MS, () => {
-      this.#logger.warn('gateways have not answered the configuration', { gateways: [...waiting].map((session) => session.id) });
+      this.#logger.warn('gateways have not answered the configuration', {
+        gateways: [...waiting].map((session) => session.id),
+      });
       resolve(refused);
     });
     for (const session of [...waiting]) {
@@ -149,7 +158,10 @@ export class Controller {
   }
 
   /** A gateway can't work with it: all get the old one again. */
-  #backOut(before: { config: Config | null; gatewayConfig: GatewayConfig | null }, added: readonly BackendController[]): void {
+  #backOut(
+    before: { config: Config | null; gatewayConfig: GatewayConfig | null },
+    added: readonly BackendController[],
+  ): void {
     this.#config = before.config;
     this.#gatewayConfig = before.gatewayConfig;
     for (const backend of added) {
@@ -162,7 +174,7 @@ export class Controller {
     for (const backend of this.#backends.values()) for (const session of this.#peers()) backend.joined(session);
   }
 
-  #change(config: Config, mark: string): void {
+  #change(config: Config): void {
     const next = new Map<string, BackendController>();
     for (const wanted of config.backends) {
       const backend = this.#backends.get(wanted.name);
@@ -175,7 +187,7 @@ export class Controller {
     this.#link(config);
     for (const wanted of config.backends) {
       const backend = next.get(wanted.name);
-      if (backend !== undefined && !isDeepStrictEqual(backend.config, wanted)) backend.reconfigure(wanted, mark);
+      if (backend !== undefined && !isDeepStrictEqual(backend.config, wanted)) backend.reconfigure(wanted);
     }
     for (const backend of removed) this.#remove(backend);
     // Who depends on whom may have changed.
@@ -244,7 +256,8 @@ export class Controller {
         return;
       }
       case 'demand':
-        for (const window of message.windows) for (const backend of this.#named(window.backend)) backend.reported(session, window);
+        for (const window of message.windows)
+          for (const backend of this.#named(window.backend)) backend.reported(session, window);
         return;
       case 'drained':
         for (const backend of this.#named(message.backend)) backend.drained(session, message);
@@ -327,7 +340,11 @@ export class Controller {
     return this.#command(name, signal, (backend, waiter) => backend.sleepNow(waiter));
   }
 
-  #command(name: string, signal: AbortSignal, run: (backend: BackendController, waiter: Waiter) => void): Promise<void> {
+  #command(
+    name: string,
+    signal: AbortSignal,
+    run: (backend: BackendController, waiter: Waiter) => void,
+  ): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#turns.run(() => {
       const backend = this.#backends.get(name);
@@ -419,7 +436,10 @@ export class Controller {
     for (const session of asked) session.collected(id, null);
     const own = backendFamilies([...this.#backends.values()].map((backend) => backendReading(backend)));
     const gateways = [...answers].map(([gateway, { status }]) => [gateway, status] as const);
-    return { metrics: addFamilies([own, ...[...answers.values()].map(({ metrics }) => metrics)]), gateways: new Map(gateways) };
+    return {
+      metrics: addFamilies([own, ...[...answers.values()].map(({ metrics }) => metrics)]),
+      gateways: new Map(gateways),
+    };
   }
 
   /** Stops all timers and ends everything that drivers run, within their grace periods. Links are left to who opened them. */

@@ -10,6 +10,9 @@ interface GatewayDemand {
   lastActivityWallMs: number;
 }
 
+/** A gateway computes the wall time of its last activity anew for each report: the same moment comes as values a little apart. */
+const SAME_MOMENT_MS = 2;
+
 export interface Now {
   nowMs: number;
   wallMs: number;
@@ -102,7 +105,7 @@ export class DemandSum<G> {
   }
 
   #seen(known: GatewayDemand, wallMs: number, now: Now): void {
-    if (wallMs === 0 || wallMs === known.lastActivityWallMs) return;
+    if (wallMs === 0 || Math.abs(wallMs - known.lastActivityWallMs) <= SAME_MOMENT_MS) return;
     known.lastActivityWallMs = wallMs;
     // A wall clock that was set back would put activity into the future and keep the backend awake: nothing is later than now.
     const agoMs = Math.max(0, now.wallMs - wallMs);

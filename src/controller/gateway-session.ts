@@ -1,6 +1,12 @@
 /** One attached gateway: its end of the link, whether it knows the configuration, and which answers it owes. */
 import type { Link } from '../link/link.ts';
-import { LINK_VERSION, type DownMessage, type GatewayConfig, type GatewayStatus, type UpMessage } from '../link/messages.ts';
+import {
+  LINK_VERSION,
+  type DownMessage,
+  type GatewayConfig,
+  type GatewayStatus,
+  type UpMessage,
+} from '../link/messages.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import type { Peer } from './backend-controller.ts';
 
@@ -32,7 +38,8 @@ export class GatewaySession implements Peer {
 
   /** Null when it speaks our version, otherwise what is wrong. */
   hello(linkVersion: number): string | null {
-    if (linkVersion !== LINK_VERSION) return `it speaks version ${linkVersion} of the link, this controller version ${LINK_VERSION}`;
+    if (linkVersion !== LINK_VERSION)
+      return `it speaks version ${linkVersion} of the link, this controller version ${LINK_VERSION}`;
     this.greeted = true;
     return null;
   }

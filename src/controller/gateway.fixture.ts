@@ -49,7 +49,17 @@ export class QueuedGateway {
   side(backend: string): Side {
     let side = this.#sides.get(backend);
     if (side === undefined) {
-      side = { update: null, held: 0, inFlight: new Map(), poked: false, lastActivityMs: 0, answered: new Set(), changed: false, refused: 0, served: 0 };
+      side = {
+        update: null,
+        held: 0,
+        inFlight: new Map(),
+        poked: false,
+        lastActivityMs: 0,
+        answered: new Set(),
+        changed: false,
+        refused: 0,
+        served: 0,
+      };
       this.#sides.set(backend, side);
     }
     return side;
@@ -89,10 +99,9 @@ export class QueuedGateway {
   }
 
   /** The instance is dead: what was in flight there is lost, with it. */
-  broken(backend: string, instance: string): void {
+  broken(backend: string, endpoint: string): void {
     const side = this.side(backend);
-    for (const endpoint of [...side.inFlight.keys()]) if (isInstance(endpoint, instance)) side.inFlight.delete(endpoint);
-    side.changed = true;
+    if (side.inFlight.delete(endpoint)) side.changed = true;
     this.#answerDrains(backend, side);
   }
 
@@ -103,7 +112,22 @@ export class QueuedGateway {
       const inFlight = [...side.inFlight.values()].reduce((sum, count) => sum + count, 0);
       const { held, lastActivityMs } = side;
       const concurrencyMs = (inFlight + held) * 100;
-      this.up.push({ type: 'demand', windows: [{ backend, elapsedMs: 100, concurrencyMs, requests: 0, errors: 0, inFlight, held, tunnels: 0, lastActivityMs }] });
+      this.up.push({
+        type: 'demand',
+        windows: [
+          {
+            backend,
+            elapsedMs: 100,
+            concurrencyMs,
+            requests: 0,
+            errors: 0,
+            inFlight,
+            held,
+            tunnels: 0,
+            lastActivityMs,
+          },
+        ],
+      });
     }
   }
 
@@ -137,7 +161,8 @@ export class QueuedGateway {
 
   #updated(update: BackendUpdate): void {
     const side = this.side(update.backend);
-    if (side.update !== null && update.version <= side.update.version) throw new Error(`${update.backend}: versions went back`);
+    if (side.update !== null && update.version <= side.update.version)
+      throw new Error(`${update.backend}: versions went back`);
     side.update = update;
     side.poked = false;
     const phases = this.phases.get(update.backend) ?? ['asleep'];
@@ -159,7 +184,15 @@ export class QueuedGateway {
   #poke(backend: string, side: Side): void {
     if (side.poked) return;
     side.poked = true;
-    this.up.push({ type: 'wake', backend, route: 'web', client: '10.0.0.9', method: 'GET', path: '/', atMs: this.#time.wallMs() });
+    this.up.push({
+      type: 'wake',
+      backend,
+      route: 'web',
+      client: '10.0.0.9',
+      method: 'GET',
+      path: '/',
+      atMs: this.#time.wallMs(),
+    });
   }
 
   #answerDrains(backend: string, side: Side): void {
@@ -167,15 +200,11 @@ export class QueuedGateway {
     if (update === null) return;
     for (const endpoint of update.endpoints) {
       const key = `${update.version} ${endpoint.id}`;
-      if (endpoint.state !== 'draining' || side.answered.has(key) || (side.inFlight.get(endpoint.id) ?? 0) > 0) continue;
+      if (endpoint.state !== 'draining' || side.answered.has(key) || (side.inFlight.get(endpoint.id) ?? 0) > 0)
+        continue;
       side.answered.add(key);
       const { held, lastActivityMs } = side;
       this.up.push({ type: 'drained', backend, version: update.version, endpoint: endpoint.id, held, lastActivityMs });
     }
   }
-}
-
-/** The endpoint of a later generation carries a mark behind the instance's id. */
-export function isInstance(endpoint: string, instance: string): boolean {
-  return endpoint === instance || endpoint.startsWith(`${instance}~`);
 }

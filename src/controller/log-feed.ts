@@ -26,7 +26,8 @@ export class LogFeed {
   onLine(listener: (line: LogLine) => void): () => void {
     const own = (line: LogLine): void => listener(line);
     this.#listeners.add(own);
-    if (this.#listeners.size === 1) for (const driver of this.#drivers.keys()) this.#drivers.set(driver, this.#listen(driver));
+    if (this.#listeners.size === 1)
+      for (const driver of this.#drivers.keys()) this.#drivers.set(driver, this.#listen(driver));
     return () => {
       if (!this.#listeners.delete(own) || this.#listeners.size > 0) return;
       for (const [driver, stop] of this.#drivers) {

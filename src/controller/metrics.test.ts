@@ -5,7 +5,8 @@ import { backendConfig, settled, World } from './controller.fixture.ts';
 
 function value(metrics: MetricFamily[], name: string, labels: Record<string, string>): number | undefined {
   const family = metrics.find((one) => one.name === name);
-  return family?.series.find((series) => Object.entries(labels).every(([key, wanted]) => series.labels[key] === wanted))?.value;
+  return family?.series.find((series) => Object.entries(labels).every(([key, wanted]) => series.labels[key] === wanted))
+    ?.value;
 }
 
 test('collect: own metrics and what gateways answer, added up; a silent one is left out after 1 s', async () => {
@@ -17,7 +18,12 @@ test('collect: own metrics and what gateways answer, added up; a silent one is l
       if (message.type !== 'collect') return;
       const series = [{ labels: { backend: 'shop' }, value: 3 }];
       const status = { connections: 5, backends: [], rssBytes: 1 };
-      gateway.say({ type: 'collected', id: message.id, status, metrics: [{ name: 'dormouse_requests_total', help: 'h', type: 'counter', series }] });
+      gateway.say({
+        type: 'collected',
+        id: message.id,
+        status,
+        metrics: [{ name: 'dormouse_requests_total', help: 'h', type: 'counter', series }],
+      });
     };
   }
   const [gateway] = gateways;
@@ -37,7 +43,10 @@ test('collect: own metrics and what gateways answer, added up; a silent one is l
   assert.equal(value(metrics, 'dormouse_backend_state', { backend: 'db', state: 'asleep' }), 1);
   assert.equal(value(metrics, 'dormouse_backend_instances', { backend: 'shop', state: 'draining' }), 1);
   const durations = metrics.find((one) => one.name === 'dormouse_wake_duration_seconds');
-  assert.deepEqual(durations?.series.map((series) => series.labels.phase), ['start', 'ready', 'total']);
+  assert.deepEqual(
+    durations?.series.map((series) => series.labels.phase),
+    ['start', 'ready', 'total'],
+  );
   assert.equal(durations?.series[2]?.histogram?.sum, 0.02);
   await world.end();
 });

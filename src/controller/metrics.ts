@@ -62,11 +62,23 @@ export function backendFamilies(backends: Iterable<BackendReading>): MetricFamil
     'Time of a wake: start = until the driver was asked (dependencies first), ready = from there to the first endpoint, total = both.',
   );
   const sleeps = family('dormouse_sleeps_total', 'counter', 'Times that a backend fell asleep.');
-  const cancelled = family('dormouse_sleep_cancelled_total', 'counter', 'Sleeps that were taken back before anything was stopped.');
+  const cancelled = family(
+    'dormouse_sleep_cancelled_total',
+    'counter',
+    'Sleeps that were taken back before anything was stopped.',
+  );
   const state = family('dormouse_backend_state', 'gauge', '1 for the state that the backend is in, 0 for the others.');
   const instances = family('dormouse_backend_instances', 'gauge', 'Instances by state.');
-  const crashes = family('dormouse_backend_crashes_total', 'counter', 'Failed starts and instances that ended unasked.');
-  const desired = family('dormouse_backend_desired_instances', 'gauge', 'Instances that the backend is meant to have now.');
+  const crashes = family(
+    'dormouse_backend_crashes_total',
+    'counter',
+    'Failed starts and instances that ended unasked.',
+  );
+  const desired = family(
+    'dormouse_backend_desired_instances',
+    'gauge',
+    'Instances that the backend is meant to have now.',
+  );
   for (const { name: backend, phase, desired: wanted, instances: byState, counters } of backends) {
     for (const [cause, value] of counters.wakesByCause) wakes.series.push({ labels: { backend, cause }, value });
     for (const [part, { counts, sum }] of counters.durations()) {

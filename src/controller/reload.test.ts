@@ -15,7 +15,11 @@ async function awake(options: BackendOptions = {}) {
 
 test('a gateway is given the configuration first, then what is awake, also what is static', async () => {
   const { world } = await awake();
-  await world.configure(backendConfig('shop'), backendConfig('other'), backendConfig('legacy', { servers: [server(80), server(81)] }));
+  await world.configure(
+    backendConfig('shop'),
+    backendConfig('other'),
+    backendConfig('legacy', { servers: [server(80), server(81)] }),
+  );
   const late = world.gateway();
   assert.deepEqual(
     late.received.map((message) => (message.type === 'backend' ? message.backend : message.type)),
@@ -35,7 +39,10 @@ test('what did not change is left alone; scale and wake are changed in place', a
   const { world, gateway, driver } = await awake();
   const before = gateway.received.length;
   await world.configure(backendConfig('shop', { scale: { idleAfterMs: 500 } }), backendConfig('other'));
-  assert.deepEqual(gateway.received.slice(before).map((message) => message.type), ['configure']);
+  assert.deepEqual(
+    gateway.received.slice(before).map((message) => message.type),
+    ['configure'],
+  );
   assert.equal(world.driver('shop'), driver);
   world.time.advance(500);
   assert.equal(world.status('shop').phase, 'falling-asleep');
@@ -50,7 +57,7 @@ test('a changed command: new instances start beside the old ones, which drain wh
   assert.deepEqual(gateway.ready('shop'), ['shop-1'], 'the old one serves on');
   assert.match(world.status('shop').why, /are being replaced/);
   next.ready();
-  assert.deepEqual(gateway.ready('shop'), ['shop-1~2'], 'an id is never used twice');
+  assert.deepEqual(gateway.ready('shop'), ['shop-2'], 'an id is never used twice');
   assert.deepEqual(gateway.draining('shop'), ['shop-1']);
   gateway.drain('shop');
   assert.deepEqual(driver.retirements[0]?.ids, ['shop-1']);
@@ -80,7 +87,10 @@ test('when the changed one does not start, the old one serves on and status says
 
 test('with a fixed port the old one ends first, and requests are held meanwhile', async () => {
   const { world, gateway, driver } = await awake({ process: { port: 3000 } });
-  await world.configure(backendConfig('shop', { process: { port: 3000, command: ['node', 'v2.js'] } }), backendConfig('other'));
+  await world.configure(
+    backendConfig('shop', { process: { port: 3000, command: ['node', 'v2.js'] } }),
+    backendConfig('other'),
+  );
   const next = world.driver('shop');
   assert.equal(gateway.known.get('shop')?.phase, 'waking');
   assert.deepEqual(gateway.draining('shop'), ['shop-1']);
@@ -89,7 +99,7 @@ test('with a fixed port the old one ends first, and requests are held meanwhile'
   driver.retirements[0]?.finish();
   await settled();
   next.ready();
-  assert.deepEqual(gateway.ready('shop'), ['shop-1~2']);
+  assert.deepEqual(gateway.ready('shop'), ['shop-2']);
   assert.deepEqual(world.errors, []);
   await world.end();
 });
@@ -106,7 +116,7 @@ test('a changed source while asleep or waking needs no ceremony', async () => {
   await settled();
   const third = asleep.driver('shop');
   third.ready();
-  assert.deepEqual(gateway.ready('shop'), ['shop-1~3']);
+  assert.deepEqual(gateway.ready('shop'), ['shop-2']);
   assert.deepEqual(asleep.errors, []);
   await asleep.end();
 });
@@ -119,7 +129,10 @@ test('a removed backend is drained, then its driver closed; the bound is shutdow
   gateway.drain('shop');
   await settled();
   assert.equal(driver.closed, true);
-  assert.deepEqual(world.controller.backends().map((backend) => backend.name), ['other']);
+  assert.deepEqual(
+    world.controller.backends().map((backend) => backend.name),
+    ['other'],
+  );
   await world.end();
 
   const stuck = await awake();
@@ -140,7 +153,9 @@ test('configure waits for every gateway, 10 s at most', async () => {
   const configure = gateway.received.findLast((message) => message.type === 'configure');
   gateway.say({ type: 'configured', version: configure?.version ?? 0 });
   await applied;
-  void world.controller.configure(...configOf([backendConfig('shop', { scale: { max: 2 } })])).then(() => (done = true));
+  void world.controller
+    .configure(...configOf([backendConfig('shop', { scale: { max: 2 } })]))
+    .then(() => (done = true));
   done = false;
   await settled();
   world.time.advance(10_000);
@@ -153,17 +168,28 @@ test('a refusal changes nothing: gateways are given the old configuration again'
   const { world, gateway, driver } = await awake();
   const other = world.gateway();
   other.autoConfigure = false;
-  const applied = world.controller.configure(...configOf([backendConfig('shop', { scale: { max: 7 } }), backendConfig('new')]));
+  const applied = world.controller.configure(
+    ...configOf([backendConfig('shop', { scale: { max: 7 } }), backendConfig('new')]),
+  );
   await settled();
   const asked = other.received.findLast((message) => message.type === 'configure');
   other.autoConfigure = true;
   other.say({ type: 'refused', version: asked?.version ?? 0, reason: 'no strategy maglev' });
-  await assert.rejects(applied, { code: 'DORMOUSE_CONFIG_REFUSED', message: /gateway g2 refused the configuration: no strategy maglev/ });
-  assert.deepEqual(world.controller.backends().map((backend) => backend.name), ['shop', 'other']);
+  await assert.rejects(applied, {
+    code: 'DORMOUSE_CONFIG_REFUSED',
+    message: /gateway g2 refused the configuration: no strategy maglev/,
+  });
+  assert.deepEqual(
+    world.controller.backends().map((backend) => backend.name),
+    ['shop', 'other'],
+  );
   assert.equal(world.status('shop').max, 1);
   assert.equal(world.driver('shop'), driver);
   const last = gateway.received.findLast((message) => message.type === 'configure');
-  assert.deepEqual(last?.config.backends.map((backend) => backend.name), ['shop', 'other']);
+  assert.deepEqual(
+    last?.config.backends.map((backend) => backend.name),
+    ['shop', 'other'],
+  );
   assert.deepEqual(gateway.ready('shop'), ['shop-1']);
   await world.end();
 });
@@ -177,5 +203,37 @@ test('a gateway that says hello before the first configuration gets it when it c
   await world.configure(backendConfig('legacy', { servers: [server(80)] }));
   assert.equal(gateway.received[0]?.type, 'configure');
   assert.equal(gateway.ready('legacy').length, 1);
+  await world.end();
+});
+
+test('changed servers: the new ones are used, the old ones drain, and the old driver is closed', async () => {
+  const world = new World();
+  await world.configure(backendConfig('legacy', { servers: [server(80), server(81)] }));
+  const gateway = world.gateway();
+  const old = world.driver('legacy');
+  await world.configure(backendConfig('legacy', { servers: [server(81), server(82)] }));
+  assert.deepEqual(gateway.ready('legacy'), ['legacy-3', 'legacy-4']);
+  assert.deepEqual(gateway.draining('legacy'), ['legacy-1', 'legacy-2']);
+  assert.equal(old.closed, false);
+  gateway.drain('legacy');
+  await settled();
+  assert.equal(old.closed, true);
+  assert.deepEqual(
+    gateway.known.get('legacy')?.endpoints.map((endpoint) => endpoint.id),
+    ['legacy-3', 'legacy-4'],
+  );
+  assert.equal(world.time.pending, 0);
+  assert.deepEqual(world.errors, []);
+  await world.end();
+});
+
+test('a greater max of a running backend is in force without a restart', async () => {
+  const { world, gateway, driver } = await awake();
+  const scale = { max: 3, min: 3 };
+  await world.configure(backendConfig('shop', { scale }), backendConfig('other'));
+  assert.equal(world.driver('shop'), driver);
+  while (driver.of('starting').length > 0) driver.ready();
+  assert.equal(gateway.ready('shop').length, 3);
+  assert.equal(driver.config.scale.max, 3, 'the driver sees it too');
   await world.end();
 });

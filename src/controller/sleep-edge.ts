@@ -39,9 +39,15 @@ export function secondLook(edge: Pick<SleepEdge, 'kind'>, look: Look): string | 
 }
 
 /** When the bound has passed: tunnels that are configured to be ignored are cut, anything else takes the sleep back. */
-export function atBound(look: Look & { tunnels: number; webSockets: 'awake' | 'ignore'; owing: string[] }): { go: boolean; reason: string } {
+export function atBound(look: Look & { tunnels: number; webSockets: 'awake' | 'ignore'; owing: string[] }): {
+  go: boolean;
+  reason: string;
+} {
   if (look.webSockets === 'ignore' && look.tunnels > 0 && look.inFlight === 0 && look.held === 0) {
     return { go: true, reason: `${look.tunnels} open tunnels are ignored (idle.webSockets)` };
   }
-  return { go: false, reason: `after ${SLEEP_DRAIN_BOUND_MS / 1000} s gateway ${look.owing.join(', ')} still has something in flight` };
+  return {
+    go: false,
+    reason: `after ${SLEEP_DRAIN_BOUND_MS / 1000} s gateway ${look.owing.join(', ')} still has something in flight`,
+  };
 }

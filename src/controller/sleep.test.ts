@@ -1,10 +1,19 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { backendConfig, settled, World, type BackendOptions, type FakeDriver, type FakeGateway } from './controller.fixture.ts';
+import {
+  backendConfig,
+  settled,
+  World,
+  type BackendOptions,
+  type FakeDriver,
+  type FakeGateway,
+} from './controller.fixture.ts';
 
 const none = new AbortController().signal;
 
-async function awakeShop(options: BackendOptions = {}): Promise<{ world: World; gateway: FakeGateway; driver: FakeDriver }> {
+async function awakeShop(
+  options: BackendOptions = {},
+): Promise<{ world: World; gateway: FakeGateway; driver: FakeDriver }> {
   const world = new World();
   await world.configure(backendConfig('shop', { ...options, scale: { idleAfterMs: 300, ...options.scale } }));
   const gateway = world.gateway();

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { BACKEND_TRANSITIONS, type BackendPhase } from '../model/backend.ts';
 import type { BackendConfig } from '../model/config.ts';
 import { backendConfig, settled, World, type BackendOptions, type FakeDriver } from './controller.fixture.ts';
-import { isInstance, QueuedGateway } from './gateway.fixture.ts';
+import { QueuedGateway } from './gateway.fixture.ts';
 
 const NAMES = ['db', 'shop', 'many'] as const;
 
@@ -28,18 +28,31 @@ const actions: fc.Arbitrary<Action[]> = fc.array(
     { weight: 5, arbitrary: fc.record({ do: one('request', 'finish'), gateway, backend }) },
     { weight: 12, arbitrary: fc.record({ do: one('up', 'down', 'flush', 'report'), gateway }) },
     { weight: 1, arbitrary: fc.record({ do: one('replace-gateway'), gateway }) },
-    { weight: 5, arbitrary: fc.record({ do: one('ready', 'ready', 'retired', 'retired', 'fail', 'die', 'crash', 'unhealthy', 'healthy'), backend }) },
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        do: one('ready', 'ready', 'retired', 'retired', 'fail', 'die', 'crash', 'unhealthy', 'healthy'),
+        backend,
+      }),
+    },
     { weight: 1, arbitrary: fc.record({ do: one('wake', 'sleep'), backend }) },
     { weight: 1, arbitrary: fc.record({ do: one('reload'), backend, many: fc.boolean() }) },
-    { weight: 5, arbitrary: fc.record({ do: one('advance'), ms: fc.constantFrom(1, 20, 100, 150, 300, 301, 1000, 2500, 11_000) }) },
+    {
+      weight: 5,
+      arbitrary: fc.record({ do: one('advance'), ms: fc.constantFrom(1, 20, 100, 150, 300, 301, 1000, 2500, 11_000) }),
+    },
   ) as fc.Arbitrary<Action>,
   { minLength: 20, maxLength: 150 },
 );
 
-const variants: fc.Arbitrary<BackendOptions['process']> = fc.constantFrom({}, { port: 3000 }, { sleep: 'freeze' as const });
+const variants: fc.Arbitrary<BackendOptions['process']> = fc.constantFrom(
+  {},
+  { port: 3000 },
+  { sleep: 'freeze' as const },
+);
 
 class Play {
-  readonly world = new World({ apart: true });
+  readonly world = new World();
   readonly gateways: QueuedGateway[] = [];
   readonly #all: QueuedGateway[] = [];
   readonly #watched = new Set<FakeDriver>();
@@ -66,7 +79,10 @@ class Play {
     const scale = { idleAfterMs: 300 };
     const target = { metric: 'concurrency' as const, value: 1, utilizationPercent: 100 };
     const windows = { stableMs: 6000, panicPercent: 20, panicThresholdPercent: 200 };
-    const many = backendConfig('many', { scale: { ...scale, max: 3, target, windows }, process: { ...process('many'), port: 'auto' } });
+    const many = backendConfig('many', {
+      scale: { ...scale, max: 3, target, windows },
+      process: { ...process('many'), port: 'auto' },
+    });
     return [
       backendConfig('db', { scale, process: process('db') }),
       backendConfig('shop', { scale, wake: { with: ['db'], timeoutMs: 5000 }, process: process('shop') }),
@@ -115,8 +131,8 @@ class Play {
       // One that is gone took its requests with it.
       if (!one.open) continue;
       const side = one.side(name);
-      const inFlight = [...side.inFlight.keys()].some((endpoint) => isInstance(endpoint, id));
-      const known = side.update?.endpoints.find((endpoint) => isInstance(endpoint.id, id));
+      const inFlight = side.inFlight.has(id);
+      const known = side.update?.endpoints.find((endpoint) => endpoint.id === id);
       if (inFlight) this.world.errors.push(`${id} was ended with a request of ${one.id} in flight`);
       if (known?.state === 'ready') this.world.errors.push(`${id} was ended while ${one.id} may send to it`);
     }
@@ -148,7 +164,9 @@ class Play {
         break;
       case 'advance':
         // A driver keeps its bound, whatever else happens.
-        if (action.ms > 1000) for (const { retirements } of this.world.drivers) for (const retirement of retirements.splice(0)) retirement.finish();
+        if (action.ms > 1000)
+          for (const { retirements } of this.world.drivers)
+            for (const retirement of retirements.splice(0)) retirement.finish();
         await settled();
         this.world.time.advance(action.ms);
         break;
@@ -156,7 +174,10 @@ class Play {
       case 'sleep': {
         const signal = new AbortController().signal;
         const name = NAMES[action.backend] ?? 'db';
-        const done = action.do === 'wake' ? this.world.controller.wake(name, { kind: 'command', atMs: 0 }, signal) : this.world.controller.sleep(name, signal);
+        const done =
+          action.do === 'wake'
+            ? this.world.controller.wake(name, { kind: 'command', atMs: 0 }, signal)
+            : this.world.controller.sleep(name, signal);
         done.catch(() => {});
         break;
       }
@@ -191,7 +212,8 @@ class Play {
   }
 
   check(): void {
-    for (const { config, most } of this.world.drivers) assert.ok(most <= config.scale.max, `${config.name} had ${most} instances`);
+    for (const { config, most } of this.world.drivers)
+      assert.ok(most <= config.scale.max, `${config.name} had ${most} instances`);
     assert.deepEqual(this.world.errors, []);
   }
 
@@ -221,13 +243,16 @@ class Play {
       this.check();
     }
     for (const one of this.gateways) {
-      for (const { name } of this.world.controller.backends()) assert.equal(one.side(name).held, 0, `${one.id} still holds requests for ${name}`);
+      for (const { name } of this.world.controller.backends())
+        assert.equal(one.side(name).held, 0, `${one.id} still holds requests for ${name}`);
     }
-    for (const { name, phase, why } of this.world.controller.backends()) assert.equal(phase, 'asleep', `${name}: ${why}`);
+    for (const { name, phase, why } of this.world.controller.backends())
+      assert.equal(phase, 'asleep', `${name}: ${why}`);
     for (const driver of this.world.drivers) {
       const left = driver.of('starting', 'ready', 'unhealthy', 'stopping');
       assert.deepEqual(left, [], `${driver.config.name} left something behind`);
-      if (driver !== this.world.driver(driver.config.name)) assert.ok(driver.closed, `an old driver of ${driver.config.name} is still open`);
+      if (driver !== this.world.driver(driver.config.name))
+        assert.ok(driver.closed, `an old driver of ${driver.config.name} is still open`);
     }
     assert.equal(this.world.time.pending, 0, 'a timer was left');
     for (const one of this.#all) {

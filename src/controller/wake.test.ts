@@ -1,6 +1,6 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { backendConfig, settled, World } from './controller.fixture.ts';
+import { backendConfig, FakeGateway, settled, World } from './controller.fixture.ts';
 
 async function asleepShop(options: Parameters<typeof backendConfig>[1] = {}) {
   const world = new World();
@@ -48,9 +48,11 @@ test('a failed start is told as a crash, and the next request after the back-off
   assert.equal(told?.crash?.reason, 'it ended with code 1');
   world.time.advance(500);
   gateway.wake('shop');
-  assert.equal(gateway.known.get('shop')?.crash?.attempts, 1, 'told again, nothing started');
+  assert.equal(gateway.known.get('shop')?.crash?.attempts, 1);
   assert.equal(driver.of('starting').length, 0);
-  await assert.rejects(world.controller.wake('shop', { kind: 'command', atMs: 0 }, new AbortController().signal), { code: 'DORMOUSE_BACKEND_CRASHING' });
+  await assert.rejects(world.controller.wake('shop', { kind: 'command', atMs: 0 }, new AbortController().signal), {
+    code: 'DORMOUSE_BACKEND_CRASHING',
+  });
   world.time.advance(500);
   gateway.wake('shop');
   assert.equal(gateway.known.get('shop')?.phase, 'waking');
@@ -64,7 +66,11 @@ test('a failed start is told as a crash, and the next request after the back-off
 
 test('dependencies wake first, in order, and say why they are awake', async () => {
   const world = new World();
-  await world.configure(backendConfig('db'), backendConfig('cache'), backendConfig('shop', { wake: { with: ['db', 'cache'] } }));
+  await world.configure(
+    backendConfig('db'),
+    backendConfig('cache'),
+    backendConfig('shop', { wake: { with: ['db', 'cache'] } }),
+  );
   const gateway = world.gateway();
   gateway.wake('shop');
   assert.equal(world.driver('db').of('starting').length, 1);
@@ -149,7 +155,9 @@ test('min > 0 is started at once and again after a crash', async () => {
   assert.equal(gateway.ready('shop').length, 2);
   world.time.advance(600_000);
   assert.equal(gateway.ready('shop').length, 2);
-  await assert.rejects(world.controller.sleep('shop', new AbortController().signal), { code: 'DORMOUSE_SLEEP_REFUSED' });
+  await assert.rejects(world.controller.sleep('shop', new AbortController().signal), {
+    code: 'DORMOUSE_SLEEP_REFUSED',
+  });
   assert.deepEqual(world.errors, []);
   await world.end();
 });
@@ -174,7 +182,7 @@ test('a gateway of another version of the protocol is turned away', async () => 
   const { world } = await asleepShop();
   const gateway = world.gateway();
   assert.equal(gateway.closed, false);
-  const stranger = new (gateway.constructor as typeof import('./controller.fixture.ts').FakeGateway)('old', world.time);
+  const stranger = new FakeGateway('old', world.time);
   world.controller.attach('old', stranger.link);
   stranger.hello(99);
   assert.equal(stranger.closed, true);
