@@ -18,6 +18,7 @@ export interface SlotChannel {
 
 interface Asked {
   key: string;
+  own: RawSocket | null;
   resolve(opened: { handle: object }): void;
   reject(error: DormouseError): void;
   timer: NodeJS.Timeout;
@@ -27,10 +28,12 @@ export class HandedSockets {
   readonly #channel: SlotChannel;
   readonly #logger: Logger;
   readonly #asked = new Map<number, Asked>();
-  /** The worker's own socket of each listener, by key. */
+  /** The worker's own socket of each listener on which its server listens, by key. */
   readonly #own = new Map<string, RawSocket>();
   /** What ends each extra socket, by the socket's name. */
   readonly #extra = new Map<string, () => void>();
+  /** Extra sockets that came before there was a server for their connections, by the listener's key. */
+  readonly #early = new Map<string, { socket: string; handle: RawSocket }[]>();
   #lastAsk = 0;
   #closed = false;
 
@@ -54,7 +57,7 @@ export class HandedSockets {
         reject(new DormouseError('DORMOUSE_SOCKET_REFUSED', `No socket for listener "${listener.name}": ${reason}.`));
       };
       const timer = setTimeout(() => fail('the supervisor did not answer within 10 s'), ANSWER_WITHIN_MS);
-      this.#asked.set(ask, { key: listenerKey(listener), resolve, reject, timer });
+      this.#asked.set(ask, { key: listenerKey(listener), own: null, resolve, reject, timer });
       this.#send({ type: 'socket-ask', ask, listener: { name: listener.name, address: listener.address } });
     });
   }
@@ -68,6 +71,8 @@ export class HandedSockets {
     this.#closed = true;
     for (const end of this.#extra.values()) end();
     this.#extra.clear();
+    for (const { handle } of [...this.#early.values()].flat()) handle.close();
+    this.#early.clear();
   }
 
   #send(slot: object): void {
@@ -86,9 +91,7 @@ export class HandedSockets {
         this.#join(order.listener, order.socket, handle);
         return this.#send({ type: 'socket-joined', socket: order.socket });
       case 'socket-release':
-        this.#extra.get(order.socket)?.();
-        this.#extra.delete(order.socket);
-        return;
+        return this.#release(order.socket);
       default:
         this.#logger.warn('ignored an unknown message of the supervisor', {
           type: String((order as { type: unknown }).type),
@@ -100,12 +103,12 @@ export class HandedSockets {
     const asked = this.#asked.get(order.ask);
     if (asked === undefined) return handle?.close();
     if (handle === undefined) return this.#refused(order.ask, 'its descriptor was lost on the way');
-    if (order.number === 0) this.#own.set(asked.key, withBacklog(handle));
+    if (order.number === 0) asked.own = withBacklog(handle, () => this.#listening(asked.key, handle));
     else this.#join(asked.key, order.socket, handle);
     if (order.number + 1 < order.of) return;
     this.#asked.delete(order.ask);
     clearTimeout(asked.timer);
-    asked.resolve({ handle: this.#own.get(asked.key)! });
+    asked.resolve({ handle: asked.own! });
   }
 
   #refused(ask: number, reason: string): void {
@@ -116,9 +119,21 @@ export class HandedSockets {
     asked.reject(new DormouseError('DORMOUSE_SOCKET_REFUSED', `No socket for listener ${asked.key}: ${reason}.`));
   }
 
+  /** The gateway's server accepts on its own socket: from now on it can be given the connections of others. */
+  #listening(key: string, own: RawSocket): void {
+    this.#own.set(key, own);
+    const early = this.#early.get(key) ?? [];
+    this.#early.delete(key);
+    for (const { socket, handle } of early) this.#join(key, socket, handle);
+  }
+
   #join(key: string, socket: string, handle: RawSocket | undefined): void {
     if (handle === undefined) return;
-    if (!this.#own.has(key) || this.#closed || this.#extra.has(socket)) return handle.close();
+    if (this.#closed || this.#extra.has(socket)) return handle.close();
+    if (!this.#own.has(key)) {
+      this.#early.set(key, [...(this.#early.get(key) ?? []), { socket, handle }]);
+      return;
+    }
     try {
       this.#extra.set(
         socket,
@@ -126,6 +141,18 @@ export class HandedSockets {
       );
     } catch (error) {
       this.#logger.error('could not listen on a socket of a former worker', { reason: (error as Error).message });
+    }
+  }
+
+  #release(socket: string): void {
+    this.#extra.get(socket)?.();
+    this.#extra.delete(socket);
+    for (const [key, early] of this.#early) {
+      for (const each of early) if (each.socket === socket) each.handle.close();
+      this.#early.set(
+        key,
+        early.filter((each) => each.socket !== socket),
+      );
     }
   }
 }

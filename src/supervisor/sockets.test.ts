@@ -20,8 +20,16 @@ describe('raw sockets', () => {
     const { socket, port } = bindSocket('127.0.0.1', 0, { reusePort: false });
     assert.ok(socket.fd > 2 && port > 0);
     assert.equal(await ask(port), 'ECONNREFUSED');
+    let listened = 0;
     const server = net.createServer((client) => client.end('hello'));
-    await new Promise<void>((resolve) => server.listen(withBacklog(socket), 511, resolve));
+    await new Promise<void>((resolve) =>
+      server.listen(
+        withBacklog(socket, () => listened++),
+        511,
+        resolve,
+      ),
+    );
+    assert.equal(listened, 1);
     assert.equal(await ask(port), 'hello');
     server.close();
     await once(server, 'close');

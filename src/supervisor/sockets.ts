@@ -68,7 +68,11 @@ function bindError(number: number): Error {
  */
 export function joinSocket(extra: RawSocket, own: () => RawSocket | undefined): () => void {
   const handle = extra as TcpHandle;
-  handle.onconnection = (status, client) => (own() as TcpHandle | undefined)?.onconnection?.(status, client);
+  handle.onconnection = (status, client) => {
+    const server = own() as TcpHandle | undefined;
+    if (server?.onconnection) server.onconnection(status, client);
+    else (client as TcpHandle | undefined)?.close();
+  };
   const failure = handle.listen(BACKLOG);
   if (failure !== 0) {
     handle.close();
@@ -79,11 +83,15 @@ export function joinSocket(extra: RawSocket, own: () => RawSocket | undefined): 
 
 /**
  * Makes `net.Server.listen(socket)` use {@link BACKLOG} whatever it is told: the queue must hold the connections that come while a worker is
- * replaced, and a later listen(2) with a smaller number would cut it.
+ * replaced, and a later listen(2) with a smaller number would cut it. `listening` is called when it has succeeded.
  */
-export function withBacklog(socket: RawSocket): RawSocket {
+export function withBacklog(socket: RawSocket, listening: () => void): RawSocket {
   const handle = socket as TcpHandle;
   const listen = handle.listen.bind(handle);
-  handle.listen = () => listen(BACKLOG);
+  handle.listen = () => {
+    const failure = listen(BACKLOG);
+    if (failure === 0) listening();
+    return failure;
+  };
   return socket;
 }
