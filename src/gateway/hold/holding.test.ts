@@ -119,6 +119,21 @@ describe('holding', () => {
     assert.equal((await client.response()).body, '5000000');
   });
 
+  // A body whose last chunk filled the read-ahead left the socket paused: the connection's next request was never read.
+  it('reads the next request of a connection whose held body filled the read-ahead', async () => {
+    const { backend, harness } = await sleeping(backendConfig('app'), (r) => void r.bodyUntil((body) => body.length >= Number(/content-length: (\d+)/i.exec(r.head)?.[1] ?? 0)).then(() => r.socket.write(ok(r.target))));
+    for (const size of [65_536, 70_000, 131_072]) {
+      harness.update('app', []);
+      const client = await harness.connect();
+      client.send(`POST /held HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n${'x'.repeat(size)}`);
+      await harness.next((m) => m.type === 'demand' && m.windows.some((w) => w.held === 1));
+      harness.update('app', [{ port: backend.port }]);
+      assert.equal((await client.response()).body, '/held');
+      client.send(request('/next'));
+      assert.equal((await client.response()).body, '/next');
+    }
+  });
+
   it('notices at the release that a client left whose body was not read to its end', async () => {
     const { backend, harness } = await sleeping();
     const client = await harness.connect();
