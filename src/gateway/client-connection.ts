@@ -206,10 +206,11 @@ export class ClientConnection {
     this.reading = 'head';
     this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.idleMs;
     if (this.listener.draining) this.closing = true;
+    // Whatever stopped the reading (a full stash, a body that nobody took yet): the next request has to be read.
+    this.resume();
     if (this.stash !== null && !this.consuming) {
       const stash = this.stash;
       this.stash = null;
-      this.resume();
       this.consume(stash);
     }
   }
