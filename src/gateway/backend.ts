@@ -92,7 +92,12 @@ export class GatewayBackend {
     this.config = config;
     this.upstreamOptions = this.createUpstreamOptions();
     if (before.wake.maxHeld !== config.wake.maxHeld || before.wake.maxHeldBytes !== config.wake.maxHeldBytes) {
-      this.deps.send({ type: 'lease-return', backend: this.name, holds: this.allowance.holds, bytes: this.allowance.bytes });
+      this.deps.send({
+        type: 'lease-return',
+        backend: this.name,
+        holds: this.allowance.holds,
+        bytes: this.allowance.bytes,
+      });
       this.allowance = this.createAllowance();
       if (this.queue.size > 0) this.allowance.ask(this.queue.size, this.queue.bytes);
     }
@@ -191,7 +196,8 @@ export class GatewayBackend {
     }
     if (exchange.wasTried) this.queue.unshift(exchange);
     else this.queue.push(exchange);
-    if (!this.allowance.covers(this.queue.size, this.queue.bytes)) this.allowance.ask(this.queue.size, this.queue.bytes);
+    if (!this.allowance.covers(this.queue.size, this.queue.bytes))
+      this.allowance.ask(this.queue.size, this.queue.bytes);
     if (this.usable.length === 0) this.poke(exchange);
     return true;
   }
@@ -199,7 +205,8 @@ export class GatewayBackend {
   /** More of a held request's body was read. */
   grew(exchange: Exchange, bytes: number): void {
     this.queue.grow(exchange, bytes);
-    if (!this.allowance.covers(this.queue.size, this.queue.bytes)) this.allowance.ask(this.queue.size, this.queue.bytes);
+    if (!this.allowance.covers(this.queue.size, this.queue.bytes))
+      this.allowance.ask(this.queue.size, this.queue.bytes);
   }
 
   grant(holds: number, bytes: number): void {
@@ -312,7 +319,8 @@ export class GatewayBackend {
     for (const endpoint of this.endpoints.values()) {
       if (endpoint.suspendedUntilMs !== 0 && endpoint.suspendedUntilMs <= nowMs) suspended = true;
       const maxIdleMs = this.config.endpoints.idleTimeoutMs;
-      while (endpoint.idle.length > 0 && nowMs - endpoint.idle[0]!.idleSinceMs >= maxIdleMs) endpoint.idle.shift()!.destroy();
+      while (endpoint.idle.length > 0 && nowMs - endpoint.idle[0]!.idleSinceMs >= maxIdleMs)
+        endpoint.idle.shift()!.destroy();
     }
     if (suspended) this.refreshUsable();
     if (this.queue.size === 0) {
@@ -344,7 +352,8 @@ export class GatewayBackend {
   /** Nothing is held, open or pooled: the tick may leave it out. */
   get quiet(): boolean {
     if (this.queue.size > 0 || this.allowance.holds > 0 || this.allowance.bytes > 0) return false;
-    for (const endpoint of this.endpoints.values()) if (endpoint.open > 0 || endpoint.suspendedUntilMs !== 0) return false;
+    for (const endpoint of this.endpoints.values())
+      if (endpoint.open > 0 || endpoint.suspendedUntilMs !== 0) return false;
     return true;
   }
 

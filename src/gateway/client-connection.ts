@@ -149,7 +149,8 @@ export class ClientConnection {
         }
         position = next;
         if (decoder.done) this.bodyDone(decoder.trailers);
-        else if (this.reading === 'body') this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.bodyMs;
+        else if (this.reading === 'body')
+          this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.bodyMs;
       } else if (this.reading === 'answer') {
         this.keep(position === 0 ? chunk : chunk.subarray(position));
         break;

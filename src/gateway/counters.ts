@@ -82,7 +82,11 @@ export function routeFamilies(all: Iterable<RouteCounters>): MetricFamily[] {
     sent.push({ labels, value: c.responseBytes });
   }
   return [
-    counter('dormouse_requests_total', 'Requests that ended, by status class of what the client got; none: it got nothing.', requests),
+    counter(
+      'dormouse_requests_total',
+      'Requests that ended, by status class of what the client got; none: it got nothing.',
+      requests,
+    ),
     {
       name: 'dormouse_request_duration_seconds',
       help: 'From the first byte of the request to the last byte of the response, holds included.',

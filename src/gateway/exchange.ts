@@ -148,7 +148,12 @@ export class Exchange implements Held, UpstreamUser, PickContext {
       this.referer = head.value('referer') ?? '';
     }
     if (head.method === 'CONNECT') {
-      this.answer(405, 'not-allowed', 'CONNECT is not offered here.', 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n');
+      this.answer(
+        405,
+        'not-allowed',
+        'CONNECT is not offered here.',
+        'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n',
+      );
       return;
     }
     const limit = bodyLimit(listener.config);
@@ -328,14 +333,24 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     const backend = this.backend!;
     switch (why) {
       case 'full':
-        this.answer(503, 'hold-full', `Too many requests wait for ${backend.name} to wake (wake.maxHeld, wake.maxHeldBytes).`, 'Retry-After: 1\r\n');
+        this.answer(
+          503,
+          'hold-full',
+          `Too many requests wait for ${backend.name} to wake (wake.maxHeld, wake.maxHeldBytes).`,
+          'Retry-After: 1\r\n',
+        );
         return;
       case 'timeout':
-        this.answer(504, 'hold-timeout', `${backend.name} did not wake within ${Math.round(backend.config.wake.timeoutMs / 100) / 10} s (wake.timeout).`);
+        this.answer(
+          504,
+          'hold-timeout',
+          `${backend.name} did not wake within ${Math.round(backend.config.wake.timeoutMs / 100) / 10} s (wake.timeout).`,
+        );
         return;
       case 'crashing': {
         const crash = backend.crash;
-        const waitMs = crash === null ? 1000 : Math.max(1000, crash.retryAtMs - this.connection.listener.runtime.clock.wallMs());
+        const waitMs =
+          crash === null ? 1000 : Math.max(1000, crash.retryAtMs - this.connection.listener.runtime.clock.wallMs());
         this.answer(
           503,
           'crashing',
@@ -348,7 +363,12 @@ export class Exchange implements Held, UpstreamUser, PickContext {
         this.answer(503, 'backend-down', `No server of ${backend.name} is healthy.`, 'Retry-After: 1\r\n');
         return;
       case 'removed':
-        this.answer(503, 'backend-removed', `${backend.name} was taken out of the configuration.`, 'Retry-After: 1\r\n');
+        this.answer(
+          503,
+          'backend-removed',
+          `${backend.name} was taken out of the configuration.`,
+          'Retry-After: 1\r\n',
+        );
     }
   }
 
@@ -371,7 +391,12 @@ export class Exchange implements Held, UpstreamUser, PickContext {
       return;
     }
     if (this.replayable) {
-      if (this.idempotent && !this.responseBegun && this.upstream!.served > 0 && this.pendingBytes + size <= READ_AHEAD_BYTES) {
+      if (
+        this.idempotent &&
+        !this.responseBegun &&
+        this.upstream!.served > 0 &&
+        this.pendingBytes + size <= READ_AHEAD_BYTES
+      ) {
         this.keepBody(chunk.subarray(start, end));
       } else this.forgetBody();
     }
@@ -540,7 +565,9 @@ export class Exchange implements Held, UpstreamUser, PickContext {
           return;
         }
       }
-      const detail = timedOut ? `No server of ${backend.name} accepted a connection in time.` : `No server of ${backend.name} accepted a connection.`;
+      const detail = timedOut
+        ? `No server of ${backend.name} accepted a connection in time.`
+        : `No server of ${backend.name} accepted a connection.`;
       this.answer(timedOut ? 504 : 502, 'connect-failed', detail);
       return;
     }
@@ -551,7 +578,13 @@ export class Exchange implements Held, UpstreamUser, PickContext {
       return;
     }
     const invalid = reason.startsWith('invalid');
-    this.answer(502, invalid ? 'upstream-invalid' : 'upstream-closed', invalid ? `${backend.name} sent an invalid response.` : `${backend.name} closed the connection before it answered.`);
+    this.answer(
+      502,
+      invalid ? 'upstream-invalid' : 'upstream-closed',
+      invalid
+        ? `${backend.name} sent an invalid response.`
+        : `${backend.name} closed the connection before it answered.`,
+    );
   }
 
   /** Back into the queue after a failed connect, before those that came later. */
@@ -597,7 +630,10 @@ export class Exchange implements Held, UpstreamUser, PickContext {
   }
 
   onUpstreamWhole(head: ResponseHead, chunk: Buffer, start: number, end: number): void {
-    const text = this.responseHeadText(head, this.method === 'HEAD' || head.status === 304 ? BodyKind.NONE : BodyKind.LENGTH);
+    const text = this.responseHeadText(
+      head,
+      this.method === 'HEAD' || head.status === 304 ? BodyKind.NONE : BodyKind.LENGTH,
+    );
     this.connection.socket.write(start === end ? text : text + chunk.toString('latin1', start, end), 'latin1');
     this.responseBytes = end - start;
     this.upstreamDone();
@@ -629,7 +665,8 @@ export class Exchange implements Held, UpstreamUser, PickContext {
       }
     }
     // An answer that comes while much of the body is still to come: what follows is thrown away, and the connection ends with it.
-    if (!this.requestDone && (connection.bodyMissing < 0 || connection.bodyMissing > READ_AHEAD_BYTES)) connection.closing = true;
+    if (!this.requestDone && (connection.bodyMissing < 0 || connection.bodyMissing > READ_AHEAD_BYTES))
+      connection.closing = true;
     if (connection.listener.draining) connection.closing = true;
     if (connection.closing) extra += 'Connection: close\r\n';
     else if (this.minor === 0) extra += 'Connection: keep-alive\r\n';
@@ -672,7 +709,8 @@ export class Exchange implements Held, UpstreamUser, PickContext {
   }
 
   onUpstreamEnd(trailers: string): void {
-    if (this.responseChunked) this.connection.socket.write(trailers === '' ? LAST_CHUNK : `0\r\n${trailers}\r\n`, 'latin1');
+    if (this.responseChunked)
+      this.connection.socket.write(trailers === '' ? LAST_CHUNK : `0\r\n${trailers}\r\n`, 'latin1');
     this.upstreamDone();
   }
 
@@ -810,10 +848,21 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     const connection = this.connection;
     this.status = status;
     this.responseBegun = true;
-    if (!this.requestDone && (this.expectContinue || connection.bodyMissing < 0 || connection.bodyMissing > READ_AHEAD_BYTES)) connection.closing = true;
+    if (
+      !this.requestDone &&
+      (this.expectContinue || connection.bodyMissing < 0 || connection.bodyMissing > READ_AHEAD_BYTES)
+    )
+      connection.closing = true;
     if (connection.listener.draining) connection.closing = true;
     connection.socket.write(
-      simpleResponse({ status, headers: `Date: ${httpDate(connection.listener.runtime.clock.wallMs())}\r\n${headers}`, body, keepAlive: !connection.closing, head: this.headRequest, minor: this.minor }),
+      simpleResponse({
+        status,
+        headers: `Date: ${httpDate(connection.listener.runtime.clock.wallMs())}\r\n${headers}`,
+        body,
+        keepAlive: !connection.closing,
+        head: this.headRequest,
+        minor: this.minor,
+      }),
       'latin1',
     );
     this.responseBytes = body.length;

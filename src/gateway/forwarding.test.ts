@@ -1,12 +1,21 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
-import { backendConfig, gatewayConfig, GatewayHarness, listenerConfig, routeConfig } from './fixtures/gateway-harness.ts';
+import {
+  backendConfig,
+  gatewayConfig,
+  GatewayHarness,
+  listenerConfig,
+  routeConfig,
+} from './fixtures/gateway-harness.ts';
 import { ok, RawBackend } from './fixtures/raw-backend.ts';
 import type { RawRequest } from './fixtures/raw-backend.ts';
 
 const open: { close(): Promise<void> }[] = [];
 
-async function serve(answer: (request: RawRequest, index: number) => void, config = gatewayConfig([backendConfig('app')])) {
+async function serve(
+  answer: (request: RawRequest, index: number) => void,
+  config = gatewayConfig([backendConfig('app')]),
+) {
   const backend = await RawBackend.start(answer);
   const harness = await GatewayHarness.start(config);
   open.push(harness, backend);
@@ -39,9 +48,16 @@ describe('forwarding', () => {
 
   it('removes hop-by-hop and Connection-named fields both ways', async () => {
     const { client, backend } = await serve((request) =>
-      request.socket.write(ok('x', 'Keep-Alive: timeout=5\r\nConnection: X-Secret, keep-alive\r\nX-Secret: 1\r\nProxy-Authenticate: Basic\r\nX-Kept: yes\r\n')),
+      request.socket.write(
+        ok(
+          'x',
+          'Keep-Alive: timeout=5\r\nConnection: X-Secret, keep-alive\r\nX-Secret: 1\r\nProxy-Authenticate: Basic\r\nX-Kept: yes\r\n',
+        ),
+      ),
     );
-    client.send('GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Drop\r\nX-Drop: 1\r\nTE: gzip\r\nProxy-Authorization: x\r\nX-Stay: 1\r\n\r\n');
+    client.send(
+      'GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Drop\r\nX-Drop: 1\r\nTE: gzip\r\nProxy-Authorization: x\r\nX-Stay: 1\r\n\r\n',
+    );
     const answer = await client.response();
     assert.doesNotMatch(backend.requests[0]!.head, /x-drop|proxy-auth|\r\nte:/i);
     assert.match(backend.requests[0]!.head, /\r\nX-Stay: 1\r\n/);
@@ -51,9 +67,13 @@ describe('forwarding', () => {
 
   it('sends chunked bodies and trailers both ways', async () => {
     const { client, backend } = await serve((request) => {
-      void request.bodyUntil((body) => body.endsWith('\r\n\r\n')).then(() => {
-        request.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n');
-      });
+      void request
+        .bodyUntil((body) => body.endsWith('\r\n\r\n'))
+        .then(() => {
+          request.socket.write(
+            'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n',
+          );
+        });
     });
     client.send('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n');
     client.send('2\r\nde\r\n0\r\nX-Check: 9\r\n\r\n');
@@ -72,11 +92,16 @@ describe('forwarding', () => {
     await client.until((c) => c.received.includes('100 Continue\r\n\r\n'));
     client.send('hello');
     await client.until((c) => c.received.endsWith('done'));
-    assert.match(client.received, /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a\.css>\r\n\r\nHTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK/);
+    assert.match(
+      client.received,
+      /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a\.css>\r\n\r\nHTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK/,
+    );
   });
 
   it('answers HEAD without a body and keeps the length', async () => {
-    const { client } = await serve((request) => request.socket.write('HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n'));
+    const { client } = await serve((request) =>
+      request.socket.write('HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n'),
+    );
     client.send('HEAD / HTTP/1.1\r\nHost: a\r\n\r\n');
     const text = await client.until((c) => c.received.includes('\r\n\r\n'));
     assert.match(text, /\r\nContent-Length: 12345\r\n/);
@@ -86,7 +111,9 @@ describe('forwarding', () => {
   });
 
   it('serves HTTP/1.0 clients: no chunks, the end of the connection ends the body', async () => {
-    const { client } = await serve((request) => request.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'));
+    const { client } = await serve((request) =>
+      request.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'),
+    );
     client.send('GET / HTTP/1.0\r\n\r\n');
     await client.until((c) => c.ended);
     assert.match(client.received, /\r\nConnection: close\r\n\r\nhello$/);
@@ -110,7 +137,9 @@ describe('forwarding', () => {
 
   it('sends absolute-form on as origin-form with the host of the target', async () => {
     const { client, backend } = await serve((request) => request.socket.write(ok()));
-    client.send('GET http://right.example:81/p?q=1 HTTP/1.1\r\nHost: wrong.example\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n');
+    client.send(
+      'GET http://right.example:81/p?q=1 HTTP/1.1\r\nHost: wrong.example\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n',
+    );
     await client.response();
     await client.response();
     assert.match(backend.requests[0]!.head, /^GET \/p\?q=1 HTTP\/1\.1\r\n/);
@@ -133,11 +162,16 @@ describe('forwarding', () => {
     });
     client.send('GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly ');
     await client.until((c) => c.received.includes('early '));
-    assert.match(client.received, /^HTTP\/1\.1 101 Switching Protocols\r\n(?:.*\r\n)*Upgrade: echo\r\n\r\nhello early /i);
+    assert.match(
+      client.received,
+      /^HTTP\/1\.1 101 Switching Protocols\r\n(?:.*\r\n)*Upgrade: echo\r\n\r\nhello early /i,
+    );
     assert.match(backend.requests[0]!.head, /\r\nConnection: Upgrade\r\nUpgrade: echo\r\n/);
     client.send('more');
     await client.until((c) => c.received.endsWith('more'));
-    const quiet = harness.next((m) => m.type === 'demand' && m.windows.some((w) => w.tunnels === 0 && w.inFlight === 0 && w.requests === 0));
+    const quiet = harness.next(
+      (m) => m.type === 'demand' && m.windows.some((w) => w.tunnels === 0 && w.inFlight === 0 && w.requests === 0),
+    );
     client.socket.end();
     await client.until((c) => c.ended);
     await quiet;
@@ -146,13 +180,17 @@ describe('forwarding', () => {
 
   it('does not offer h2c on', async () => {
     const { client, backend } = await serve((request) => request.socket.write(ok()));
-    client.send('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n');
+    client.send(
+      'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n',
+    );
     await client.response();
     assert.doesNotMatch(backend.requests[0]!.head, /upgrade|http2-settings/i);
   });
 
   it('passes an answer on that comes before the body is sent, and closes after it', async () => {
-    const { client } = await serve((request) => request.socket.write('HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno'));
+    const { client } = await serve((request) =>
+      request.socket.write('HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno'),
+    );
     client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\nstart');
     await client.until((c) => c.ended);
     assert.match(client.received, /^HTTP\/1\.1 401 [\s\S]*Connection: close\r\n\r\nno$/);
@@ -193,7 +231,9 @@ describe('forwarding', () => {
 
   it('does not take bytes after a response for the next one', async () => {
     let n = 0;
-    const { client, backend } = await serve((request) => request.socket.write(ok(`${++n}`) + (n === 1 ? 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil' : '')));
+    const { client, backend } = await serve((request) =>
+      request.socket.write(ok(`${++n}`) + (n === 1 ? 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil' : '')),
+    );
     client.send('GET /1 HTTP/1.1\r\nHost: a\r\n\r\n');
     assert.equal((await client.response()).body, '1');
     client.send('GET /2 HTTP/1.1\r\nHost: a\r\n\r\n');
@@ -228,11 +268,17 @@ describe('forwarding', () => {
   });
 
   it('moves to another endpoint when a connect fails, for a list of servers', async () => {
-    const { client, harness, backend } = await serve((request) => request.socket.write(ok('there')), gatewayConfig([backendConfig('app', { driver: 'static' })]));
+    const { client, harness, backend } = await serve(
+      (request) => request.socket.write(ok('there')),
+      gatewayConfig([backendConfig('app', { driver: 'static' })]),
+    );
     const dead = await RawBackend.start(() => {});
     const deadPort = dead.port;
     await dead.close();
-    harness.update('app', [{ id: 'dead', port: deadPort }, { id: 'alive', port: backend.port }]);
+    harness.update('app', [
+      { id: 'dead', port: deadPort },
+      { id: 'alive', port: backend.port },
+    ]);
     for (let i = 0; i < 4; i++) {
       client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc');
       assert.equal((await client.response()).body, 'there');
@@ -245,7 +291,8 @@ describe('forwarding', () => {
     const { client, backend } = await serve((request, index) => {
       seen.push(request.method);
       // The first request of each connection is answered; the second gets a close without an answer.
-      if (backend.requests.filter((r) => r.connection === request.connection).length === 1) request.socket.write(ok(`${index}`));
+      if (backend.requests.filter((r) => r.connection === request.connection).length === 1)
+        request.socket.write(ok(`${index}`));
       else request.socket.destroy();
     });
     client.send('GET /1 HTTP/1.1\r\nHost: a\r\n\r\n');
@@ -262,11 +309,13 @@ describe('forwarding', () => {
     const bodies: string[] = [];
     const { client, backend } = await serve((request) => {
       const first = backend.requests.filter((r) => r.connection === request.connection).length === 1;
-      void request.bodyUntil((body) => body.length === 4).then((body) => {
-        bodies.push(body);
-        if (first) request.socket.write(ok());
-        else request.socket.destroy();
-      });
+      void request
+        .bodyUntil((body) => body.length === 4)
+        .then((body) => {
+          bodies.push(body);
+          if (first) request.socket.write(ok());
+          else request.socket.destroy();
+        });
     });
     for (const body of ['aaaa', 'bbbb']) {
       client.send(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n${body}`);
@@ -283,7 +332,11 @@ describe('refusals', () => {
   const limits = { headerBytes: 1000, headers: 10, uriBytes: 100, bodyBytes: 10 };
   for (const [name, bytes, status] of [
     ['two lengths', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab', 400],
-    ['length and chunked', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
+    [
+      'length and chunked',
+      'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      400,
+    ],
     ['no host', 'GET / HTTP/1.1\r\n\r\n', 400],
     ['bare LF', 'GET / HTTP/1.1\nHost: a\n\n', 400],
     ['CONNECT', 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 405],
@@ -291,13 +344,20 @@ describe('refusals', () => {
     ['a long head', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(1000)}\r\n\r\n`, 431],
     ['many headers', `GET / HTTP/1.1\r\nHost: a\r\n${'X: 1\r\n'.repeat(11)}\r\n`, 431],
     ['a large body', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n', 413],
-    ['a large chunked body', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nabcdefghijk\r\n', 413],
+    [
+      'a large chunked body',
+      'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nabcdefghijk\r\n',
+      413,
+    ],
     ['a broken chunk', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 400],
     ['an unknown coding', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n', 501],
   ] as const) {
     it(`answers ${status} to ${name}`, async () => {
       const config = gatewayConfig([backendConfig('app')], { listeners: [listenerConfig({ limits })] });
-      const { client } = await serve((request) => void request.bodyUntil((body) => body.length > 3).then(() => request.socket.write(ok())), config);
+      const { client } = await serve(
+        (request) => void request.bodyUntil((body) => body.length > 3).then(() => request.socket.write(ok())),
+        config,
+      );
       client.send(bytes);
       const answer = await client.response();
       assert.equal(answer.status, status);
@@ -307,7 +367,9 @@ describe('refusals', () => {
   }
 
   it('answers 408 when a head does not end, and closes an idle connection silently', async () => {
-    const config = gatewayConfig([backendConfig('app')], { listeners: [listenerConfig({ timeouts: { headerMs: 100, idleMs: 100, bodyMs: 100 } })] });
+    const config = gatewayConfig([backendConfig('app')], {
+      listeners: [listenerConfig({ timeouts: { headerMs: 100, idleMs: 100, bodyMs: 100 } })],
+    });
     const { client, harness } = await serve((request) => request.socket.write(ok()), config);
     client.send('GET / HTTP/1.1\r\nHo');
     assert.equal((await client.response()).status, 408);
@@ -322,7 +384,10 @@ describe('refusals', () => {
   });
 
   it('answers 404 when no route matches', async () => {
-    const { client } = await serve((request) => request.socket.write(ok()), gatewayConfig([backendConfig('app')], { routes: [{ ...routeConfig('app'), hosts: ['only.example'] }] }));
+    const { client } = await serve(
+      (request) => request.socket.write(ok()),
+      gatewayConfig([backendConfig('app')], { routes: [{ ...routeConfig('app'), hosts: ['only.example'] }] }),
+    );
     client.send('GET / HTTP/1.1\r\nHost: other.example\r\n\r\nGET / HTTP/1.1\r\nHost: only.example\r\n\r\n');
     assert.equal((await client.response()).status, 404);
     assert.equal((await client.response()).status, 200);

@@ -74,7 +74,8 @@ export class Gateway {
   }
 
   get runtime(): Runtime {
-    if (this.current === null) throw new DormouseError('DORMOUSE_GATEWAY_NOT_CONFIGURED', 'The gateway has no configuration yet.');
+    if (this.current === null)
+      throw new DormouseError('DORMOUSE_GATEWAY_NOT_CONFIGURED', 'The gateway has no configuration yet.');
     return this.current;
   }
 
@@ -240,7 +241,9 @@ export class Gateway {
     const key = JSON.stringify(config.telemetry.accessLog);
     if (key === this.accessLogKey) return this.accessLog;
     this.accessLogKey = key;
-    return config.telemetry.accessLog.format === 'off' ? noAccessLog : this.deps.createAccessLog(config.telemetry.accessLog);
+    return config.telemetry.accessLog.format === 'off'
+      ? noAccessLog
+      : this.deps.createAccessLog(config.telemetry.accessLog);
   }
 
   private createBackend(config: GatewayConfig['backends'][number]): GatewayBackend {
@@ -253,9 +256,13 @@ export class Gateway {
       createStrategy: (backendConfig) => {
         const factory = this.deps.strategies[backendConfig.balance.strategy];
         if (factory === undefined) {
-          throw new DormouseError('DORMOUSE_STRATEGY_UNKNOWN', `backends.${backendConfig.name}.balance.strategy: there is no strategy "${backendConfig.balance.strategy}".`, {
-            userFault: true,
-          });
+          throw new DormouseError(
+            'DORMOUSE_STRATEGY_UNKNOWN',
+            `backends.${backendConfig.name}.balance.strategy: there is no strategy "${backendConfig.balance.strategy}".`,
+            {
+              userFault: true,
+            },
+          );
         }
         return factory<UpstreamEndpoint>(backendConfig.balance);
       },

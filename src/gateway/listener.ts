@@ -68,7 +68,9 @@ export class GatewayListener {
       this.server.once('error', reject);
       this.server.listen('handle' in target ? target.handle : { ...target, backlog: BACKLOG }, BACKLOG, () => {
         this.server.off('error', reject);
-        this.server.on('error', (error) => this.runtime.logger.error('accepting failed', { listener: this.config.name, error: error.message }));
+        this.server.on('error', (error) =>
+          this.runtime.logger.error('accepting failed', { listener: this.config.name, error: error.message }),
+        );
         this.port = (this.server.address() as AddressInfo | null)?.port ?? this.config.address.port;
         resolve();
       });
@@ -84,7 +86,11 @@ export class GatewayListener {
         simpleResponse({
           status: 503,
           headers: 'Retry-After: 1\r\nContent-Type: application/problem+json\r\n',
-          body: problemBody(503, 'too-many-connections', 'This gateway has as many connections open as it may have (listeners[].limits.connections).'),
+          body: problemBody(
+            503,
+            'too-many-connections',
+            'This gateway has as many connections open as it may have (listeners[].limits.connections).',
+          ),
           keepAlive: false,
           head: false,
         }),

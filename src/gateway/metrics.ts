@@ -38,7 +38,8 @@ export function gatewayFamilies(
     upstreamConnections.push({ labels, value: open });
   }
   const connections: MetricSeries[] = [];
-  for (const listener of listeners) connections.push({ labels: { listener: listener.config.name }, value: listener.connections.size });
+  for (const listener of listeners)
+    connections.push({ labels: { listener: listener.config.name }, value: listener.connections.size });
   const refused = Array.from(counters.refused, ([status, value]) => ({ labels: { status: String(status) }, value }));
   return [
     ...routeFamilies(runtime.routeCounters),
@@ -46,15 +47,36 @@ export function gatewayFamilies(
     gauge('dormouse_held_bytes', 'Bytes that waiting requests keep in memory.', heldBytes),
     gauge('dormouse_requests_in_flight', 'Requests that are with an endpoint.', inFlight),
     gauge('dormouse_tunnels', 'Open tunnels (WebSocket and other upgrades).', tunnels),
-    { name: 'dormouse_hold_duration_seconds', help: 'How long requests waited that were then sent on.', type: 'histogram', series: holdDuration },
-    counter('dormouse_holds_refused_total', 'Requests that could not wait (full) or waited in vain (timeout).', holdsRefused),
-    counter('dormouse_upstream_connects_total', 'Connections to endpoints that were tried, and those that failed.', connects),
+    {
+      name: 'dormouse_hold_duration_seconds',
+      help: 'How long requests waited that were then sent on.',
+      type: 'histogram',
+      series: holdDuration,
+    },
+    counter(
+      'dormouse_holds_refused_total',
+      'Requests that could not wait (full) or waited in vain (timeout).',
+      holdsRefused,
+    ),
+    counter(
+      'dormouse_upstream_connects_total',
+      'Connections to endpoints that were tried, and those that failed.',
+      connects,
+    ),
     gauge('dormouse_upstream_connections', 'Open connections to endpoints.', upstreamConnections),
     gauge('dormouse_client_connections', 'Open connections of clients.', connections),
-    counter('dormouse_client_connections_total', 'Connections of clients that were accepted.', [{ labels: {}, value: counters.connections }]),
-    counter('dormouse_client_connections_refused_total', 'Connections of clients that were refused because too many were open.', [
-      { labels: {}, value: counters.connectionsRefused },
+    counter('dormouse_client_connections_total', 'Connections of clients that were accepted.', [
+      { labels: {}, value: counters.connections },
     ]),
-    counter('dormouse_requests_refused_total', 'Requests that were answered before a backend was chosen, by status.', refused),
+    counter(
+      'dormouse_client_connections_refused_total',
+      'Connections of clients that were refused because too many were open.',
+      [{ labels: {}, value: counters.connectionsRefused }],
+    ),
+    counter(
+      'dormouse_requests_refused_total',
+      'Requests that were answered before a backend was chosen, by status.',
+      refused,
+    ),
   ];
 }

@@ -58,7 +58,16 @@ export interface InstanceStatus {
 export interface BackendEvent {
   atMs: number;
   backend: string;
-  kind: 'waking' | 'awake' | 'falling-asleep' | 'asleep' | 'sleep-cancelled' | 'scaled' | 'crash' | 'recovered' | 'instance';
+  kind:
+    | 'waking'
+    | 'awake'
+    | 'falling-asleep'
+    | 'asleep'
+    | 'sleep-cancelled'
+    | 'scaled'
+    | 'crash'
+    | 'recovered'
+    | 'instance';
   /** One sentence for people. */
   message: string;
   /** For awake: how long the wake took. */

@@ -61,7 +61,10 @@ describe('applications that misbehave', { concurrency: 3 }, () => {
     assert.ok(Number(again.headers['retry-after']) > 10);
     const { crash, phase } = await place.statusOf('missing');
     assert.equal(phase, 'asleep');
-    assert.match(crash!.reason, /command not found: no-such-program \(ENOENT\); check backends\.missing\.process\.command/);
+    assert.match(
+      crash!.reason,
+      /command not found: no-such-program \(ENOENT\); check backends\.missing\.process\.command/,
+    );
     assert.equal(crash!.attempts, 1);
     assert.match((await up.line(/"crash".*missing|missing.*"crash"/)).msg, /missing is crashing: command not found/);
     const { stdout } = await place.run('status');
@@ -117,29 +120,35 @@ describe('applications that misbehave', { concurrency: 3 }, () => {
     assert.ok(lastWoken!.tookMs >= 850 && lastWoken!.tookMs < 10_000);
   });
 
-  it('closes connections at random: each request gets its answer or a 502, none waits, and the connection goes on', BOUND, async () => {
-    using client = await RawClient.connect(port);
-    const statuses: string[] = [];
-    for (let turn = 1; turn <= 12; turn++) {
-      client.received = '';
-      // POST: may not be sent a second time.
-      client.send('POST /flaky/pid HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi');
-      const [, status = ''] = await client.until(/^HTTP\/1\.1 (\d+) [^]*\r\n\r\n\{[^]*\}\s*$/);
-      statuses.push(status);
-    }
-    assert.deepEqual([...new Set(statuses)].toSorted(), ['200', '502']);
-    assert.equal(statuses.filter((status) => status === '502').length, 4);
-    // GET: sent again where a kept connection turned out to be closed, so that a client sees at most what fresh connections meet.
-    const gets = await Promise.all(Array.from({ length: 30 }, () => ask(port, '/flaky/pid')));
-    assert.ok(gets.every(({ status }) => status === 200 || status === 502));
-    assert.ok(gets.some(({ status }) => status === 200));
-    const lost = problem(await until('a 502', async () => {
-      const answer = await ask(port, { path: '/flaky/pid', body: 'x' });
-      return answer.status === 502 && answer;
-    }));
-    assert.match(lost.detail, /flaky closed the connection before it answered/);
-    assert.equal((await place.statusOf('flaky')).crash, null);
-  });
+  it(
+    'closes connections at random: each request gets its answer or a 502, none waits, and the connection goes on',
+    BOUND,
+    async () => {
+      using client = await RawClient.connect(port);
+      const statuses: string[] = [];
+      for (let turn = 1; turn <= 12; turn++) {
+        client.received = '';
+        // POST: may not be sent a second time.
+        client.send('POST /flaky/pid HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi');
+        const [, status = ''] = await client.until(/^HTTP\/1\.1 (\d+) [^]*\r\n\r\n\{[^]*\}\s*$/);
+        statuses.push(status);
+      }
+      assert.deepEqual([...new Set(statuses)].toSorted(), ['200', '502']);
+      assert.equal(statuses.filter((status) => status === '502').length, 4);
+      // GET: sent again where a kept connection turned out to be closed, so that a client sees at most what fresh connections meet.
+      const gets = await Promise.all(Array.from({ length: 30 }, () => ask(port, '/flaky/pid')));
+      assert.ok(gets.every(({ status }) => status === 200 || status === 502));
+      assert.ok(gets.some(({ status }) => status === 200));
+      const lost = problem(
+        await until('a 502', async () => {
+          const answer = await ask(port, { path: '/flaky/pid', body: 'x' });
+          return answer.status === 502 && answer;
+        }),
+      );
+      assert.match(lost.detail, /flaky closed the connection before it answered/);
+      assert.equal((await place.statusOf('flaky')).crash, null);
+    },
+  );
 
   it('closes inside a response: the client sees a broken transfer, never a complete one', BOUND, async () => {
     const answer = await ask(port, '/rubbish/close-inside');
@@ -182,31 +191,43 @@ describe('applications that misbehave', { concurrency: 3 }, () => {
 
   it('forks: children that ignore SIGTERM, in its group and outside of it, sleep with it', BOUND, async () => {
     assert.equal((await ask(port, '/forks/pid')).status, 200);
-    const children = (await up.logs('forks')).flatMap((line) => /^(?:child|daemon) (\d+)$/.exec(line)?.[1] ?? []).map(Number);
+    const children = (await up.logs('forks'))
+      .flatMap((line) => /^(?:child|daemon) (\d+)$/.exec(line)?.[1] ?? [])
+      .map(Number);
     assert.equal(children.length, 2);
     assert.ok(children.every(alive));
     assert.equal((await place.run('sleep', 'forks')).code, 0);
     await until('its children are gone', () => !children.some(alive));
   });
 
-  it('its fixed port is taken by another program: 503 that names the port, and that program gets no request', BOUND, async () => {
-    let strangers = '';
-    taken.on('connection', (socket) => {
-      socket.on('error', () => {});
-      socket.on('data', (bytes: Buffer) => (strangers += bytes.toString('latin1')));
-    });
-    const { status, detail } = problem(await ask(port, '/port-taken/'));
-    assert.equal(status, 503);
-    assert.match(detail, new RegExp(`${(taken.address() as net.AddressInfo).port}`));
-    const { crash } = await place.statusOf('port-taken');
-    assert.match(crash!.reason, /^port \d+ is already taken by another process; .*backends\.port-taken\.process\.port$/);
-    assert.equal(strangers, '');
-  });
+  it(
+    'its fixed port is taken by another program: 503 that names the port, and that program gets no request',
+    BOUND,
+    async () => {
+      let strangers = '';
+      taken.on('connection', (socket) => {
+        socket.on('error', () => {});
+        socket.on('data', (bytes: Buffer) => (strangers += bytes.toString('latin1')));
+      });
+      const { status, detail } = problem(await ask(port, '/port-taken/'));
+      assert.equal(status, 503);
+      assert.match(detail, new RegExp(`${(taken.address() as net.AddressInfo).port}`));
+      const { crash } = await place.statusOf('port-taken');
+      assert.match(
+        crash!.reason,
+        /^port \d+ is already taken by another process; .*backends\.port-taken\.process\.port$/,
+      );
+      assert.equal(strangers, '');
+    },
+  );
 
   it('none of them disturbs another one', BOUND, async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => ask(port, '/well/pid')));
     assert.ok(answers.every(({ status }) => status === 200));
-    assert.deepEqual((await up.status()).workers.map(({ restarts }) => restarts), [0]);
+    assert.deepEqual(
+      (await up.status()).workers.map(({ restarts }) => restarts),
+      [0],
+    );
   });
 });
 

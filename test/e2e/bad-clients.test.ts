@@ -44,18 +44,22 @@ describe('clients that misbehave', { concurrency: 3 }, () => {
 
   after(() => place[Symbol.asyncDispose]());
 
-  it('a head that comes a byte at a time is answered 408 and closed; others are answered meanwhile', BOUND, async () => {
-    using slow = await RawClient.connect(port);
-    const bytes = 'GET /app/pid HTTP/1.1\r\nHost: x\r\n';
-    let sent = 0;
-    const drip = setInterval(() => slow.send(bytes[sent++] ?? 'x'), 40);
-    const others = await Promise.all(Array.from({ length: 10 }, () => ask(port, '/app/pid')));
-    await slow.until(/^HTTP\/1\.1 408 [^]*Connection: close\r\n/i);
-    clearInterval(drip);
-    await slow.closed();
-    assert.ok(sent < bytes.length + 10);
-    assert.ok(others.every(({ status }) => status === 200));
-  });
+  it(
+    'a head that comes a byte at a time is answered 408 and closed; others are answered meanwhile',
+    BOUND,
+    async () => {
+      using slow = await RawClient.connect(port);
+      const bytes = 'GET /app/pid HTTP/1.1\r\nHost: x\r\n';
+      let sent = 0;
+      const drip = setInterval(() => slow.send(bytes[sent++] ?? 'x'), 40);
+      const others = await Promise.all(Array.from({ length: 10 }, () => ask(port, '/app/pid')));
+      await slow.until(/^HTTP\/1\.1 408 [^]*Connection: close\r\n/i);
+      clearInterval(drip);
+      await slow.closed();
+      assert.ok(sent < bytes.length + 10);
+      assert.ok(others.every(({ status }) => status === 200));
+    },
+  );
 
   it('a body that stops is answered 408; one that comes slowly but steadily is served', BOUND, async () => {
     using stops = await RawClient.connect(port);
@@ -71,7 +75,10 @@ describe('clients that misbehave', { concurrency: 3 }, () => {
     await until('it was ended', () => /^HTTP\/1\.1 408 /.test(stops.received) || stops.isClosed);
     assert.doesNotMatch(stops.received, /\r\n0\r\n\r\n$/);
     await steady.until(/^HTTP\/1\.1 200 /);
-    await until('all of it came back', () => (steady.received.split('\r\n\r\n').slice(1).join('').match(/a/g) ?? []).length === 20);
+    await until(
+      'all of it came back',
+      () => (steady.received.split('\r\n\r\n').slice(1).join('').match(/a/g) ?? []).length === 20,
+    );
   });
 
   it('a body that stops before the application answers is answered 408', BOUND, async () => {
@@ -81,13 +88,17 @@ describe('clients that misbehave', { concurrency: 3 }, () => {
     await stops.closed();
   });
 
-  it('a large body whose backend is still starting is waited with, however short the timeout of the body', BOUND, async () => {
-    // Beyond 64 kB the gateway leaves it in the socket: it is not the client that pauses.
-    const body = 'x'.repeat(300_000);
-    const answer = await ask(port, { path: '/busy/digest', body });
-    assert.equal(answer.status, 200, answer.body);
-    assert.equal(answer.body, createHash('sha256').update(body).digest('hex'));
-  });
+  it(
+    'a large body whose backend is still starting is waited with, however short the timeout of the body',
+    BOUND,
+    async () => {
+      // Beyond 64 kB the gateway leaves it in the socket: it is not the client that pauses.
+      const body = 'x'.repeat(300_000);
+      const answer = await ask(port, { path: '/busy/digest', body });
+      assert.equal(answer.status, 200, answer.body);
+      assert.equal(answer.body, createHash('sha256').update(body).digest('hex'));
+    },
+  );
 
   it('a client that opens a connection and says nothing is closed', BOUND, async () => {
     using silent = await RawClient.connect(port);

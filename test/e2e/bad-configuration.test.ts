@@ -49,12 +49,20 @@ const WRONG: { what: string; text: string | Buffer; told: RegExp[] }[] = [
   },
   { what: 'no YAML', text: 'backends: {shop: [\n', told: [/:\d+:\d+: not valid YAML: /] },
   { what: 'tabs', text: 'backends:\n\tshop: {}\n', told: [/:2:1: not valid YAML: tabs/] },
-  { what: 'aliases that multiply', text: `${laughs.join('\n')}\n`, told: [/:\d+:\d+: expands to more than \d+ values/] },
+  {
+    what: 'aliases that multiply',
+    text: `${laughs.join('\n')}\n`,
+    told: [/:\d+:\d+: expands to more than \d+ values/],
+  },
   { what: 'very deep nesting', text: `backends: ${'['.repeat(100_000)}\n`, told: [/:\d+:\d+:? .*deep|not valid YAML/] },
   { what: 'a key that every object has', text: '__proto__: { polluted: true }\n', told: [/:1:1 __proto__: /] },
   { what: 'bytes that are no text', text: Buffer.from([0xff, 0xfe, 0x00, 0x80, 0x0a]), told: [/UTF-8/] },
   { what: 'a tag that would run code', text: 'backends: !!js/function "process.exit(7)"\n', told: [/:1:11/] },
-  { what: 'what is not built yet', text: 'admin: { address: "127.0.0.1:0" }\n', told: [/:1:\d+ admin.*not yet available/] },
+  {
+    what: 'what is not built yet',
+    text: 'admin: { address: "127.0.0.1:0" }\n',
+    told: [/:1:\d+ admin.*not yet available/],
+  },
   { what: 'an empty file', text: '', told: [/dormouse\.yaml/] },
 ];
 
@@ -147,26 +155,39 @@ describe('a file that is wrong, at a reload', () => {
     });
     await refused(() => place.write(next), new RegExp(`Listener "other" cannot listen on ${other}: .* listens there`));
     assert.equal((await ask(port, '/more/pid')).status, 404);
-    assert.deepEqual((await up.status()).backends.map(({ name }) => name), ['shop']);
+    assert.deepEqual(
+      (await up.status()).backends.map(({ name }) => name),
+      ['shop'],
+    );
   });
 
-  it('asked by command: exit code 1 and the same words; a repaired file is applied and the error is gone', BOUND, async () => {
-    place.write(`${good}wrong: 1\n`);
-    for (const command of ['reload', 'check']) {
-      const failed = await place.run(command);
-      assert.equal(failed.code, 1);
-      assert.match(failed.stderr, /dormouse\.yaml:\d+:\d+/);
-    }
-    const { stdout } = await place.run('status');
-    assert.match(stdout, /the last reload failed, the version before it is in force/);
-    assert.match(stdout, /^ {2}.*dormouse\.yaml:\d+:\d+|is in force: .*dormouse\.yaml:\d+:\d+/m);
-    place.write(configuration({ backends: { shop: backend(), more: backend() } }));
-    await up.line(/"configuration applied"/);
-    const { config, backends } = await up.status();
-    assert.deepEqual({ version: config.version, lastError: config.lastError }, { version: 2, lastError: null });
-    assert.deepEqual(backends.map(({ name }) => name), ['shop', 'more']);
-    assert.equal((await ask(port, '/shop/slow?ms=0')).body, pid);
-    assert.equal((await ask(port, '/more/pid')).status, 200);
-    assert.match((await ask(await up.port('observe'), '/metrics')).body, /^dormouse_config_last_reload_successful 1$/m);
-  });
+  it(
+    'asked by command: exit code 1 and the same words; a repaired file is applied and the error is gone',
+    BOUND,
+    async () => {
+      place.write(`${good}wrong: 1\n`);
+      for (const command of ['reload', 'check']) {
+        const failed = await place.run(command);
+        assert.equal(failed.code, 1);
+        assert.match(failed.stderr, /dormouse\.yaml:\d+:\d+/);
+      }
+      const { stdout } = await place.run('status');
+      assert.match(stdout, /the last reload failed, the version before it is in force/);
+      assert.match(stdout, /^ {2}.*dormouse\.yaml:\d+:\d+|is in force: .*dormouse\.yaml:\d+:\d+/m);
+      place.write(configuration({ backends: { shop: backend(), more: backend() } }));
+      await up.line(/"configuration applied"/);
+      const { config, backends } = await up.status();
+      assert.deepEqual({ version: config.version, lastError: config.lastError }, { version: 2, lastError: null });
+      assert.deepEqual(
+        backends.map(({ name }) => name),
+        ['shop', 'more'],
+      );
+      assert.equal((await ask(port, '/shop/slow?ms=0')).body, pid);
+      assert.equal((await ask(port, '/more/pid')).status, 200);
+      assert.match(
+        (await ask(await up.port('observe'), '/metrics')).body,
+        /^dormouse_config_last_reload_successful 1$/m,
+      );
+    },
+  );
 });

@@ -7,7 +7,10 @@ import type { RawRequest } from '../fixtures/raw-backend.ts';
 const open: { close(): Promise<void> }[] = [];
 const request = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
 
-async function sleeping(config = backendConfig('app'), answer: (request: RawRequest, index: number) => void = (r) => r.socket.write(ok(r.target))) {
+async function sleeping(
+  config = backendConfig('app'),
+  answer: (request: RawRequest, index: number) => void = (r) => r.socket.write(ok(r.target)),
+) {
   const backend = await RawBackend.start(answer);
   const harness = await GatewayHarness.start(gatewayConfig([config]));
   open.push(harness, backend);
@@ -28,7 +31,10 @@ describe('holding', () => {
       clients.push(client);
       if (i === 0) {
         const wake = await harness.nextOf('wake');
-        assert.deepEqual({ backend: wake.backend, route: wake.route, method: wake.method, path: wake.path }, { backend: 'app', route: 'app', method: 'GET', path: '/0' });
+        assert.deepEqual(
+          { backend: wake.backend, route: wake.route, method: wake.method, path: wake.path },
+          { backend: 'app', route: 'app', method: 'GET', path: '/0' },
+        );
       }
     }
     await harness.next((m) => m.type === 'demand' && m.windows.some((w) => w.held === 20));
@@ -38,7 +44,10 @@ describe('holding', () => {
       assert.equal(answer.body, `/${i}`);
       assert.match(answer.head, /\r\nx-cold-start: true\r\n/);
     }
-    assert.deepEqual(backend.requests.map((r) => r.target), clients.map((_, i) => `/${i}`));
+    assert.deepEqual(
+      backend.requests.map((r) => r.target),
+      clients.map((_, i) => `/${i}`),
+    );
     clients[0]!.send(request('/warm'));
     assert.doesNotMatch((await clients[0]!.response()).head, /cold/);
     assert.ok(harness.messages.filter((m) => m.type === 'wake').length <= 2, 'one wake, or a second after a second');
@@ -92,7 +101,10 @@ describe('holding', () => {
     await harness.next((m) => m.type === 'demand' && m.windows.some((w) => w.held === 1));
     harness.update('app', [{ port: backend.port }]);
     assert.equal((await staying.response()).body, '/stays');
-    assert.deepEqual(backend.requests.map((r) => r.target), ['/stays']);
+    assert.deepEqual(
+      backend.requests.map((r) => r.target),
+      ['/stays'],
+    );
     assert.equal(harness.log.find((entry) => entry.target === '/gone')!.outcome, 'client-gone');
   });
 
@@ -107,10 +119,15 @@ describe('holding', () => {
   });
 
   it('reads a bounded part of a held body and sends the whole of it later', async () => {
-    const { backend, harness } = await sleeping(backendConfig('app'), (r) => void r.bodyUntil((body) => body.length === 5_000_000).then((body) => r.socket.write(ok(`${body.length}`))));
+    const { backend, harness } = await sleeping(
+      backendConfig('app'),
+      (r) => void r.bodyUntil((body) => body.length === 5_000_000).then((body) => r.socket.write(ok(`${body.length}`))),
+    );
     const client = await harness.connect();
     client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n${'x'.repeat(5_000_000)}`);
-    const report = await harness.next<Extract<Awaited<ReturnType<GatewayHarness['nextOf']>>, { type: 'demand' }>>((m) => m.type === 'demand' && m.windows.some((w) => w.held === 1));
+    const report = await harness.next<Extract<Awaited<ReturnType<GatewayHarness['nextOf']>>, { type: 'demand' }>>(
+      (m) => m.type === 'demand' && m.windows.some((w) => w.held === 1),
+    );
     assert.equal(report.windows[0]!.held, 1);
     harness.link.send({ type: 'collect', id: 1 });
     const status = await harness.nextOf('collected');
@@ -121,7 +138,13 @@ describe('holding', () => {
 
   // A body whose last chunk filled the read-ahead left the socket paused: the connection's next request was never read.
   it('reads the next request of a connection whose held body filled the read-ahead', async () => {
-    const { backend, harness } = await sleeping(backendConfig('app'), (r) => void r.bodyUntil((body) => body.length >= Number(/content-length: (\d+)/i.exec(r.head)?.[1] ?? 0)).then(() => r.socket.write(ok(r.target))));
+    const { backend, harness } = await sleeping(
+      backendConfig('app'),
+      (r) =>
+        void r
+          .bodyUntil((body) => body.length >= Number(/content-length: (\d+)/i.exec(r.head)?.[1] ?? 0))
+          .then(() => r.socket.write(ok(r.target))),
+    );
     for (const size of [65_536, 70_000, 131_072]) {
       harness.update('app', []);
       const client = await harness.connect();
@@ -145,7 +168,10 @@ describe('holding', () => {
     await harness.next((m) => m.type === 'demand' && m.windows.some((w) => w.held >= 1 && w.requests === 1));
     harness.update('app', [{ port: backend.port }]);
     assert.equal((await staying.response()).body, '/stays');
-    assert.deepEqual(backend.requests.map((r) => r.target), ['/stays']);
+    assert.deepEqual(
+      backend.requests.map((r) => r.target),
+      ['/stays'],
+    );
   });
 
   it('holds an upgrade', async () => {
@@ -166,7 +192,15 @@ describe('holding', () => {
     const client = await harness.connect();
     client.send(request('/'));
     await harness.nextOf('wake');
-    harness.update('app', [], { crash: { reason: 'exited with code 3', atMs: Date.now(), retryAtMs: Date.now() + 300, attempts: 1, lastLogLines: [] } });
+    harness.update('app', [], {
+      crash: {
+        reason: 'exited with code 3',
+        atMs: Date.now(),
+        retryAtMs: Date.now() + 300,
+        attempts: 1,
+        lastLogLines: [],
+      },
+    });
     const answer = await client.response();
     assert.equal(answer.status, 503);
     assert.match(answer.body, /exited with code 3/);
@@ -231,11 +265,17 @@ describe('holding', () => {
     const late = await harness.connect();
     late.send(request('/late'));
     await harness.nextOf('wake');
-    assert.equal(harness.messages.some((m) => m.type === 'drained'), false);
+    assert.equal(
+      harness.messages.some((m) => m.type === 'drained'),
+      false,
+    );
     const drained = harness.nextOf('drained');
     finish();
     assert.equal((await client.response()).body, 'slow');
-    assert.deepEqual({ ...(await drained), lastActivityMs: 0 }, { type: 'drained', backend: 'app', version, endpoint: 'app-0', held: 1, lastActivityMs: 0 });
+    assert.deepEqual(
+      { ...(await drained), lastActivityMs: 0 },
+      { type: 'drained', backend: 'app', version, endpoint: 'app-0', held: 1, lastActivityMs: 0 },
+    );
     harness.update('app', [{ port: backend.port }]);
     assert.equal((await late.response()).body, '/late');
   });
@@ -257,7 +297,10 @@ describe('holding', () => {
     await grant;
     harness.update('app', [{ port: backend.port }]);
     const answers = await Promise.all(clients.map((client) => client.response()));
-    assert.deepEqual(answers.map((a) => a.body), clients.map((_, i) => `/${i}`));
+    assert.deepEqual(
+      answers.map((a) => a.body),
+      clients.map((_, i) => `/${i}`),
+    );
     assert.ok(most <= 128, `${most} at once`);
   });
 });
@@ -277,7 +320,10 @@ describe('endpoints with a bound on connections', () => {
     // Were it let go by the tick (every 100 ms), this would take 30 s.
     harness.update('app', [{ port: backend.port }]);
     await Promise.all(clients.map((client) => client.response()));
-    assert.deepEqual(backend.requests.map((r) => r.target), clients.map((_, i) => `/${i}`));
+    assert.deepEqual(
+      backend.requests.map((r) => r.target),
+      clients.map((_, i) => `/${i}`),
+    );
     assert.equal(backend.connections, 1);
   });
 });

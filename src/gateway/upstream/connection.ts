@@ -251,7 +251,15 @@ export class UpstreamConnection {
   private finish(surplus: boolean): void {
     this.served++;
     this.user = null;
-    if (!this.keepAlive || surplus || !this.requestSent || this.halfClosed || this.endpoint.state === 'draining' || this.endpoint.removed || this.endpoint.idle.length >= this.options.idlePerEndpoint) {
+    if (
+      !this.keepAlive ||
+      surplus ||
+      !this.requestSent ||
+      this.halfClosed ||
+      this.endpoint.state === 'draining' ||
+      this.endpoint.removed ||
+      this.endpoint.idle.length >= this.options.idlePerEndpoint
+    ) {
       this.phase = 'closed';
       this.socket.destroy();
       return;

@@ -38,7 +38,8 @@ export class UpstreamEndpoint implements BalancedEndpoint {
     for (;;) {
       const connection = this.idle.pop();
       if (connection === undefined) return null;
-      if (connection.usable && nowMs - connection.idleSinceMs < Math.min(maxIdleMs, connection.keepAliveHintMs)) return connection;
+      if (connection.usable && nowMs - connection.idleSinceMs < Math.min(maxIdleMs, connection.keepAliveHintMs))
+        return connection;
       connection.destroy();
     }
   }
