@@ -9,7 +9,7 @@ export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now
   const { config, demand } = backend;
   const window = backend.shortWindowMs;
   const { awakeBecause, sleepsAtMs } = awake(backend, nowMs, wallMs);
-  const instances = backend.members().map(({ instance, state }): InstanceStatus => {
+  const instances = backend.fleet.members().map(({ instance, state }): InstanceStatus => {
     return {
       id: instance.id,
       state,
@@ -27,13 +27,13 @@ export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now
     why: backend.why,
     awakeBecause,
     sleepsAtMs,
-    lastWoken: backend.lastWoken,
-    lastSleptMs: backend.lastSleptMs,
+    lastWoken: backend.waking.lastWoken,
+    lastSleptMs: backend.fallingAsleep.lastSleptMs,
     wakes: backend.counters.wakes,
     instances,
     min: config.scale.min,
     max: config.scale.max,
-    desired: backend.driverKind === 'static' ? instances.length : backend.target,
+    desired: backend.driverKind === 'static' ? instances.length : backend.fleet.target,
     demand: {
       concurrency: demand.concurrency(nowMs, window),
       requestsPerSecond: demand.requestsPerSecond(nowMs, window),
@@ -48,11 +48,11 @@ export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now
 
 export function backendReading(backend: BackendController): BackendReading {
   const instances = new Map<string, number>();
-  for (const { state } of backend.members()) instances.set(state, (instances.get(state) ?? 0) + 1);
+  for (const { state } of backend.fleet.members()) instances.set(state, (instances.get(state) ?? 0) + 1);
   return {
     name: backend.name,
     phase: backend.phase,
-    desired: backend.driverKind === 'static' ? backend.members().length : backend.target,
+    desired: backend.driverKind === 'static' ? backend.fleet.members().length : backend.fleet.target,
     instances,
     counters: backend.counters,
   };

@@ -14,13 +14,14 @@ import type { Link } from '../link/link.ts';
 import type { DownMessage, GatewayConfig, GatewayStatus, UpMessage } from '../link/messages.ts';
 import type { CreateDriver, LogLine } from '../drivers/driver.ts';
 import { TICK_MS } from '../autoscaling/index.ts';
-import { BackendController, type BackendHost } from './backend-controller.ts';
+import { BackendController } from './backend-controller.ts';
+import type { BackendHost, Neighbour } from './backend-host.ts';
 import { backendReading, backendStatus } from './backend-status.ts';
 import { GatewaySession, type Collected, type ConfigAnswer } from './gateway-session.ts';
 import { addFamilies, backendFamilies } from './metrics.ts';
-import type { Waiter } from './sleep-edge.ts';
 import { Alarm, systemTimers, type Timers } from './timers.ts';
 import { Turns } from './turns.ts';
+import type { Waiter } from './waiters.ts';
 
 const CONFIGURE_BOUND_MS = 10_000;
 const COLLECT_BOUND_MS = 1000;
@@ -45,7 +46,7 @@ export class Controller {
   /** Removed ones that still drain. */
   readonly #leaving = new Set<BackendController>();
   #dependents = new Map<string, BackendController[]>();
-  readonly #ticking = new Set<BackendController>();
+  readonly #ticking = new Set<Neighbour>();
   readonly #tickAlarm: Alarm;
   readonly #listeners = new Set<(event: BackendEvent) => void>();
   #config: Config | null = null;
@@ -263,7 +264,7 @@ export class Controller {
         for (const backend of this.#named(message.backend)) backend.drained(session, message);
         return;
       case 'suspect':
-        this.#backends.get(message.backend)?.suspected(message.endpoint, message.reason);
+        this.#backends.get(message.backend)?.fleet.suspect(message.endpoint, message.reason);
         return;
       case 'lease-ask': {
         const granted = this.#backends.get(message.backend)?.leases.ask(session, message) ?? { holds: 0, bytes: 0 };
@@ -303,7 +304,7 @@ export class Controller {
 
   // ---- the autoscaler's tick
 
-  #setTicking(backend: BackendController, on: boolean): void {
+  #setTicking(backend: Neighbour, on: boolean): void {
     if (on) this.#ticking.add(backend);
     else this.#ticking.delete(backend);
     if (this.#ticking.size === 0) this.#tickAlarm.cancel();
@@ -337,7 +338,7 @@ export class Controller {
    * DORMOUSE_ABORTED; an abort leaves the sleep going on. Bounded by the drain bound and the grace period.
    */
   sleep(name: string, signal: AbortSignal): Promise<void> {
-    return this.#command(name, signal, (backend, waiter) => backend.sleepNow(waiter));
+    return this.#command(name, signal, (backend, waiter) => backend.fallingAsleep.command(waiter));
   }
 
   #command(
@@ -375,12 +376,12 @@ export class Controller {
 
   /** The last lines of its instances, oldest first. Throws DORMOUSE_UNKNOWN_BACKEND. */
   logs(name: string, limit: number): LogLine[] {
-    return this.#known(name).logs.lines(limit);
+    return this.#known(name).fleet.logs.lines(limit);
   }
 
   /** Every line from now on, until the returned function is called. Throws DORMOUSE_UNKNOWN_BACKEND. */
   onLog(name: string, listener: (line: LogLine) => void): () => void {
-    return this.#known(name).logs.onLine(listener);
+    return this.#known(name).fleet.logs.onLine(listener);
   }
 
   onEvent(listener: (event: BackendEvent) => void): () => void {

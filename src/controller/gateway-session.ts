@@ -8,7 +8,7 @@ import {
   type UpMessage,
 } from '../link/messages.ts';
 import type { MetricFamily } from '../model/metrics.ts';
-import type { Peer } from './backend-controller.ts';
+import type { Peer } from './backend-host.ts';
 
 export type ConfigAnswer = { ok: true } | { ok: false; reason: string };
 export interface Collected {

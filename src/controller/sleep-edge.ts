@@ -3,16 +3,10 @@
  * decision did not know of, or because a gateway does not answer. After that moment a wake is remembered, or started beside what stops.
  */
 import type { WakeCause } from '../model/backend.ts';
-import type { DormouseError } from '../model/errors.ts';
 import type { IdleDecision } from '../autoscaling/index.ts';
 
 /** How long gateways may take to say that nothing is left. */
 export const SLEEP_DRAIN_BOUND_MS = 10_000;
-
-export interface Waiter {
-  resolve(): void;
-  reject(error: DormouseError): void;
-}
 
 export interface SleepEdge {
   /** `command`: somebody asked for it, so that the idle rule does not matter; only waiting requests take it back. */
@@ -21,7 +15,6 @@ export interface SleepEdge {
   stage: 'draining' | 'retiring';
   /** A wake that came after the instances were told to end. */
   pendingWake: WakeCause | null;
-  waiters: Waiter[];
 }
 
 export interface Look {

@@ -1,0 +1,247 @@
+/** The way from asleep to awake: dependencies one after the other, then the driver, then the first endpoint; or why it ended otherwise. */
+import type { Crash, WakeCause } from '../model/backend.ts';
+import { DormouseError } from '../model/errors.ts';
+import { span } from '../autoscaling/index.ts';
+import type { Machine, Neighbour } from './backend-host.ts';
+import type { Scaling } from './scaling.ts';
+import { Alarm } from './timers.ts';
+import { Waiters } from './waiters.ts';
+import { nobodyWaits, watchIntervalMs, type WakeAttempt } from './wake-attempt.ts';
+import { awakeText, causeText, crashText } from './why.ts';
+
+export class Waking {
+  /** Told when it is awake, or why it can't be. */
+  readonly waiters = new Waiters();
+  lastWoken: { atMs: number; by: WakeCause; tookMs: number } | null = null;
+  readonly #machine: Machine;
+  readonly #scaling: Scaling;
+  readonly #watchAlarm: Alarm;
+  /** Starts again what a crash holds back, once the back-off has passed. */
+  readonly #retryAlarm: Alarm;
+  #attempt: WakeAttempt | null = null;
+
+  constructor(machine: Machine, scaling: Scaling) {
+    this.#machine = machine;
+    this.#scaling = scaling;
+    const { timers, turn } = machine.host;
+    this.#watchAlarm = new Alarm(timers, turn);
+    this.#retryAlarm = new Alarm(timers, turn);
+  }
+
+  get attempt(): WakeAttempt | null {
+    return this.#attempt;
+  }
+
+  /** What it waits for, when that is another backend. */
+  get waitsFor(): string | null {
+    if (this.#attempt?.stage !== 'dependencies') return null;
+    return this.#machine.config.wake.with[this.#attempt.next] ?? null;
+  }
+
+  /** Stops every timer and forgets the attempt. */
+  stop(): void {
+    this.#attempt = null;
+    this.#watchAlarm.cancel();
+    this.#retryAlarm.cancel();
+  }
+
+  /** Somebody waits for it now. */
+  wanted(): void {
+    if (this.#attempt !== null) this.#attempt.wantedMs = this.#nowMs();
+  }
+
+  begin(cause: WakeCause): void {
+    const machine = this.#machine;
+    const attempt = this.#open(cause, 'dependencies');
+    machine.block(null);
+    this.#scaling.reset();
+    machine.enter('waking', causeText(cause));
+    machine.refreshTicking();
+    this.#watch();
+    this.#wakeDependencies(attempt);
+    if (this.#attempt !== attempt) return;
+    machine.publish();
+    machine.tell('waking', `${machine.name} is waking (${causeText(cause)})`, { cause });
+  }
+
+  /** What runs holds the only port: it is emptied first, while requests are held. */
+  beginReplacement(): void {
+    const cause: WakeCause = { kind: 'reload', atMs: this.#wallMs() };
+    this.#open(cause, 'replacing');
+    this.#machine.enter('waking', causeText(cause));
+    this.#watch();
+  }
+
+  #open(cause: WakeCause, stage: WakeAttempt['stage']): WakeAttempt {
+    const nowMs = this.#nowMs();
+    this.#retryAlarm.cancel();
+    const attempt: WakeAttempt = {
+      cause,
+      stage,
+      sinceMs: nowMs,
+      sinceWallMs: this.#wallMs(),
+      next: 0,
+      askedMs: nowMs,
+      wantedMs: nowMs,
+    };
+    this.#attempt = attempt;
+    return attempt;
+  }
+
+  #wakeDependencies(attempt: WakeAttempt): void {
+    const { config, host, name: self } = this.#machine;
+    while (this.#attempt === attempt && attempt.stage === 'dependencies') {
+      const name = config.wake.with[attempt.next];
+      if (name === undefined) {
+        this.startInstances(attempt);
+        return;
+      }
+      const dependency = host.backend(name);
+      if (dependency === undefined) {
+        attempt.next++;
+        continue;
+      }
+      if (!this.#awaitDependency(attempt, dependency, { kind: 'dependency', backend: self, atMs: this.#wallMs() }))
+        return;
+    }
+  }
+
+  /** True when it was awake at once, so that the next one may follow; otherwise the answer goes on from there. */
+  #awaitDependency(attempt: WakeAttempt, dependency: Neighbour, cause: WakeCause): boolean {
+    let returned = false;
+    let atOnce = false;
+    dependency.ensureAwake(cause, {
+      resolve: () => {
+        if (this.#attempt !== attempt) return;
+        attempt.next++;
+        if (returned) this.#wakeDependencies(attempt);
+        else atOnce = true;
+      },
+      reject: (error) => {
+        if (this.#attempt === attempt) this.#dependencyFailed(dependency, error);
+      },
+    });
+    returned = true;
+    return atOnce;
+  }
+
+  #dependencyFailed(dependency: Neighbour, error: DormouseError): void {
+    const wallMs = this.#wallMs();
+    const { crash } = dependency;
+    const blocked: Crash = {
+      reason: `${dependency.name}, which it needs, is not awake: ${error.message}`,
+      atMs: wallMs,
+      retryAtMs: crash === null ? wallMs : Math.max(wallMs, crash.retryAtMs),
+      attempts: crash?.attempts ?? 1,
+      lastLogLines: crash?.lastLogLines ?? [],
+    };
+    this.#machine.block(blocked);
+    this.failed(blocked);
+  }
+
+  startInstances(attempt: WakeAttempt): void {
+    const { fleet, demand } = this.#machine;
+    attempt.stage = 'starting';
+    attempt.askedMs = this.#nowMs();
+    // Something that is started again gets as many as it had.
+    fleet.target = Math.max(this.#scaling.clamp(fleet.target), this.#scaling.first(demand.held));
+    fleet.raise();
+    this.#machine.settle();
+  }
+
+  /** Does anybody still wait, and is the driver still at it? */
+  #watch(): void {
+    const { wake } = this.#machine.config;
+    this.#watchAlarm.set(watchIntervalMs(wake.timeoutMs), () => {
+      const attempt = this.#attempt;
+      if (attempt === null) return;
+      const { config, demand, fleet } = this.#machine;
+      if (demand.held > 0 || this.waiters.size > 0 || config.scale.min > 0) this.wanted();
+      const canStop = attempt.stage === 'dependencies' || attempt.stage === 'starting';
+      if (canStop && nobodyWaits(attempt, this.#nowMs(), config.wake.timeoutMs)) {
+        this.giveUp(`nobody has waited for it for ${span(config.wake.timeoutMs)}`);
+        return;
+      }
+      if (attempt.stage === 'starting' && fleet.own.length === 0 && this.#machine.heldBack() === null) fleet.raise();
+      this.#machine.settle();
+      if (this.#attempt === attempt) this.#watch();
+    });
+  }
+
+  giveUp(reason: string): void {
+    const machine = this.#machine;
+    this.#attempt = null;
+    machine.fleet.driver.cancelStarts(0);
+    machine.fallAsleep(`its start was given up: ${reason}`);
+    machine.publish();
+    this.waiters.reject(this.failure());
+    machine.tell('asleep', `${machine.name} is asleep: ${machine.why}`);
+  }
+
+  /** The start failed, or what ran crashed and may not be started again yet. */
+  failed(crash: Crash): void {
+    const machine = this.#machine;
+    this.#attempt = null;
+    machine.fleet.driver.cancelStarts(0);
+    machine.fallAsleep(`crashing: ${crash.reason}`);
+    machine.publish();
+    this.waiters.reject(this.crashError(crash));
+    machine.tellCrash(crash);
+    this.#retryForMin(crash);
+  }
+
+  /** scale.min keeps it awake: it is started now, or when the back-off has passed. */
+  keepMin(kind: 'min' | 'restart'): void {
+    const { config, ending, fleet, phase } = this.#machine;
+    if (phase !== 'asleep' || config.scale.min === 0 || !fleet.driver.canScale || ending) return;
+    const crash = this.#machine.heldBack();
+    if (crash === null) this.begin({ kind, atMs: this.#wallMs() });
+    else this.#retryForMin(crash);
+  }
+
+  #retryForMin(crash: Crash): void {
+    const { config, ending } = this.#machine;
+    if (config.scale.min > 0 && !ending) this.retryAfter(crash, () => this.keepMin('restart'));
+  }
+
+  retryAfter(crash: Crash, retry: () => void): void {
+    this.#retryAlarm.set(crash.retryAtMs - this.#wallMs(), retry);
+  }
+
+  /** An endpoint is ready: whoever waits is told first of all. */
+  done(): void {
+    const machine = this.#machine;
+    const attempt = this.#attempt;
+    if (attempt === null) return;
+    const nowMs = this.#nowMs();
+    this.#attempt = null;
+    machine.enter('awake', causeText(attempt.cause));
+    machine.publish();
+    this.#watchAlarm.cancel();
+    const tookMs = nowMs - attempt.sinceMs;
+    this.lastWoken = { atMs: this.#wallMs(), by: attempt.cause, tookMs };
+    machine.counters.woke(attempt.cause.kind, attempt.askedMs - attempt.sinceMs, nowMs - attempt.askedMs);
+    machine.tell('awake', awakeText(machine.name, tookMs, attempt.cause), { tookMs, cause: attempt.cause });
+    this.waiters.resolve();
+  }
+
+  failure(): DormouseError {
+    return new DormouseError('DORMOUSE_WAKE_FAILED', `${this.#machine.name} could not be woken: ${this.#machine.why}`);
+  }
+
+  crashError(crash: Crash): DormouseError {
+    const { name } = this.#machine;
+    const text = crashText(name, crash, this.#wallMs());
+    return new DormouseError('DORMOUSE_BACKEND_CRASHING', `${text}. Its last lines: dormouse logs ${name}`, {
+      userFault: true,
+    });
+  }
+
+  #nowMs(): number {
+    return this.#machine.host.clock.nowMs();
+  }
+
+  #wallMs(): number {
+    return this.#machine.host.clock.wallMs();
+  }
+}
