@@ -8,6 +8,9 @@ export interface Stamp {
   echo?: string;
 }
 
+/** The same on node:net, prompt from its first request on. */
+export const PROMPT_APP = new URL('prompt-app.cjs', import.meta.url).pathname;
+
 export const STAMPING_APP = new URL('stamping-app.cjs', import.meta.url).pathname;
 
 /** A backend entry of dormouse.yaml that runs the stamping application. */

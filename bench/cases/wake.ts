@@ -4,8 +4,10 @@
  * it listens, passing the request on. The second figure starts at the application's own stamp: how soon after it was ready the client had its answer. For `freeze`
  * nothing is taken off.
  */
+import { spawn } from 'node:child_process';
+import { createServer, type AddressInfo } from 'node:net';
 import type { BenchCase, BenchContext } from '../case.ts';
-import { stampingBackend, type Stamp } from '../apps/stamp.ts';
+import { PROMPT_APP, STAMPING_APP, stampingBackend, type Stamp } from '../apps/stamp.ts';
 import { Connection } from '../load/request.ts';
 import { percentile } from '../measure/statistics.ts';
 import { withDormouse } from './running-dormouse.ts';
@@ -19,8 +21,10 @@ export const wake: BenchCase = {
   byDefault: true,
   async run(context) {
     const wakes = context.number('wakes', 300);
-    const stopped = await measure(context, 'stop', wakes);
-    const frozen = await measure(context, 'freeze', wakes);
+    const stopped = await measure(context, 'stop', wakes, PROMPT_APP);
+    const onHttp = await measure(context, 'stop', Math.ceil(wakes / 3), STAMPING_APP);
+    const frozen = await measure(context, 'freeze', wakes, PROMPT_APP);
+    const floor = await spawnFloor(Math.ceil(wakes / 3));
     const row = (name: string, values: readonly number[]): string[] => [
       name,
       ...[50, 95, 99, 100].map((percent) => percentile(values, percent).toFixed(1)),
@@ -30,7 +34,7 @@ export const wake: BenchCase = {
         {
           id: 'wake',
           title: `Wake: ${wakes} of each kind, one request each`,
-          note: 'ms. The application (a Node program) has its own start taken off in the first row. Dormouse on one core, client and application wherever the system puts them.',
+          note: 'ms. The application (a Node program on node:net that answers at once) has its own start taken off in the first row; the row of node:http has the first request of a fresh node:http server in it. The floor is the same application started by a bare Node program that tries to connect without a pause and sends the request on the connection that it gets: what no gateway can go below. Dormouse on one core, client and application wherever the system puts them.',
           columns: ['what', 'median', 'p95', 'p99', 'max'],
           rows: [
             row(
@@ -40,6 +44,18 @@ export const wake: BenchCase = {
             row(
               'stop: from the ready stamp to the first response byte',
               stopped.map((one) => one.afterReadyMs),
+            ),
+            row(
+              'floor: the same without Dormouse',
+              floor.map((one) => one.addedMs),
+            ),
+            row(
+              'floor: from the ready stamp to the first response byte',
+              floor.map((one) => one.afterReadyMs),
+            ),
+            row(
+              'stop, an application on node:http: as the first row',
+              onHttp.map((one) => one.addedMs),
             ),
             row(
               "stop: the application's own time to ready",
@@ -64,8 +80,11 @@ interface Wake {
   afterReadyMs: number;
 }
 
-async function measure(context: BenchContext, sleep: 'stop' | 'freeze', wakes: number): Promise<Wake[]> {
-  const backend = stampingBackend({ process: { sleep }, scale: { idleAfter: '1h' } });
+async function measure(context: BenchContext, sleep: 'stop' | 'freeze', wakes: number, app: string): Promise<Wake[]> {
+  const backend = stampingBackend({
+    process: { sleep, command: [process.execPath, app] },
+    scale: { idleAfter: '1h' },
+  });
   return await withDormouse(
     context,
     { backends: { app: backend }, routes: [{ backend: 'app' }] },
@@ -97,6 +116,48 @@ async function measure(context: BenchContext, sleep: 'stop' | 'freeze', wakes: n
       }
       return results;
     },
-    { name: sleep },
+    { name: `${sleep}-${app === PROMPT_APP ? 'net' : 'http'}` },
   );
+}
+
+/** The application started by this very process, which tries to connect all the time. */
+async function spawnFloor(starts: number): Promise<Wake[]> {
+  const results: Wake[] = [];
+  const port = await freePort();
+  for (let index = 0; index < starts; index++) {
+    const began = process.hrtime.bigint();
+    const child = spawn(process.execPath, [PROMPT_APP], {
+      env: { ...process.env, PORT: String(port) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    const give = performance.now() + TIMEOUT_MS;
+    let connection = new Connection(port);
+    while (!(await connection.connect().then(() => true, () => false))) {
+      if (performance.now() > give) throw new Error('the application of the floor did not listen');
+      connection = new Connection(port);
+    }
+    const answer = await connection.send({ method: 'GET', path: '/' }, TIMEOUT_MS);
+    connection.close();
+    const stamp = JSON.parse(answer.body) as Stamp;
+    const totalMs = Number(answer.firstByteNs - began) / 1e6;
+    results.push({
+      totalMs,
+      ownMs: stamp.ownMs,
+      addedMs: totalMs - stamp.ownMs,
+      afterReadyMs: Number(answer.firstByteNs - BigInt(stamp.readyNs)) / 1e6,
+    });
+    child.kill('SIGKILL');
+    await ended;
+  }
+  return results;
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
 }
