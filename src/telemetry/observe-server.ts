@@ -1,8 +1,11 @@
 /** /metrics, /livez and /readyz on an address of their own, apart from the traffic and from the control socket. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
 import { METRICS_CONTENT_TYPE } from './render.ts';
+
+// Not by import: the module's ESM face touches every part of node:http, and costs the supervisor 8 MB.
+const { createServer } = process.getBuiltinModule('node:http');
 
 const MOST_CONNECTIONS = 64;
 const METRICS_TIMEOUT_MS = 5000;
