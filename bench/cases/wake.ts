@@ -133,7 +133,12 @@ async function spawnFloor(starts: number): Promise<Wake[]> {
     const ended = new Promise((resolve) => child.once('exit', resolve));
     const give = performance.now() + TIMEOUT_MS;
     let connection = new Connection(port);
-    while (!(await connection.connect().then(() => true, () => false))) {
+    while (
+      !(await connection.connect().then(
+        () => true,
+        () => false,
+      ))
+    ) {
       if (performance.now() > give) throw new Error('the application of the floor did not listen');
       connection = new Connection(port);
     }
