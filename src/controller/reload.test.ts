@@ -95,7 +95,11 @@ test('with a fixed port the old one ends first, and requests are held meanwhile'
   assert.equal(gateway.known.get('shop')?.phase, 'waking');
   assert.deepEqual(gateway.draining('shop'), ['shop-1']);
   assert.equal(next.of('starting').length, 0);
+  world.time.advance(1000);
+  assert.equal(next.of('starting').length, 0, 'the port is not free before the old one is drained');
   gateway.drain('shop', { held: 1 });
+  world.time.advance(1000);
+  assert.equal(next.of('starting').length, 0, 'nor before it is gone');
   driver.retirements[0]?.finish();
   await settled();
   next.ready();

@@ -91,6 +91,20 @@ test('a request that comes while it drains takes the sleep back at once', async 
   await world.end();
 });
 
+test('a request that comes while gateways are being told reaches all of them in order', async () => {
+  const { world, gateway, driver } = await awakeShop();
+  const other = world.gateway();
+  gateway.onDown = (message) => {
+    if (message.type === 'backend' && message.phase === 'falling-asleep') gateway.wake('shop');
+  };
+  world.time.advance(300);
+  assert.deepEqual(gateway.ready('shop'), ['shop-1']);
+  assert.deepEqual(other.ready('shop'), ['shop-1']);
+  assert.equal(driver.retirements.length, 0);
+  assert.deepEqual(world.errors, [], 'a version never comes after a later one');
+  await world.end();
+});
+
 test('the second look: an answer with held requests or newer activity takes the sleep back', async () => {
   for (const answer of [{ held: 1 }, { lastActivityMs: 1_700_000_000_000 + 1000 + 299 }]) {
     const { world, gateway, driver } = await awakeShop();

@@ -189,3 +189,15 @@ test('a gateway of another version of the protocol is turned away', async () => 
   assert.match(world.errors[0] ?? '', /turned away/);
   await world.end();
 });
+
+test('an instance that crashes while awake is told once, and what it leaves is asleep with the reason', async () => {
+  const { world, gateway, driver } = await asleepShop();
+  gateway.wake('shop');
+  driver.ready();
+  driver.die('shop-1', 1000);
+  assert.deepEqual(world.told('shop'), ['waking', 'awake', 'crash']);
+  assert.equal(gateway.known.get('shop')?.phase, 'asleep');
+  assert.match(world.status('shop').why, /^crashing: it ended with code 1$/);
+  assert.equal(world.status('shop').crash?.lastLogLines[0], 'boom');
+  await world.end();
+});
