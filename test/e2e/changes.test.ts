@@ -22,65 +22,78 @@ async function change(up: Dormouse, written: Written, how: 'file' | 'replace' | 
   await until('the change is in force', async () => (await up.status()).config.version > version);
 }
 
-const pidOf = async (port: number, name: string): Promise<number> => (JSON.parse((await ask(port, `/${name}/pid`)).body) as { pid: number }).pid;
+const pidOf = async (port: number, name: string): Promise<number> =>
+  (JSON.parse((await ask(port, `/${name}/pid`)).body) as { pid: number }).pid;
 
 describe('changes and ends under load', { concurrency: 2 }, () => {
-  it('reloads: routes, backends, commands, listeners, workers change; no request is lost, what did not change runs on', BOUND, async () => {
-    const stays = backend({ name: 'stays' });
-    const first: Written = { workers: 2, backends: { stays, changes: backend({ name: 'old' }), goes: backend() } };
-    await using place = new Place(configuration(first));
-    const up = await place.start().up();
-    const port = await up.port();
-    const kept = await pidOf(port, 'stays');
-    const goes = await pidOf(port, 'goes');
-    await pidOf(port, 'changes');
-    await using load = new Load(port, 6, (turn) => (turn % 2 === 0 ? '/stays/pid' : { path: '/changes/pid', body: 'x' }));
-    await load.more(50);
-
-    // A backend more, one less; what still waits for the one that goes is answered by it.
-    const waiting = ask(port, '/goes/wait?file=go');
-    await up.backendWhen('goes', 'busy', ({ demand }) => demand.inFlight === 1);
-    await change(up, { workers: 2, backends: { stays, changes: backend({ name: 'old' }), comes: backend({ name: 'comes' }) } });
-    assert.match((await ask(port, '/comes/pid')).body, /"comes"/);
-    assert.equal((await ask(port, '/goes/pid')).status, 404);
-    place.touch('go');
-    assert.deepEqual([(await waiting).status, (await waiting).body], [200, String(goes)]);
-    await until('the instance of the removed backend is gone', () => !alive(goes));
-    await load.more(50);
-
-    // Another command: a new instance takes over before the old one ends.
-    const old = await pidOf(port, 'changes');
-    const second: Written = { workers: 2, backends: { stays, changes: backend({ name: 'new', delayMs: 150 }), comes: backend({ name: 'comes' }) } };
-    await change(up, second, 'replace');
-    await until('the new command answers', async () => (await ask(port, '/changes/pid')).body.includes('"new"'));
-    await until('the old one is gone', () => !alive(old));
-    await load.more(50);
-
-    // A route to another backend.
-    const third: Written = { ...second, routes: [{ name: 'host', hosts: ['other.example'], backend: 'comes' }] };
-    await change(up, third, 'SIGHUP');
-    assert.match((await ask(port, { path: '/anything', headers: { host: 'other.example' } })).body, /"comes"/);
-
-    // A listener more, on the same workers; then three workers; then one.
-    const before = await up.workers();
-    const listeners = ['web', 'more'].map((name) => ({ name, address: '127.0.0.1:0' }));
-    await change(up, { ...third, listeners });
-    assert.equal((await ask(await up.port('more'), '/stays/pid')).status, 200);
-    assert.deepEqual(await up.workers(), before);
-    for (const workers of [3, 1]) {
-      await change(up, { ...third, listeners, workers });
-      await until(`${workers} run`, async () => (await up.workers()).length === workers);
+  it(
+    'reloads: routes, backends, commands, listeners, workers change; no request is lost, what did not change runs on',
+    BOUND,
+    async () => {
+      const stays = backend({ name: 'stays' });
+      const first: Written = { workers: 2, backends: { stays, changes: backend({ name: 'old' }), goes: backend() } };
+      await using place = new Place(configuration(first));
+      const up = await place.start().up();
+      const port = await up.port();
+      const kept = await pidOf(port, 'stays');
+      const goes = await pidOf(port, 'goes');
+      await pidOf(port, 'changes');
+      await using load = new Load(port, 6, (turn) =>
+        turn % 2 === 0 ? '/stays/pid' : { path: '/changes/pid', body: 'x' },
+      );
       await load.more(50);
-    }
-    assert.equal(await up.port(), port);
 
-    await load.stop();
-    assert.deepEqual(load.losses, []);
-    assert.equal(await pidOf(port, 'stays'), kept);
-    assert.equal((await up.backend('stays')).wakes, 1);
-    assert.equal(await up.stop(), 0);
-    assert.deepEqual(place.leftovers(), []);
-  });
+      // A backend more, one less; what still waits for the one that goes is answered by it.
+      const waiting = ask(port, '/goes/wait?file=go');
+      await up.backendWhen('goes', 'busy', ({ demand }) => demand.inFlight === 1);
+      await change(up, {
+        workers: 2,
+        backends: { stays, changes: backend({ name: 'old' }), comes: backend({ name: 'comes' }) },
+      });
+      assert.match((await ask(port, '/comes/pid')).body, /"comes"/);
+      assert.equal((await ask(port, '/goes/pid')).status, 404);
+      place.touch('go');
+      assert.deepEqual([(await waiting).status, (await waiting).body], [200, String(goes)]);
+      await until('the instance of the removed backend is gone', () => !alive(goes));
+      await load.more(50);
+
+      // Another command: a new instance takes over before the old one ends.
+      const old = await pidOf(port, 'changes');
+      const second: Written = {
+        workers: 2,
+        backends: { stays, changes: backend({ name: 'new', delayMs: 150 }), comes: backend({ name: 'comes' }) },
+      };
+      await change(up, second, 'replace');
+      await until('the new command answers', async () => (await ask(port, '/changes/pid')).body.includes('"new"'));
+      await until('the old one is gone', () => !alive(old));
+      await load.more(50);
+
+      // A route to another backend.
+      const third: Written = { ...second, routes: [{ name: 'host', hosts: ['other.example'], backend: 'comes' }] };
+      await change(up, third, 'SIGHUP');
+      assert.match((await ask(port, { path: '/anything', headers: { host: 'other.example' } })).body, /"comes"/);
+
+      // A listener more, on the same workers; then three workers; then one.
+      const before = await up.workers();
+      const listeners = ['web', 'more'].map((name) => ({ name, address: '127.0.0.1:0' }));
+      await change(up, { ...third, listeners });
+      assert.equal((await ask(await up.port('more'), '/stays/pid')).status, 200);
+      assert.deepEqual(await up.workers(), before);
+      for (const workers of [3, 1]) {
+        await change(up, { ...third, listeners, workers });
+        await until(`${workers} run`, async () => (await up.workers()).length === workers);
+        await load.more(50);
+      }
+      assert.equal(await up.port(), port);
+
+      await load.stop();
+      assert.deepEqual(load.losses, []);
+      assert.equal(await pidOf(port, 'stays'), kept);
+      assert.equal((await up.backend('stays')).wakes, 1);
+      assert.equal(await up.stop(), 0);
+      assert.deepEqual(place.leftovers(), []);
+    },
+  );
 
   it('a reload while requests are held: they are answered by what they waited for', BOUND, async () => {
     const slow = backend({ delayMs: 700, name: 'slow' });
@@ -91,67 +104,84 @@ describe('changes and ends under load', { concurrency: 2 }, () => {
     await up.phase('slow', 'waking');
     await change(up, { backends: { slow, more: backend() }, workers: 2 });
     const answers = await Promise.all(held);
-    assert.deepEqual(answers.map(({ status }) => status), Array.from({ length: 10 }, () => 200));
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      Array.from({ length: 10 }, () => 200),
+    );
     assert.equal((await up.backend('slow')).wakes, 1);
   });
 
-  it('a worker is killed under load: only its own connections see it, it is replaced, the rest does not notice', BOUND, async () => {
-    await using place = new Place(configuration({ workers: 2, backends: { app: backend({}, { scale: { idleAfter: '60s' } }) } }));
-    const up = await place.start().up();
-    const port = await up.port();
-    const application = await pidOf(port, 'app');
-    // Every connection says which worker has it.
-    const clients = await Promise.all(Array.from({ length: 24 }, () => RawClient.connect(port)));
-    const [victim = 0, other = 0] = await up.workers();
-    const ofVictim = await until('both workers have accepted all', () => {
-      const mine = peerPorts(victim, port);
-      return mine.size + peerPorts(other, port).size >= clients.length && mine;
-    });
-    const isDoomed = (client: RawClient): boolean => ofVictim.has(client.socket.localPort!);
-    const doomed = clients.map(isDoomed);
-    assert.ok(doomed.includes(true) && doomed.includes(false));
-    let turns = 0;
-    let stopped = false;
-    const lost = new Set<number>();
-    const conversations = clients.map(async (client, index) => {
-      while (!stopped && !client.isClosed) {
-        client.received = '';
-        client.send('GET /app/pid HTTP/1.1\r\nHost: x\r\n\r\n');
-        await until('an answer or the end', () => client.isClosed || /^HTTP\/1\.1 200 [^]*\}$/.test(client.received));
-        if (client.isClosed) lost.add(index);
-        else turns++;
-      }
-    });
-    await until('all talk', () => turns > 100);
-    process.kill(victim, 'SIGKILL');
-    await up.line(/a worker died, replacing it/);
-    await until('it is replaced', async () => {
-      const workers = await up.workers();
-      return workers.length === 2 && !workers.includes(victim);
-    });
-    // New connections go to both again.
-    const fresh = await Promise.all(Array.from({ length: 30 }, () => ask(port, '/app/pid')));
-    assert.ok(fresh.every(({ status }) => status === 200));
-    const enough = turns + 100;
-    await until('the others talk on', () => turns > enough);
-    stopped = true;
-    await Promise.all(conversations);
-    assert.deepEqual([...lost].toSorted((a, b) => a - b), doomed.flatMap((is, index) => (is ? [index] : [])));
-    assert.equal(await pidOf(port, 'app'), application);
-    assert.deepEqual((await up.status()).workers.map(({ restarts }) => restarts).toSorted(), [0, 1]);
-    for (const client of clients) client.destroy();
-    assert.equal(await up.stop(), 0);
-  });
+  it(
+    'a worker is killed under load: only its own connections see it, it is replaced, the rest does not notice',
+    BOUND,
+    async () => {
+      await using place = new Place(
+        configuration({ workers: 2, backends: { app: backend({}, { scale: { idleAfter: '60s' } }) } }),
+      );
+      const up = await place.start().up();
+      const port = await up.port();
+      const application = await pidOf(port, 'app');
+      // Every connection says which worker has it.
+      const clients = await Promise.all(Array.from({ length: 24 }, () => RawClient.connect(port)));
+      const [victim = 0, other = 0] = await up.workers();
+      const ofVictim = await until('both workers have accepted all', () => {
+        const mine = peerPorts(victim, port);
+        return mine.size + peerPorts(other, port).size >= clients.length && mine;
+      });
+      const isDoomed = (client: RawClient): boolean => ofVictim.has(client.socket.localPort!);
+      const doomed = clients.map(isDoomed);
+      assert.ok(doomed.includes(true) && doomed.includes(false));
+      let turns = 0;
+      let stopped = false;
+      const lost = new Set<number>();
+      const conversations = clients.map(async (client, index) => {
+        while (!stopped && !client.isClosed) {
+          client.received = '';
+          client.send('GET /app/pid HTTP/1.1\r\nHost: x\r\n\r\n');
+          await until('an answer or the end', () => client.isClosed || /^HTTP\/1\.1 200 [^]*\}$/.test(client.received));
+          if (client.isClosed) lost.add(index);
+          else turns++;
+        }
+      });
+      await until('all talk', () => turns > 100);
+      process.kill(victim, 'SIGKILL');
+      await up.line(/a worker died, replacing it/);
+      await until('it is replaced', async () => {
+        const workers = await up.workers();
+        return workers.length === 2 && !workers.includes(victim);
+      });
+      // New connections go to both again.
+      const fresh = await Promise.all(Array.from({ length: 30 }, () => ask(port, '/app/pid')));
+      assert.ok(fresh.every(({ status }) => status === 200));
+      const enough = turns + 100;
+      await until('the others talk on', () => turns > enough);
+      stopped = true;
+      await Promise.all(conversations);
+      assert.deepEqual(
+        [...lost].toSorted((a, b) => a - b),
+        doomed.flatMap((is, index) => (is ? [index] : [])),
+      );
+      assert.equal(await pidOf(port, 'app'), application);
+      assert.deepEqual((await up.status()).workers.map(({ restarts }) => restarts).toSorted(), [0, 1]);
+      for (const client of clients) client.destroy();
+      assert.equal(await up.stop(), 0);
+    },
+  );
 
   it('SIGTERM with requests held and in flight: all are answered, exit code 0, nothing is left', BOUND, async () => {
     await using place = new Place(
-      configuration({ workers: 2, backends: { app: backend(), late: backend({ delayMs: 900 }), idle: backend({}, { scale: { min: 1 } }) } }),
+      configuration({
+        workers: 2,
+        backends: { app: backend(), late: backend({ delayMs: 900 }), idle: backend({}, { scale: { min: 1 } }) },
+      }),
     );
     const up = await place.start().up();
     const port = await up.port();
     await pidOf(port, 'app');
     const inFlight = Array.from({ length: 8 }, () => ask(port, '/app/wait?file=go'));
-    const held = Array.from({ length: 8 }, (_, index) => ask(port, index % 2 === 0 ? '/late/pid' : { path: '/late/echo', body: 'x' }));
+    const held = Array.from({ length: 8 }, (_, index) =>
+      ask(port, index % 2 === 0 ? '/late/pid' : { path: '/late/echo', body: 'x' }),
+    );
     using silent = await RawClient.connect(port);
     await up.backendWhen('app', 'busy', ({ demand }) => demand.inFlight === 8);
     await up.phase('late', 'waking');
@@ -162,9 +192,13 @@ describe('changes and ends under load', { concurrency: 2 }, () => {
     assert.equal(line.reason, 'SIGTERM');
     await until('nothing new is accepted', async () => (await ask(port, '/app/pid')).status === 0);
     const answers = await Promise.all(held);
-    assert.deepEqual(answers.map(({ status, headers }) => [status, headers['x-cold-start']]), Array.from({ length: 8 }, () => [200, 'true']));
+    assert.deepEqual(
+      answers.map(({ status, headers }) => [status, headers['x-cold-start']]),
+      Array.from({ length: 8 }, () => [200, 'true']),
+    );
     place.touch('go');
-    for (const { status, headers } of await Promise.all(inFlight)) assert.deepEqual([status, headers.connection], [200, 'close']);
+    for (const { status, headers } of await Promise.all(inFlight))
+      assert.deepEqual([status, headers.connection], [200, 'close']);
     assert.deepEqual(await up.ended, { code: 0, signal: null });
     await silent.closed();
     assert.ok(processes.length >= 6);
@@ -173,7 +207,9 @@ describe('changes and ends under load', { concurrency: 2 }, () => {
   });
 
   it('SIGTERM while it starts: exit code 0 and nothing is left', BOUND, async () => {
-    await using place = new Place(configuration({ workers: 2, backends: { app: backend({ never: true }, { scale: { min: 1 } }) } }));
+    await using place = new Place(
+      configuration({ workers: 2, backends: { app: backend({ never: true }, { scale: { min: 1 } }) } }),
+    );
     const up = place.start();
     await until('it has begun', () => place.processes().length >= 4);
     up.child.kill('SIGTERM');

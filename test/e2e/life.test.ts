@@ -36,7 +36,18 @@ describe('waking and sleeping', { concurrency: 3 }, () => {
           queue: backend({ delayMs: 100 }, long),
           shop: backend({}, { ...long, wake: { with: ['database', 'queue'] } }),
           always: backend({}, { scale: { min: 1, idleAfter: '400ms' } }),
-          crowd: backend({}, { scale: { max: 3, idleAfter: '60s', target: { concurrency: 4 }, windows: { stable: '6s' }, rates: { down: 10 } } }),
+          crowd: backend(
+            {},
+            {
+              scale: {
+                max: 3,
+                idleAfter: '60s',
+                target: { concurrency: 4 },
+                windows: { stable: '6s' },
+                rates: { down: 10 },
+              },
+            },
+          ),
           page: backend({ delayMs: 800 }, { ...long, wake: { page: true } }),
         },
       }),
@@ -60,7 +71,10 @@ describe('waking and sleeping', { concurrency: 3 }, () => {
     assert.equal(first.headers['x-cold-start'], 'true');
     const { pid } = JSON.parse(first.body) as { pid: number };
     const { lastWoken, why, wakes } = await up.backend('get');
-    assert.deepEqual({ ...lastWoken!.by, atMs: 0 }, { kind: 'request', route: 'get', client: '127.0.0.1', method: 'GET', path: '/get/pid', atMs: 0 });
+    assert.deepEqual(
+      { ...lastWoken!.by, atMs: 0 },
+      { kind: 'request', route: 'get', client: '127.0.0.1', method: 'GET', path: '/get/pid', atMs: 0 },
+    );
     assert.ok(lastWoken!.by.atMs >= beganMs - 5 && lastWoken!.by.atMs <= Date.now());
     assert.match(why, /GET \/get\/pid from 127\.0\.0\.1 on route get/);
     assert.equal(wakes, 1);
@@ -81,7 +95,10 @@ describe('waking and sleeping', { concurrency: 3 }, () => {
     assert.deepEqual([post.status, post.body === body, post.headers['x-cold-start']], [200, true, 'true']);
     const parts = Array.from({ length: 30 }, (_, index) => String(index % 10).repeat(10_000));
     const chunked = await ask(port, { path: '/chunked/echo', chunks: parts });
-    assert.deepEqual([chunked.status, chunked.body === parts.join(''), chunked.headers['x-cold-start']], [200, true, 'true']);
+    assert.deepEqual(
+      [chunked.status, chunked.body === parts.join(''), chunked.headers['x-cold-start']],
+      [200, true, 'true'],
+    );
   });
 
   it('a hundred at once, on all workers, wake it once', BOUND, async () => {
@@ -157,7 +174,9 @@ describe('waking and sleeping', { concurrency: 3 }, () => {
     assert.ok(database.sinceMs <= queue.instances[0]!.sinceMs);
     assert.ok(queue.sinceMs <= shop.instances[0]!.sinceMs);
     assert.deepEqual([database.lastWoken!.by.kind, database.lastWoken!.by.backend], ['dependency', 'shop']);
-    const order = up.log.filter(({ event, backend: name }) => event === 'awake' && ['database', 'queue', 'shop'].includes(String(name))).map((line) => line.backend);
+    const order = up.log
+      .filter(({ event, backend: name }) => event === 'awake' && ['database', 'queue', 'shop'].includes(String(name)))
+      .map((line) => line.backend);
     assert.deepEqual(order, ['database', 'queue', 'shop']);
     // What an awake one needs does not sleep.
     const refused = await place.run('sleep', 'database');
@@ -174,13 +193,19 @@ describe('waking and sleeping', { concurrency: 3 }, () => {
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /scale\.min/);
     process.kill(instances[0]!.pid!, 'SIGKILL');
-    const next = await up.backendWhen('always', 'running again', (it) => it.instances.some(({ state, pid }) => state === 'ready' && pid !== instances[0]!.pid));
+    const next = await up.backendWhen('always', 'running again', (it) =>
+      it.instances.some(({ state, pid }) => state === 'ready' && pid !== instances[0]!.pid),
+    );
     assert.equal(next.instances.length, 1);
   });
 
   it('max: 3: more instances under load, fewer afterwards, and not a request lost', BOUND, async () => {
     await using load = new Load(port, 16, '/crowd/slow?ms=20');
-    await up.backendWhen('crowd', 'three ready', ({ instances }) => instances.filter(({ state }) => state === 'ready').length === 3);
+    await up.backendWhen(
+      'crowd',
+      'three ready',
+      ({ instances }) => instances.filter(({ state }) => state === 'ready').length === 3,
+    );
     await load.more(200);
     await load.stop();
     assert.deepEqual(load.losses, []);
@@ -193,7 +218,10 @@ describe('waking and sleeping', { concurrency: 3 }, () => {
 
   it('a browser gets a page that waits; others wait themselves', BOUND, async () => {
     const html = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };
-    const [page, api] = await Promise.all([ask(port, { path: '/page/pid', headers: html }), ask(port, { path: '/page/pid', headers: { accept: 'application/json' } })]);
+    const [page, api] = await Promise.all([
+      ask(port, { path: '/page/pid', headers: html }),
+      ask(port, { path: '/page/pid', headers: { accept: 'application/json' } }),
+    ]);
     assert.match(String(page.headers['content-type']), /text\/html/);
     assert.match(page.body, /<!doctype html>/i);
     assert.match(String(page.headers['cache-control']), /no-store/);
