@@ -259,8 +259,7 @@ export class GatewayBackend {
         }
         this.queue.remove(exchange);
         this.unanswered++;
-        this.holdDuration.observe(exchange.release());
-        exchange.sendTo(endpoint);
+        this.holdDuration.observe(exchange.release(endpoint));
       }
     } finally {
       this.releasing = false;

@@ -85,7 +85,7 @@ export class ClientConnection {
   private onData(chunk: Buffer): void {
     switch (this.reading) {
       case 'tunnel':
-        this.exchange.onClientTunnelData(chunk);
+        this.exchange.attempt.tunnel?.fromClient(chunk);
         return;
       case 'linger':
         this.lingered += chunk.length;
@@ -155,7 +155,7 @@ export class ClientConnection {
         this.keep(position === 0 ? chunk : chunk.subarray(position));
         break;
       } else if (this.reading === 'tunnel') {
-        this.exchange.onClientTunnelData(position === 0 ? chunk : chunk.subarray(position));
+        this.exchange.attempt.tunnel?.fromClient(position === 0 ? chunk : chunk.subarray(position));
         break;
       } else break;
     }
@@ -253,7 +253,7 @@ export class ClientConnection {
   private onEnd(): void {
     this.halfClosed = true;
     if (this.reading === 'tunnel') {
-      this.exchange.onClientTunnelEnd();
+      this.exchange.attempt.tunnel?.onClientEnd();
       return;
     }
     if (this.reading === 'body') {
@@ -277,7 +277,7 @@ export class ClientConnection {
       this.parser = null;
     }
     this.stash = null;
-    if (before === 'tunnel') this.exchange.onClientTunnelClosed();
+    if (before === 'tunnel') this.exchange.attempt.onClientTunnelClosed();
     else if (this.busy) this.exchange.onClientGone();
   }
 

@@ -1,111 +1,109 @@
-import type { AccessRecord } from '../model/access.ts';
 import { RequestParser } from '../http1/request-parser.ts';
 import type { RequestHead } from '../http1/request-head.ts';
-import type { ResponseHead } from '../http1/response-head.ts';
-import { BodyKind } from '../http1/body-kind.ts';
 import type { ProtocolError } from '../http1/protocol-error.ts';
-import { chunkHead, httpDate, LAST_CHUNK, simpleResponse } from '../http1/writer.ts';
+import type { AccessRecord } from '../model/access.ts';
 import { problemBody } from './answers.ts';
 import type { Outcome } from './answers.ts';
 import type { GatewayBackend } from './backend.ts';
 import type { PickContext } from './balancing/strategy.ts';
 import type { ClientConnection } from './client-connection.ts';
+import { ClientResponse } from './client-response.ts';
+import type { ResponseTerms } from './client-response.ts';
+import type { CompiledFilters } from './filters/compile-filters.ts';
+import { bodyLimit, buildRequestHead } from './heads.ts';
 import type { Held } from './hold/hold-queue.ts';
+import { refusal } from './hold/refusal.ts';
+import type { RefusalReason } from './hold/refusal.ts';
 import { acceptsHtml, waitingAnswer, waitingPage } from './hold/waiting-page.ts';
-import { bodyLimit, buildRequestHead, buildResponseHead } from './heads.ts';
-import type { CompiledRule, RuleBackend } from './runtime.ts';
-import { Tunnel } from './protocols/tunnel.ts';
-import type { UpstreamUser } from './upstream/connection.ts';
-import { UpstreamConnection } from './upstream/connection.ts';
-import type { UpstreamEndpoint } from './upstream/endpoint.ts';
 import type { RequestView } from './request-view.ts';
+import type { CompiledRule, RuleBackend } from './runtime.ts';
+import { Attempt } from './upstream/attempt.ts';
+import type { AttemptFailure, AttemptOwner } from './upstream/attempt.ts';
+import type { UpstreamEndpoint } from './upstream/endpoint.ts';
+import { READ_AHEAD_BYTES, RequestBody } from './upstream/request-body.ts';
 
 /** Methods that may be sent again when a kept connection turns out to be closed (RFC 9110 9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
+/** Tries of one request over kept connections that were closed: each pool has such a moment, none has it five times in a row. */
+const MAX_STALE_TRIES = 5;
 /** Connects that failed because this process has no more descriptors or ports: the endpoint is not to blame, the request waits for its turn. */
 const OWN_FAULTS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL']);
-/** A request that must not be repeated only goes onto a connection that was used within this time, ms: an older one may be closing. */
-const FRESH_MS = 1000;
-/** This much of a body is read while nobody takes it (held, connecting), bytes; the rest stays in the socket (decisions, 4). */
-const READ_AHEAD_BYTES = 65_536;
 
 /**
- * One request and its response. One object per client connection, used again for each exchange on it, since HTTP/1.1 has one at a time.
+ * One request and its response: finds the route, waits if it must, tries endpoints, answers, counts. One object per client connection, used again for each
+ * exchange on it, since HTTP/1.1 has one at a time.
  */
-export class Exchange implements Held, UpstreamUser, PickContext {
+export class Exchange implements Held, PickContext, AttemptOwner, ResponseTerms {
   readonly connection: ClientConnection;
+  readonly body = new RequestBody();
+  readonly response: ClientResponse;
+  readonly attempt: Attempt;
   // Request
   method = '';
-  target = '';
-  host = '';
-  path = '';
   minor: 0 | 1 = 1;
   client = '';
-  requestId = '';
+  upgrade = '';
+  upstreamText = '';
+  expectContinue = false;
+  idempotent = false;
+  isHead = false;
+  /** Monotonic ms of its first byte. */
+  startedMs = 0;
+  private target = '';
+  private host = '';
+  private path = '';
+  private requestId = '';
   private userAgent = '';
   private referer = '';
   /** The head as received: an exchange that is held and balanced by a header is parsed again when it is released. */
   private text = '';
-  private upgrade = '';
-  private chunked = false;
-  private idempotent = false;
-  private requestDone = true;
-  private upstreamText = '';
-  private expectContinue = false;
-  /** Body bytes that were read and not yet sent, or that may have to be sent again. */
-  private pending: Buffer[] = [];
-  private pendingBytes = 0;
-  /** `pending` holds the whole body so far, so that the request can be sent once more. */
-  private replayable = true;
-  /** What the client still sends is thrown away: the answer is out. */
-  private discarding = false;
-  private requestTrailers = '';
+  private liveView: RequestView | null = null;
+  private reparsed: RequestParser | null = null;
   // Route
-  private rule: CompiledRule | null = null;
-  private target_: RuleBackend | null = null;
   backend: GatewayBackend | null = null;
+  private rule: CompiledRule | null = null;
+  private chosen: RuleBackend | null = null;
   // Hold
   holdPrevious: Held | null = null;
   holdNext: Held | null = null;
   holdDeadlineMs = 0;
-  heldSinceMs = 0;
   heldBytes = 0;
-  private inQueue = false;
+  coldStart = false;
+  private heldSinceMs = 0;
   private heldMs = 0;
-  private coldStart = false;
+  private inQueue = false;
+  /** Let go from the queue, and no response yet. */
   private released = false;
   private looked = false;
-  // Attempt
+  /** Endpoints that refused a connection. */
   tried: UpstreamEndpoint[] | null = null;
-  private upstream: UpstreamConnection | null = null;
-  private endpoint: UpstreamEndpoint | null = null;
-  private attempts = 0;
-  private transmitted = false;
-  private endpointName = '';
-  // Response
-  private status = 0;
-  private responseBegun = false;
-  private responseChunked = false;
-  private headRequest = false;
-  private requestBytes = 0;
-  private responseBytes = 0;
+  // End
   private outcome: Outcome = '';
+  /** Counted as in flight. */
   private active = false;
-  private tunnel: Tunnel | null = null;
-  private startedMs = 0;
-  private reparsed: RequestParser | null = null;
-  private liveView: RequestView | null = null;
+  /** What the client still sends is thrown away: the answer is out. */
+  private discarding = false;
 
   constructor(connection: ClientConnection) {
     this.connection = connection;
+    this.response = new ClientResponse(connection, this);
+    this.attempt = new Attempt(this);
   }
 
   get routeName(): string {
     return this.rule?.target.route ?? '';
   }
 
+  get filters(): CompiledFilters | null {
+    return this.rule === null ? null : this.rule.filters;
+  }
+
   get random(): () => number {
     return this.connection.listener.runtime.random;
+  }
+
+  get requestDone(): boolean {
+    return this.body.done;
   }
 
   /** The head, for strategies that hash a header: the parser's own while the request is begun, parsed again later. */
@@ -123,13 +121,13 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     return this.path.length <= 200 ? this.path : this.path.slice(0, 200);
   }
 
-  // ---- Request side ----------------------------------------------------------------------------------------------------------------
+  // ---- Request ---------------------------------------------------------------------------------------------------------------------
 
   /** A head is complete. `head` is only good during the call. */
   begin(head: RequestHead): void {
-    const connection = this.connection;
-    const listener = connection.listener;
-    const runtime = listener.runtime;
+    const { connection } = this;
+    const { listener } = connection;
+    const { runtime } = listener;
     this.reset();
     this.startedMs = connection.requestStartedMs;
     this.method = head.method;
@@ -137,29 +135,23 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     this.path = head.path;
     this.minor = head.minor;
     this.host = head.host;
-    this.headRequest = head.method === 'HEAD';
-    this.requestDone = connection.reading !== 'body';
-    this.chunked = head.chunked;
+    this.isHead = head.method === 'HEAD';
     this.expectContinue = head.expectContinue;
     this.upgrade = head.upgrade;
+    this.body.begin(head.chunked, connection.reading !== 'body');
     this.client = connection.trusted ? runtime.clientAddress.resolveTrusted(connection.peer, head) : connection.peer;
     if (runtime.logsHeaders) {
       this.userAgent = head.value('user-agent') ?? '';
       this.referer = head.value('referer') ?? '';
     }
     if (head.method === 'CONNECT') {
-      this.answer(
-        405,
-        'not-allowed',
-        'CONNECT is not offered here.',
-        'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n',
-      );
+      const allow = 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n';
+      this.answer(405, 'not-allowed', 'CONNECT is not offered here.', allow);
       return;
     }
     const limit = bodyLimit(listener.config);
     if (head.contentLength > limit) {
-      connection.closing = true;
-      this.answer(413, 'too-large', `The request body is larger than ${limit} bytes.`);
+      this.refuseLargeBody(limit);
       return;
     }
     const target = runtime.router.match(listener.config.name, head);
@@ -169,111 +161,160 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     }
     const rule = target.data as CompiledRule;
     this.rule = rule;
-    const edit = runtime.requestEdit;
-    if (rule.filters.request !== null) {
-      edit.begin(head, this.client, connection.forwarding.scheme(head));
-      let answer;
-      try {
-        answer = rule.filters.request(edit);
-      } catch (error) {
-        runtime.logger.error('a filter failed', { route: target.route, error: String(error) });
-        this.answer(500, 'filter-failed', 'A filter of this route failed.');
-        return;
-      }
-      if (answer !== null) {
-        this.outcome = 'filter';
-        this.write(answer.status, answer.headers, answer.body);
-        return;
-      }
-    }
+    if (rule.filters.request !== null && this.answeredByFilter(head, rule)) return;
     const chosen = rule.choose(runtime.random);
     if (chosen === null) {
       this.answer(500, 'no-backend', 'This route has no backend.');
       return;
     }
-    this.target_ = chosen;
-    const backend = chosen.backend;
+    this.chosen = chosen;
+    const { backend } = chosen;
     this.backend = backend;
     backend.meter.arrive(this.startedMs);
     runtime.touch(backend);
     this.active = true;
     this.idempotent = IDEMPOTENT.has(head.method);
-    this.upstreamText = buildRequestHead(head, connection.forwarding, rule.filters.request === null ? null : edit);
+    const edit = rule.filters.request === null ? null : runtime.requestEdit;
+    this.upstreamText = buildRequestHead(head, connection.forwarding, edit);
     this.requestId = connection.forwarding.requestId;
     this.text = head.text;
-    if (!backend.hasReady && backend.config.wake.page && this.offerPage(head, backend)) return;
+    if (!backend.hasReady && backend.config.wake.page && this.answeredByPage(head, backend)) return;
     this.liveView = head;
     this.dispatch();
     this.liveView = null;
   }
 
   private reset(): void {
-    this.status = 0;
-    this.requestBytes = 0;
-    this.responseBytes = 0;
+    this.response.reset();
+    this.attempt.reset();
+    this.rule = null;
+    this.chosen = null;
+    this.backend = null;
+    this.requestId = '';
+    this.reparsed = null;
     this.heldMs = 0;
     this.heldSinceMs = 0;
     this.holdDeadlineMs = 0;
-    this.looked = false;
-    this.attempts = 0;
-    this.outcome = '';
-    this.endpointName = '';
-    this.requestId = '';
-    this.rule = null;
-    this.target_ = null;
-    this.backend = null;
     this.coldStart = false;
     this.released = false;
     this.inQueue = false;
+    this.looked = false;
     this.tried = null;
-    this.transmitted = false;
-    this.responseBegun = false;
-    this.responseChunked = false;
-    this.discarding = false;
-    this.replayable = true;
-    this.pendingBytes = 0;
-    this.requestTrailers = '';
-    this.reparsed = null;
+    this.outcome = '';
     this.active = false;
-    this.tunnel = null;
-    if (this.pending.length > 0) this.pending = [];
+    this.discarding = false;
   }
 
-  /** A browser that asked for a page gets one that waits, instead of being held. */
-  private offerPage(head: RequestHead, backend: GatewayBackend): boolean {
-    if (head.value('x-dormouse-wait') !== undefined) {
-      const answer = waitingAnswer(backend, this.connection.listener.runtime.clock.wallMs());
-      this.outcome = 'waiting-page';
-      if (backend.activeCrash() === null) backend.poke(this);
-      this.write(answer.status, answer.headers, answer.body);
+  private answeredByFilter(head: RequestHead, rule: CompiledRule): boolean {
+    const { runtime } = this.connection.listener;
+    const edit = runtime.requestEdit;
+    edit.begin(head, this.client, this.connection.forwarding.scheme(head));
+    let answer;
+    try {
+      answer = rule.filters.request!(edit);
+    } catch (error) {
+      runtime.logger.error('a filter failed', { route: this.routeName, error: String(error) });
+      this.answer(500, 'filter-failed', 'A filter of this route failed.');
       return true;
     }
-    if (head.method !== 'GET' || backend.activeCrash() !== null || !acceptsHtml(head.value('accept'))) return false;
-    backend.poke(this);
-    this.outcome = 'waiting-page';
-    const answer = waitingPage(backend, this.connection.listener.runtime.clock.wallMs());
-    this.write(answer.status, answer.headers, answer.body);
+    if (answer === null) return false;
+    this.respond(answer.status, 'filter', answer.headers, answer.body);
     return true;
   }
+
+  /** A browser that navigates gets a page that waits, instead of being held. */
+  private answeredByPage(head: RequestHead, backend: GatewayBackend): boolean {
+    const isQuestion = head.value('x-dormouse-wait') !== undefined;
+    const crash = backend.activeCrash();
+    if (!isQuestion && (head.method !== 'GET' || crash !== null || !acceptsHtml(head.value('accept')))) return false;
+    if (crash === null) backend.poke(this);
+    const wallMs = this.connection.listener.runtime.clock.wallMs();
+    const { status, headers, body } = isQuestion ? waitingAnswer(backend, wallMs) : waitingPage(backend, wallMs);
+    this.respond(status, 'waiting-page', headers, body);
+    return true;
+  }
+
+  /** BodySink of the connection's decoder: a part of the request body. */
+  onBody(chunk: Buffer, start: number, end: number): void {
+    const { body, connection } = this;
+    const size = end - start;
+    body.received += size;
+    if (this.discarding) return;
+    const limit = bodyLimit(connection.listener.config);
+    if (body.received > limit) {
+      this.giveUp();
+      this.refuseLargeBody(limit);
+    } else if (this.attempt.transmitted) this.attempt.sendBody(chunk, start, end);
+    else {
+      body.keep(chunk.subarray(start, end));
+      if (this.inQueue) this.backend!.grew(this, size);
+      if (body.keptBytes >= READ_AHEAD_BYTES) connection.socket.pause();
+    }
+  }
+
+  private refuseLargeBody(limit: number): void {
+    this.connection.closing = true;
+    this.answer(413, 'too-large', `The request body is larger than ${limit} bytes.`);
+  }
+
+  /** The request's last byte has come. */
+  onRequestEnd(trailers: string): void {
+    this.body.end(trailers);
+    if (this.discarding) {
+      this.end();
+      this.connection.exchangeDone();
+    } else this.attempt.sendEnd();
+  }
+
+  /** The body's framing is broken: nothing more can be understood on this connection. */
+  onRequestBroken(error: ProtocolError): void {
+    this.connection.closing = true;
+    this.breakOff(error.status, 'bad-request', error.message);
+  }
+
+  onBodyTimeout(): void {
+    this.breakOff(408, 'body-timeout', 'The request body stopped arriving.');
+  }
+
+  /** The rest of the request will not come. Once an answer has begun, only the end of the connection can say so. */
+  private breakOff(status: number, outcome: Outcome, detail: string): void {
+    this.giveUp();
+    if (this.response.begun || this.discarding) this.connection.destroy();
+    else this.answer(status, outcome, detail);
+  }
+
+  /** The client is gone: nobody needs the answer. */
+  onClientGone(): void {
+    if (this.outcome === '') this.outcome = 'client-gone';
+    this.giveUp();
+    this.end();
+  }
+
+  onClientDrain(): void {
+    this.attempt.onClientDrain();
+  }
+
+  private giveUp(): void {
+    if (this.inQueue) {
+      this.backend!.queue.remove(this);
+      this.leftQueue();
+    }
+    this.attempt.abandon();
+  }
+
+  // ---- Hold ------------------------------------------------------------------------------------------------------------------------
 
   /** Sends the request to an endpoint, or lets it wait for one. */
   private dispatch(): void {
     const backend = this.backend!;
-    if (!backend.mustQueue) {
-      const endpoint = backend.pick(this);
-      if (endpoint !== null) {
-        this.sendTo(endpoint);
-        return;
-      }
-    }
-    this.hold();
+    const endpoint = backend.mustQueue ? null : backend.pick(this);
+    if (endpoint === null) this.hold();
+    else this.attempt.start(endpoint);
   }
 
   private hold(): void {
     const backend = this.backend!;
-    if (this.inQueue) return;
-    const crash = backend.activeCrash();
-    if (crash !== null) {
+    if (backend.activeCrash() !== null) {
       this.refuseHold('crashing');
       return;
     }
@@ -281,18 +322,15 @@ export class Exchange implements Held, UpstreamUser, PickContext {
       this.refuseHold('down');
       return;
     }
-    if (this.heldSinceMs === 0) this.heldSinceMs = this.connection.listener.nowMs();
+    this.heldSinceMs = this.connection.listener.nowMs();
     // One bound for all its waits: an endpoint that refuses again and again must not prolong it.
     if (this.holdDeadlineMs === 0) this.holdDeadlineMs = this.heldSinceMs + backend.config.wake.timeoutMs;
-    this.heldBytes = this.text.length + this.pendingBytes;
+    this.heldBytes = this.text.length + this.body.keptBytes;
     // The head was put together from slices and joins; written out once it takes a third of the memory.
-    if (!this.inQueue) this.upstreamText = flat(this.upstreamText);
+    this.upstreamText = flat(this.upstreamText);
     this.coldStart ||= backend.phase !== 'awake';
     this.inQueue = true;
-    if (!backend.hold(this)) {
-      this.inQueue = false;
-      this.refuseHold('full');
-    }
+    if (!backend.hold(this)) this.refuseHold('full');
   }
 
   /**
@@ -310,515 +348,138 @@ export class Exchange implements Held, UpstreamUser, PickContext {
 
   /** It was sent to an endpoint before: waiting again, it goes before those that came later. */
   get wasTried(): boolean {
-    return this.attempts > 0;
+    return this.attempt.count > 0;
   }
 
-  /** The queue lets it go. Returns how long it waited, ms. */
-  release(): number {
-    this.inQueue = false;
+  /** The queue lets it go, to this endpoint. Returns how long it waited, ms. */
+  release(endpoint: UpstreamEndpoint): number {
+    const waitedMs = this.leftQueue();
     this.released = true;
-    const waited = this.connection.listener.nowMs() - this.heldSinceMs;
-    this.heldMs += waited;
-    this.heldSinceMs = 0;
-    return waited;
+    this.attempt.start(endpoint);
+    return waitedMs;
   }
 
-  /** It was taken out of the queue and will not be served. */
-  refuseHold(why: 'full' | 'timeout' | 'crashing' | 'down' | 'removed'): void {
+  private leftQueue(): number {
+    const waitedMs = this.connection.listener.nowMs() - this.heldSinceMs;
     this.inQueue = false;
-    if (this.heldSinceMs !== 0) {
-      this.heldMs += this.connection.listener.nowMs() - this.heldSinceMs;
-      this.heldSinceMs = 0;
-    }
+    this.heldMs += waitedMs;
+    return waitedMs;
+  }
+
+  /** It is not in the queue (any more) and will not be served. */
+  refuseHold(why: RefusalReason): void {
+    if (this.inQueue) this.leftQueue();
+    const { status, outcome, detail, headers } = refusal(
+      why,
+      this.backend!,
+      this.connection.listener.runtime.clock.wallMs(),
+    );
+    this.answer(status, outcome, detail, headers);
+  }
+
+  // ---- Attempts --------------------------------------------------------------------------------------------------------------------
+
+  onAnswered(): void {
+    this.body.forget();
+    this.noLongerReleased();
+  }
+
+  private noLongerReleased(): void {
+    if (!this.released) return;
+    this.released = false;
+    this.backend!.answered();
+  }
+
+  onAttemptFailed(failure: AttemptFailure): void {
     const backend = this.backend!;
-    switch (why) {
-      case 'full':
-        this.answer(
-          503,
-          'hold-full',
-          `Too many requests wait for ${backend.name} to wake (wake.maxHeld, wake.maxHeldBytes).`,
-          'Retry-After: 1\r\n',
-        );
-        return;
-      case 'timeout':
-        this.answer(
-          504,
-          'hold-timeout',
-          `${backend.name} did not wake within ${Math.round(backend.config.wake.timeoutMs / 100) / 10} s (wake.timeout).`,
-        );
-        return;
-      case 'crashing': {
-        const crash = backend.crash;
-        const waitMs =
-          crash === null ? 1000 : Math.max(1000, crash.retryAtMs - this.connection.listener.runtime.clock.wallMs());
-        this.answer(
-          503,
-          'crashing',
-          `${backend.name} cannot start: ${crash?.reason ?? 'it crashed'}.`,
-          `Retry-After: ${Math.ceil(waitMs / 1000)}\r\n`,
-        );
-        return;
-      }
-      case 'down':
-        this.answer(503, 'backend-down', `No server of ${backend.name} is healthy.`, 'Retry-After: 1\r\n');
-        return;
-      case 'removed':
-        this.answer(
-          503,
-          'backend-removed',
-          `${backend.name} was taken out of the configuration.`,
-          'Retry-After: 1\r\n',
-        );
-    }
-  }
-
-  /** BodySink of the connection's decoder: a part of the request body. */
-  onBody(chunk: Buffer, start: number, end: number): void {
-    const size = end - start;
-    this.requestBytes += size;
-    if (this.discarding) return;
-    const limit = bodyLimit(this.connection.listener.config);
-    if (this.requestBytes > limit) {
-      this.connection.closing = true;
-      this.abandonUpstream();
-      this.leaveQueue();
-      this.answer(413, 'too-large', `The request body is larger than ${limit} bytes.`);
-      return;
-    }
-    if (!this.transmitted) {
-      this.keepBody(chunk.subarray(start, end));
-      if (this.pendingBytes >= READ_AHEAD_BYTES) this.connection.socket.pause();
-      return;
-    }
-    if (this.replayable) {
-      if (
-        this.idempotent &&
-        !this.responseBegun &&
-        this.upstream!.served > 0 &&
-        this.pendingBytes + size <= READ_AHEAD_BYTES
-      ) {
-        this.keepBody(chunk.subarray(start, end));
-      } else this.forgetBody();
-    }
-    if (!this.sendBody(chunk, start, end)) this.connection.socket.pause();
-  }
-
-  private keepBody(part: Buffer): void {
-    this.pending.push(part);
-    this.pendingBytes += part.length;
-    if (this.inQueue) this.backend!.grew(this, part.length);
-  }
-
-  private forgetBody(): void {
-    this.replayable = false;
-    if (this.pending.length > 0) this.pending = [];
-    this.pendingBytes = 0;
-  }
-
-  /** False: the endpoint takes no more for now. */
-  private sendBody(chunk: Buffer, start: number, end: number): boolean {
-    const socket = this.upstream!.socket;
-    if (!this.chunked) return socket.write(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end));
-    socket.cork();
-    socket.write(chunkHead(end - start), 'latin1');
-    socket.write(chunk.subarray(start, end));
-    const more = socket.write('\r\n', 'latin1');
-    socket.uncork();
-    return more;
-  }
-
-  /** The request's last byte has come. */
-  onRequestEnd(trailers: string): void {
-    this.requestDone = true;
-    this.requestTrailers = trailers;
-    if (this.discarding) {
-      this.settle();
-      return;
-    }
-    if (this.transmitted && this.upstream !== null) {
-      if (this.chunked) this.upstream.socket.write(trailers === '' ? LAST_CHUNK : `0\r\n${trailers}\r\n`, 'latin1');
-      this.upstream.markRequestSent();
-    }
-  }
-
-  /** The body's framing is broken: nothing more can be understood on this connection. */
-  onRequestBroken(error: ProtocolError): void {
-    this.connection.closing = true;
-    this.discarding = true;
-    this.leaveQueue();
-    this.abandonUpstream();
-    if (this.responseBegun) {
-      this.connection.destroy();
-      return;
-    }
-    this.answer(error.status, 'bad-request', error.message);
-  }
-
-  onBodyTimeout(): void {
-    this.leaveQueue();
-    this.abandonUpstream();
-    if (this.responseBegun || this.discarding) {
-      this.connection.destroy();
-      return;
-    }
-    this.answer(408, 'body-timeout', 'The request body stopped arriving.');
-  }
-
-  /** The client is gone: nobody needs the answer. */
-  onClientGone(): void {
-    if (this.outcome === '') this.outcome = 'client-gone';
-    this.leaveQueue();
-    this.abandonUpstream();
-    this.end();
-  }
-
-  private leaveQueue(): void {
-    if (!this.inQueue) return;
-    this.inQueue = false;
-    this.backend!.queue.remove(this);
-    this.heldMs += this.connection.listener.nowMs() - this.heldSinceMs;
-    this.heldSinceMs = 0;
-  }
-
-  // ---- Attempts ------------------------------------------------------------------------------------------------------------------
-
-  /** Puts the request onto a connection to this endpoint. */
-  sendTo(endpoint: UpstreamEndpoint): void {
-    const config = this.backend!.config.endpoints;
-    this.attempts++;
-    endpoint.inFlight++;
-    this.endpoint = endpoint;
-    const maxIdleMs = this.idempotent ? config.idleTimeoutMs : Math.min(FRESH_MS, config.idleTimeoutMs);
-    const kept = endpoint.idle.length === 0 ? null : endpoint.takeIdle(this.startedMs, maxIdleMs);
-    if (kept !== null) {
-      this.upstream = kept;
-      kept.use(this);
-      this.transmit();
-      return;
-    }
-    this.backend!.connects++;
-    this.upstream = new UpstreamConnection(endpoint, this, this.backend!.upstreamOptions);
-  }
-
-  onUpstreamConnected(): void {
-    this.transmit();
-  }
-
-  /** Writes the head and what there is of the body. */
-  private transmit(): void {
-    const upstream = this.upstream!;
-    const socket = upstream.socket;
-    this.transmitted = true;
-    if (this.requestDone && this.pendingBytes === 0 && !this.chunked) {
-      upstream.markRequestSent();
-      socket.write(this.upstreamText, 'latin1');
-      return;
-    }
-    socket.cork();
-    socket.write(this.upstreamText, 'latin1');
-    let more = true;
-    for (const part of this.pending) more = this.sendBody(part, 0, part.length);
-    if (this.requestDone) {
-      if (this.chunked) {
-        more = socket.write(this.requestTrailers === '' ? LAST_CHUNK : `0\r\n${this.requestTrailers}\r\n`, 'latin1');
-      }
-      upstream.markRequestSent();
-    }
-    socket.uncork();
-    if (!(this.idempotent && upstream.served > 0)) this.forgetBody();
-    if (!this.requestDone && more) this.connection.resume();
-  }
-
-  onUpstreamDrain(): void {
-    if (this.tunnel !== null) this.tunnel.onUpstreamDrain();
-    else if (!this.requestDone) this.connection.resume();
-  }
-
-  onUpstreamFailed(stage: 'connect' | 'request' | 'response', reason: string, timedOut: boolean): void {
-    const upstream = this.upstream!;
-    const endpoint = this.endpoint!;
-    const backend = this.backend!;
-    this.upstream = null;
-    this.freeEndpoint();
-    if (this.responseBegun) {
+    const { stage, endpoint, reason, timedOut, reused } = failure;
+    if (this.response.begun) {
       this.outcome = 'upstream-aborted';
       // The client must see a broken transfer, never one that looks complete: a body without length ends with a FIN.
       this.connection.socket.resetAndDestroy();
       return;
     }
     if (stage === 'connect') {
-      const ownFault = OWN_FAULTS.has(reason);
-      backend.suspect(endpoint, reason, !ownFault);
-      this.tried = this.tried === null ? [endpoint] : [...this.tried, endpoint];
-      this.endpoint = null;
-      // Nothing was sent: another endpoint may have it. A backend that can be started is waited for; a list of servers is tried through.
-      if (ownFault || backend.config.driver === 'process') {
-        this.transmitted = false;
-        this.waitAgain();
-        return;
-      }
-      if (this.attempts < Math.max(this.rule!.target.retry.attempts, backend.endpoints.size)) {
-        const next = backend.pick(this);
-        if (next !== null) {
-          this.transmitted = false;
-          this.sendTo(next);
-          return;
-        }
-      }
-      const detail = timedOut
-        ? `No server of ${backend.name} accepted a connection in time.`
-        : `No server of ${backend.name} accepted a connection.`;
-      this.answer(timedOut ? 504 : 502, 'connect-failed', detail);
+      this.tryElsewhere(endpoint, reason, timedOut);
       return;
     }
     // A kept connection that the endpoint had closed already: nothing of the response was seen, and the request may be repeated (RFC 9110 9.2.2, RFC 9112 9.3.1).
-    if (stage === 'request' && upstream.served > 0 && this.idempotent && this.replayable && this.attempts < 5) {
-      this.transmitted = false;
+    if (
+      stage === 'request' &&
+      reused &&
+      this.idempotent &&
+      this.body.replayable &&
+      this.attempt.count < MAX_STALE_TRIES
+    ) {
+      this.attempt.transmitted = false;
       this.dispatch();
       return;
     }
-    const invalid = reason.startsWith('invalid');
-    this.answer(
-      502,
-      invalid ? 'upstream-invalid' : 'upstream-closed',
-      invalid
-        ? `${backend.name} sent an invalid response.`
-        : `${backend.name} closed the connection before it answered.`,
-    );
+    if (reason.startsWith('invalid')) this.answer(502, 'upstream-invalid', `${backend.name} sent an invalid response.`);
+    else this.answer(502, 'upstream-closed', `${backend.name} closed the connection before it answered.`);
   }
 
-  /** Back into the queue after a failed connect, before those that came later. */
-  private waitAgain(): void {
+  /** No connection, so nothing was sent: any other endpoint may have it. A backend that can be started is waited for; a list of servers is tried through. */
+  private tryElsewhere(endpoint: UpstreamEndpoint, reason: string, timedOut: boolean): void {
     const backend = this.backend!;
-    const next = backend.pick(this);
-    if (next !== null) {
-      this.sendTo(next);
-      return;
+    const ownFault = OWN_FAULTS.has(reason);
+    backend.suspect(endpoint, reason, !ownFault);
+    this.tried = this.tried === null ? [endpoint] : [...this.tried, endpoint];
+    const waits = ownFault || backend.config.driver !== 'static';
+    const next =
+      waits || this.attempt.count < Math.max(this.rule!.target.retry.attempts, backend.endpoints.size)
+        ? backend.pick(this)
+        : null;
+    if (next !== null) this.attempt.start(next);
+    else if (waits) {
+      this.tried = null;
+      this.attempt.transmitted = false;
+      this.noLongerReleased();
+      this.hold();
+    } else {
+      const when = timedOut ? ' in time' : '';
+      const detail = `No server of ${backend.name} accepted a connection${when}.`;
+      this.answer(timedOut ? 504 : 502, 'connect-failed', detail);
     }
-    this.tried = null;
-    if (this.released) {
-      this.released = false;
-      backend.answered();
-    }
-    this.hold();
   }
 
-  private freeEndpoint(): void {
-    const endpoint = this.endpoint;
-    if (endpoint === null) return;
-    endpoint.inFlight--;
-    this.endpointName = endpoint.id;
-    this.backend!.freed(endpoint);
+  onComplete(): void {
+    if (this.body.done) {
+      this.end();
+      this.connection.exchangeDone();
+    } else this.discardRest();
   }
 
-  private abandonUpstream(): void {
-    const upstream = this.upstream;
-    if (upstream !== null) {
-      this.upstream = null;
-      upstream.destroy();
-      this.freeEndpoint();
-    }
-    this.endpoint = null;
+  /** The answer is out before the request was: its rest is read and thrown away, or the connection ends. */
+  private discardRest(): void {
+    this.discarding = true;
+    if (this.connection.closing) {
+      this.end();
+      this.connection.finish();
+    } else this.connection.resume();
   }
 
-  // ---- Response side ---------------------------------------------------------------------------------------------------------------
+  // ---- Tunnel ----------------------------------------------------------------------------------------------------------------------
 
-  onUpstreamInterim(head: ResponseHead): void {
-    if (this.minor === 0) return;
-    if (head.status === 100 && !this.expectContinue) return;
-    this.connection.socket.write(buildResponseHead(head, null, ''), 'latin1');
-  }
-
-  onUpstreamWhole(head: ResponseHead, chunk: Buffer, start: number, end: number): void {
-    const text = this.responseHeadText(
-      head,
-      this.method === 'HEAD' || head.status === 304 ? BodyKind.NONE : BodyKind.LENGTH,
-    );
-    this.connection.socket.write(start === end ? text : text + chunk.toString('latin1', start, end), 'latin1');
-    this.responseBytes = end - start;
-    this.upstreamDone();
-  }
-
-  onUpstreamHead(head: ResponseHead, kind: number): void {
-    this.connection.socket.cork();
-    this.connection.socket.write(this.responseHeadText(head, kind), 'latin1');
-    // Uncorked when the bytes that came with the head are written, or at the end of this turn.
-    const socket = this.connection.socket;
-    queueMicrotask(() => socket.uncork());
-  }
-
-  private responseHeadText(head: ResponseHead, kind: number): string {
-    const connection = this.connection;
-    this.responseBegun = true;
-    this.status = head.status;
-    this.forgetBody();
-    if (this.released) {
-      this.released = false;
-      this.backend!.answered();
-    }
-    let extra = this.coldStart ? 'x-cold-start: true\r\n' : '';
-    if (kind === BodyKind.CHUNKED || kind === BodyKind.UNTIL_CLOSE) {
-      if (this.minor === 0) connection.closing = true;
-      else {
-        this.responseChunked = true;
-        extra += 'Transfer-Encoding: chunked\r\n';
-      }
-    }
-    // An answer that comes while much of the body is still to come: what follows is thrown away, and the connection ends with it.
-    if (!this.requestDone && (connection.bodyMissing < 0 || connection.bodyMissing > READ_AHEAD_BYTES))
-      connection.closing = true;
-    if (connection.listener.draining) connection.closing = true;
-    if (connection.closing) extra += 'Connection: close\r\n';
-    else if (this.minor === 0) extra += 'Connection: keep-alive\r\n';
-    const runtime = connection.listener.runtime;
-    const filters = this.rule!.filters;
-    let edit = null;
-    if (filters.response !== null) {
-      edit = runtime.responseEdit;
-      edit.begin(this, head.status);
-      try {
-        filters.response(edit);
-      } catch (error) {
-        runtime.logger.error('a response filter failed', { route: this.routeName, error: String(error) });
-        edit = null;
-      }
-    }
-    return buildResponseHead(head, edit, extra);
-  }
-
-  onUpstreamBody(chunk: Buffer, start: number, end: number, isVolatile: boolean): void {
-    const socket = this.connection.socket;
-    const size = end - start;
-    this.responseBytes += size;
-    const bytes = isVolatile ? Buffer.from(chunk.subarray(start, end)) : chunk.subarray(start, end);
-    let more;
-    if (this.responseChunked) {
-      socket.cork();
-      socket.write(chunkHead(size), 'latin1');
-      socket.write(bytes);
-      more = socket.write('\r\n', 'latin1');
-      socket.uncork();
-    } else more = socket.write(bytes);
-    if (!isVolatile && socket.writableLength > 0) this.upstream!.keepBuffer();
-    if (!more) this.upstream!.pause();
-  }
-
-  onClientDrain(): void {
-    if (this.tunnel !== null) this.tunnel.onClientDrain();
-    else this.upstream?.resume();
-  }
-
-  onUpstreamEnd(trailers: string): void {
-    if (this.responseChunked)
-      this.connection.socket.write(trailers === '' ? LAST_CHUNK : `0\r\n${trailers}\r\n`, 'latin1');
-    this.upstreamDone();
-  }
-
-  private upstreamDone(): void {
-    this.upstream = null;
-    this.freeEndpoint();
-    this.endpoint = null;
-    if (!this.requestDone) {
-      // The endpoint answered early: it is not sent the rest, its connection is not used again.
-      this.discarding = true;
-      if (this.connection.closing) {
-        this.finishEarly();
-        return;
-      }
-      this.connection.resume();
-      return;
-    }
-    this.end();
-    this.connection.exchangeDone();
-  }
-
-  /** The answer is out, the rest of the body does not matter, the connection is closed. */
-  private finishEarly(): void {
-    this.end();
-    this.connection.finish();
-  }
-
-  // ---- Upgrade ---------------------------------------------------------------------------------------------------------------------
-
-  onUpstreamSwitch(head: ResponseHead, chunk: Buffer, start: number, end: number): void {
-    if (this.upgrade === '' || !this.requestDone) {
-      const upstream = this.upstream!;
-      this.upstream = null;
-      upstream.destroy();
-      this.freeEndpoint();
-      this.endpoint = null;
-      this.answer(502, 'upstream-invalid', `${this.backend!.name} switched protocols without being asked.`);
-      return;
-    }
-    this.responseBegun = true;
-    this.status = 101;
-    if (this.released) {
-      this.released = false;
-      this.backend!.answered();
-    }
-    const extra = `${this.coldStart ? 'x-cold-start: true\r\n' : ''}Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
-    this.connection.socket.write(buildResponseHead(head, null, extra), 'latin1');
-    const endpoint = this.endpoint!;
-    const backend = this.backend!;
-    endpoint.inFlight--;
-    endpoint.tunnels++;
-    backend.meter.tunnels++;
-    const nowMs = this.connection.listener.nowMs();
-    backend.meter.leave(nowMs, false);
+  onTunnel(): void {
+    const { listener } = this.connection;
+    const { meter } = this.backend!;
+    meter.tunnels++;
+    meter.leave(listener.nowMs(), false);
     this.active = false;
-    this.connection.listener.runtime.touch(backend);
-    this.endpointName = endpoint.id;
-    this.tunnel = new Tunnel(this.connection.socket, this.upstream!.socket);
-    const stash = this.connection.becomeTunnel();
-    if (end > start) this.tunnel.fromUpstream(chunk, start, end);
-    if (stash !== null) this.tunnel.fromClient(stash);
-    if (this.connection.halfClosed) this.tunnel.onClientEnd();
+    listener.runtime.touch(this.backend!);
   }
 
-  onTunnelData(chunk: Buffer, start: number, end: number): void {
-    this.tunnel!.fromUpstream(chunk, start, end);
-  }
-
-  onTunnelEnd(): void {
-    this.tunnel!.onUpstreamEnd();
-  }
-
-  onTunnelClosed(): void {
-    this.connection.socket.destroySoon();
-    this.endTunnel();
-  }
-
-  onClientTunnelData(chunk: Buffer): void {
-    this.tunnel!.fromClient(chunk);
-  }
-
-  onClientTunnelEnd(): void {
-    this.tunnel!.onClientEnd();
-  }
-
-  onClientTunnelClosed(): void {
-    const upstream = this.upstream;
-    if (upstream !== null) upstream.destroy();
-    this.endTunnel();
-  }
-
-  private endTunnel(): void {
-    const tunnel = this.tunnel;
-    const endpoint = this.endpoint;
-    if (tunnel === null || endpoint === null) return;
-    this.endpoint = null;
-    this.upstream = null;
-    this.requestBytes = tunnel.clientBytes;
-    this.responseBytes = tunnel.upstreamBytes;
-    endpoint.tunnels--;
-    const backend = this.backend!;
-    backend.meter.tunnels--;
-    backend.meter.lastActivityMs = this.connection.listener.nowMs();
-    this.connection.listener.runtime.touch(backend);
-    if (endpoint.drainVersion !== 0) backend.settleDrain(endpoint);
+  onTunnelOver(): void {
+    const { listener } = this.connection;
+    const { meter } = this.backend!;
+    meter.tunnels--;
+    meter.lastActivityMs = listener.nowMs();
+    listener.runtime.touch(this.backend!);
+    this.body.received = this.attempt.tunnel!.clientBytes;
+    this.response.bytes = this.attempt.tunnel!.upstreamBytes;
     this.outcome = 'tunnel';
     this.end();
-    this.tunnel = null;
   }
 
   // ---- Own answers and the end -------------------------------------------------------------------------------------------------------
@@ -832,85 +493,52 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     this.path = '';
     this.client = this.connection.peer;
     this.minor = 1;
-    this.headRequest = false;
-    this.requestDone = true;
+    this.isHead = false;
+    this.expectContinue = false;
+    this.body.begin(false, true);
     this.startedMs = this.connection.requestStartedMs;
     this.answer(status, 'bad-request', detail);
   }
 
   /** Answers as the gateway itself, with problem+json. */
-  answer(status: number, outcome: Outcome, detail: string, headers = ''): void {
+  private answer(status: number, outcome: Outcome, detail: string, headers = ''): void {
+    const type = 'Content-Type: application/problem+json\r\n';
+    this.respond(status, outcome, headers + type, problemBody(status, outcome, detail));
+  }
+
+  private respond(status: number, outcome: Outcome, headers: string, body: string): void {
     this.outcome = outcome;
-    this.write(status, `${headers}Content-Type: application/problem+json\r\n`, problemBody(status, outcome, detail));
-  }
-
-  private write(status: number, headers: string, body: string): void {
-    const connection = this.connection;
-    this.status = status;
-    this.responseBegun = true;
-    if (
-      !this.requestDone &&
-      (this.expectContinue || connection.bodyMissing < 0 || connection.bodyMissing > READ_AHEAD_BYTES)
-    )
-      connection.closing = true;
-    if (connection.listener.draining) connection.closing = true;
-    connection.socket.write(
-      simpleResponse({
-        status,
-        headers: `Date: ${httpDate(connection.listener.runtime.clock.wallMs())}\r\n${headers}`,
-        body,
-        keepAlive: !connection.closing,
-        head: this.headRequest,
-        minor: this.minor,
-      }),
-      'latin1',
-    );
-    this.responseBytes = body.length;
-    if (!this.requestDone) {
-      this.discarding = true;
-      if (connection.closing) this.finishEarly();
-      else connection.resume();
-      return;
-    }
-    this.end();
-    connection.exchangeDone();
-  }
-
-  /** The discarded rest of a body has come: the exchange is over. */
-  private settle(): void {
-    this.end();
-    this.connection.exchangeDone();
+    this.response.own(status, headers, body);
+    this.onComplete();
   }
 
   /** Counts and logs, once. */
   private end(): void {
-    const runtime = this.connection.listener.runtime;
-    const nowMs = this.connection.listener.nowMs();
+    const { listener } = this.connection;
+    const { runtime } = listener;
+    const nowMs = listener.nowMs();
     const durationMs = nowMs - this.startedMs;
-    if (this.released) {
-      this.released = false;
-      this.backend!.answered();
-    }
+    const { status } = this.response;
+    this.noLongerReleased();
     if (this.active) {
       this.active = false;
-      const backend = this.backend!;
-      backend.meter.leave(nowMs, this.status >= 500 || this.outcome === 'upstream-aborted');
-      runtime.touch(backend);
+      this.backend!.meter.leave(nowMs, status >= 500 || this.outcome === 'upstream-aborted');
+      runtime.touch(this.backend!);
     }
-    const target = this.target_;
-    if (target !== null) {
-      const counters = target.counters;
-      counters.codes[this.status === 0 ? 0 : (this.status / 100) | 0]!++;
+    if (this.chosen !== null) {
+      const { counters } = this.chosen;
+      counters.codes[status === 0 ? 0 : (status / 100) | 0]!++;
       counters.duration.observe(durationMs);
-      counters.requestBytes += this.requestBytes;
-      counters.responseBytes += this.responseBytes;
-    } else if (this.status !== 0) runtime.counters.refuse(this.status);
+      counters.requestBytes += this.body.received;
+      counters.responseBytes += this.response.bytes;
+    } else if (status !== 0) runtime.counters.refuse(status);
     if (runtime.logsAccess) {
       const record = runtime.accessRecord;
       this.fill(record, durationMs, runtime.clock.wallMs() - durationMs);
       runtime.accessLog.record(record);
     }
-    if (this.pending.length > 0) this.pending = [];
+    // An idle connection keeps nothing of its last request.
+    this.body.drop();
     this.upstreamText = '';
     this.text = '';
     this.reparsed = null;
@@ -925,15 +553,15 @@ export class Exchange implements Held, UpstreamUser, PickContext {
     record.target = this.target;
     record.host = this.host;
     record.minor = this.minor;
-    record.status = this.status;
-    record.requestBytes = this.requestBytes;
-    record.responseBytes = this.responseBytes;
+    record.status = this.response.status;
+    record.requestBytes = this.body.received;
+    record.responseBytes = this.response.bytes;
     record.route = this.routeName;
     record.backend = this.backend === null ? '' : this.backend.name;
-    record.endpoint = this.endpointName;
+    record.endpoint = this.attempt.endpointId;
     record.requestId = this.requestId;
     record.coldStart = this.coldStart;
-    record.attempts = this.attempts;
+    record.attempts = this.attempt.count;
     record.outcome = this.outcome;
     record.userAgent = this.userAgent;
     record.referer = this.referer;
