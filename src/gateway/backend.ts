@@ -19,6 +19,8 @@ const RELEASE_ESCAPE = 32;
 const RESPONSE_LIMITS = Object.freeze({ headerBytes: 65_536, headers: 256, uriBytes: 1 });
 /** How long an endpoint that refused a connection gets nothing, ms. */
 const SUSPEND_MS = 100;
+/** The same for a process that closed a connection without an answer: it may be ending. */
+const BROKEN_MS = 20;
 /** A gateway that still holds says so again after this long, ms: a poke may have been lost with a link. */
 const POKE_AGAIN_MS = 1000;
 
@@ -283,9 +285,28 @@ export class GatewayBackend {
   /** A connect failed: the endpoint gets nothing for a moment, and the controller hears of it if it was the endpoint's fault. */
   suspect(endpoint: UpstreamEndpoint, reason: string, tell: boolean): void {
     this.connectFailures++;
-    endpoint.suspendedUntilMs = this.deps.clock.nowMs() + SUSPEND_MS;
-    this.refreshUsable();
+    this.suspend(endpoint, SUSPEND_MS);
     if (tell) this.deps.send({ type: 'suspect', backend: this.name, endpoint: endpoint.id, reason });
+  }
+
+  /**
+   * It closed a connection without an answer. If its process is ending, the kernel still accepts for it for some milliseconds, and what is sent there
+   * is lost: whoever comes now waits until it is known.
+   */
+  broke(endpoint: UpstreamEndpoint, reason: string): void {
+    if (this.config.driver !== 'process') return;
+    this.suspend(endpoint, BROKEN_MS);
+    this.deps.send({ type: 'suspect', backend: this.name, endpoint: endpoint.id, reason });
+  }
+
+  private suspend(endpoint: UpstreamEndpoint, forMs: number): void {
+    endpoint.suspendedUntilMs = this.deps.clock.nowMs() + forMs;
+    this.refreshUsable();
+    setTimeout(() => {
+      if (endpoint.removed) return;
+      this.refreshUsable();
+      this.release();
+    }, forMs + 1);
   }
 
   /** One exchange less on this endpoint: whoever waits for its turn there may go. */

@@ -403,6 +403,7 @@ export class Exchange implements Held, PickContext, AttemptOwner, ResponseTerms 
       this.tryElsewhere(endpoint, reason, timedOut);
       return;
     }
+    if (!reason.startsWith('invalid')) backend.broke(endpoint, reason);
     // A kept connection that the endpoint had closed already: nothing of the response was seen, and the request may be repeated (RFC 9110 9.2.2, RFC 9112 9.3.1).
     if (
       stage === 'request' &&
