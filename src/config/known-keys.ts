@@ -1,7 +1,7 @@
 /** Which keys a place of the file has, read out of the schema: for "did you mean" and for the test that holds docs/configuration.md to it. */
 import { z } from 'zod';
 import type { Path } from './config-error.ts';
-import { nearest } from './nearest.ts';
+import { nearestName } from '../model/nearest-name.ts';
 import { plannedKeysUnder } from './not-yet-available.ts';
 import type { FilterEntryMeta } from './schema/route.ts';
 
@@ -9,10 +9,10 @@ import type { FilterEntryMeta } from './schema/route.ts';
 export function hintForUnknownKey(whole: z.ZodType, path: Path, key: string): string | undefined {
   const here = keysAt(whole, path);
   const known = [...here, ...plannedKeysUnder(path)];
-  const slip = nearest(key, known, 1);
+  const slip = nearestName(key, known, 1);
   const belongs = slip === null ? placesOf(whole, path, key) : undefined;
   if (belongs !== undefined) return belongs;
-  const near = slip ?? nearest(key, known);
+  const near = slip ?? nearestName(key, known);
   if (near !== null) return `did you mean ${JSON.stringify(near)}?`;
   return here.length > 0 && here.length <= 12 ? `there are ${here.join(', ')}` : undefined;
 }

@@ -326,7 +326,7 @@ export class Controller {
   }
 
   /**
-   * Resolves when the backend is awake. Rejects with DORMOUSE_UNKNOWN_BACKEND, DORMOUSE_BACKEND_CRASHING, DORMOUSE_WAKE_FAILED, DORMOUSE_ABORTED.
+   * Resolves when the backend is awake. Rejects with DORMOUSE_BACKEND_UNKNOWN, DORMOUSE_BACKEND_CRASHING, DORMOUSE_WAKE_FAILED, DORMOUSE_ABORTED.
    * Bounded by the driver's start timeout, and by `signal`.
    */
   wake(name: string, cause: WakeCause, signal: AbortSignal): Promise<void> {
@@ -334,7 +334,7 @@ export class Controller {
   }
 
   /**
-   * Resolves when the backend is asleep. Rejects with DORMOUSE_UNKNOWN_BACKEND, DORMOUSE_SLEEP_REFUSED, DORMOUSE_SLEEP_CANCELLED (requests kept coming),
+   * Resolves when the backend is asleep. Rejects with DORMOUSE_BACKEND_UNKNOWN, DORMOUSE_SLEEP_REFUSED, DORMOUSE_SLEEP_CANCELLED (requests kept coming),
    * DORMOUSE_ABORTED; an abort leaves the sleep going on. Bounded by the drain bound and the grace period.
    */
   sleep(name: string, signal: AbortSignal): Promise<void> {
@@ -374,12 +374,12 @@ export class Controller {
     return promise;
   }
 
-  /** The last lines of its instances, oldest first. Throws DORMOUSE_UNKNOWN_BACKEND. */
+  /** The last lines of its instances, oldest first. Throws DORMOUSE_BACKEND_UNKNOWN. */
   logs(name: string, limit: number): LogLine[] {
     return this.#known(name).fleet.logs.lines(limit);
   }
 
-  /** Every line from now on, until the returned function is called. Throws DORMOUSE_UNKNOWN_BACKEND. */
+  /** Every line from now on, until the returned function is called. Throws DORMOUSE_BACKEND_UNKNOWN. */
   onLog(name: string, listener: (line: LogLine) => void): () => void {
     return this.#known(name).fleet.logs.onLine(listener);
   }
@@ -399,7 +399,7 @@ export class Controller {
   #unknown(name: string): DormouseError {
     const near = nearestName(name, [...this.#backends.keys()]);
     const next = near === null ? 'dormouse status lists all backends' : `did you mean ${near}?`;
-    return new DormouseError('DORMOUSE_UNKNOWN_BACKEND', `there is no backend ${name}: ${next}`, { userFault: true });
+    return new DormouseError('DORMOUSE_BACKEND_UNKNOWN', `there is no backend ${name}: ${next}`, { userFault: true });
   }
 
   #tell(event: BackendEvent): void {

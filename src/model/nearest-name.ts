@@ -1,18 +1,23 @@
 /** The name that someone most likely meant. */
 
-/** The closest of `names` by edit distance, when at most a third of the letters differ; otherwise null. */
-export function nearestName(wanted: string, names: readonly string[]): string | null {
+/**
+ * The closest of `names` by edit distance, or null when none is near: at most a third of the longer word may differ (at least one letter), and no more than
+ * `most`.
+ */
+export function nearestName(wanted: string, names: Iterable<string>, most = Infinity): string | null {
   // Longer input is no slip of the finger, and the comparison costs length * length.
   if (wanted.length > 100) return null;
+  const given = wanted.toLowerCase();
   let best: string | null = null;
-  let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1;
+  let bestDistance = Infinity;
   for (const name of names) {
-    if (Math.abs(name.length - wanted.length) >= bestDistance) continue;
-    const distance = editDistance(wanted.toLowerCase(), name.toLowerCase());
-    if (distance < bestDistance) {
-      best = name;
-      bestDistance = distance;
-    }
+    const known = name.toLowerCase();
+    const allowed = Math.min(most, Math.max(1, Math.floor(Math.max(known.length, given.length) / 3)));
+    if (Math.abs(known.length - given.length) > allowed) continue;
+    const distance = editDistance(given, known);
+    if (distance > allowed || distance >= bestDistance) continue;
+    best = name;
+    bestDistance = distance;
   }
   return best;
 }

@@ -32,8 +32,6 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   yaml: ['config/'],
   commander: ['commands/'],
   pino: ['telemetry/'],
-  'sonic-boom': ['telemetry/'],
-  '@prometheus-io/client': ['telemetry/'],
   re2js: ['gateway/', 'config/', '.schema.ts'],
 };
 
