@@ -62,6 +62,8 @@ export class GatewayBackend {
   private unanswered = 0;
   private escape = 0;
   private releasing = false;
+  /** Not in the configuration any more: nothing waits for it. */
+  isRemoved = false;
 
   constructor(config: GatewayBackendConfig, deps: BackendDeps) {
     this.name = config.name;
@@ -377,8 +379,15 @@ export class GatewayBackend {
     return true;
   }
 
+  /** Nothing is in flight on any endpoint. */
+  get isEmpty(): boolean {
+    for (const endpoint of this.endpoints.values()) if (endpoint.inFlight > 0 || endpoint.tunnels > 0) return false;
+    return true;
+  }
+
   /** The configuration has no such backend any more: idle connections go, what is in flight ends by itself, holds are refused. */
   dispose(): void {
+    this.isRemoved = true;
     while (this.queue.head !== null) {
       const exchange = this.queue.head;
       this.queue.remove(exchange);

@@ -318,8 +318,8 @@ export class Exchange implements Held, PickContext, AttemptOwner, ResponseTerms 
       this.refuseHold('crashing');
       return;
     }
-    if (backend.isDown) {
-      this.refuseHold('down');
+    if (backend.isDown || backend.isRemoved) {
+      this.refuseHold(backend.isRemoved ? 'removed' : 'down');
       return;
     }
     this.heldSinceMs = this.connection.listener.nowMs();

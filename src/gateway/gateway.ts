@@ -121,11 +121,12 @@ export class Gateway {
         });
         return;
       case 'backend': {
-        const backend = this.backends.get(message.backend);
+        const backend = this.backends.get(message.backend) ?? this.departed.get(message.backend);
         if (backend !== undefined) {
           this.watch(backend);
           backend.apply(message);
         }
+        if (message.endpoints.length === 0) this.departed.delete(message.backend);
         this.deps.link.send({ type: 'applied', backend: message.backend, version: message.version });
         return;
       }
@@ -205,10 +206,12 @@ export class Gateway {
       const known = this.backends.get(backendConfig.name);
       if (known === backends.get(backendConfig.name)) known?.reconfigure(backendConfig);
     }
+    for (const [name, backend] of this.departed) if (backend.isEmpty || backends.has(name)) this.departed.delete(name);
     for (const [name, backend] of this.backends) {
       if (backends.get(name) === backend) continue;
       backend.dispose();
       this.backends.delete(name);
+      if (!backends.has(name)) this.departed.set(name, backend);
     }
     for (const [name, backend] of backends) this.backends.set(name, backend);
     this.current = runtime;
@@ -233,6 +236,9 @@ export class Gateway {
       this.reportTimer = setInterval(() => this.report(), this.reportMs);
     }
   }
+
+  /** Backends that a reload took away: the controller drains their endpoints next, and waits for our word that nothing is in flight. */
+  private readonly departed = new Map<string, GatewayBackend>();
 
   /** Listeners that a reload took away and whose connections are still being answered. */
   private readonly leaving = new Set<GatewayListener>();

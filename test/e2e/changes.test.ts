@@ -95,6 +95,22 @@ describe('changes and ends under load', { concurrency: 2 }, () => {
     },
   );
 
+  it('a removed backend that nobody uses is gone at once, not when the drain bound has passed', BOUND, async () => {
+    const stays = backend();
+    await using place = new Place(
+      configuration({ workers: 2, shutdown: { drain: '30s' }, backends: { stays, goes: backend() } }),
+    );
+    const up = await place.start().up();
+    const port = await up.port();
+    const goes = await pidOf(port, 'goes');
+    await change(up, { workers: 2, shutdown: { drain: '30s' }, backends: { stays } });
+    await until('its instance is gone', () => !alive(goes), 5000);
+    assert.ok(
+      up.log.every(({ level }) => level === 'info'),
+      JSON.stringify(up.log.filter(({ level }) => level !== 'info')),
+    );
+  });
+
   it('a reload while requests are held: they are answered by what they waited for', BOUND, async () => {
     const slow = backend({ delayMs: 700, name: 'slow' });
     await using place = new Place(configuration({ backends: { slow } }));
