@@ -1,5 +1,4 @@
 /** `dormouse up`: the one place where all parts of a machine are put together, and taken apart in the reverse order. */
-import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 // Not from its index, which would load the client too.
@@ -23,6 +22,7 @@ import { renderMetrics } from '../telemetry/render.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { loadConfigApart } from './load-config-apart.ts';
 import { packageVersion } from './package-version.ts';
+import { makeFolder } from './make-folder.ts';
 import { Reloads } from './reloads.ts';
 import { workerSpawner } from './spawn-worker.ts';
 import { StopRequest } from './stop-request.ts';
@@ -269,7 +269,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
 
 function lockState(stateDir: string, wallMs: number): StateLock {
   try {
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    makeFolder(stateDir, 0o700);
   } catch (error) {
     throw new DormouseError(
       'DORMOUSE_STATE_DIR',
