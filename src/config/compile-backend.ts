@@ -24,7 +24,6 @@ export function compileBackend(
       timeoutMs: wake.timeout,
       maxHeld: wake.maxHeld,
       maxHeldBytes: wake.maxHeldBytes,
-      failFastAfterMs: wake.failFastAfter,
       with: [...new Set(wake.with)],
       page: wake.page,
     },

@@ -39,7 +39,7 @@ export function forward(backend: string): RuleConfig {
     matches: [{ path: { kind: 'prefix', value: '/' }, methods: [], headers: [], query: [] }],
     filters: [],
     backends: [{ name: backend, weight: 1 }],
-    retry: { attempts: 2, backoffMs: 25 },
+    retry: { attempts: 2 },
   };
 }
 
@@ -65,7 +65,7 @@ function compileRule(rule: RuleEntry, at: Path, answeringFilters: readonly strin
       matches.length > 0 ? matches : [{ path: { kind: 'prefix', value: '/' }, methods: [], headers: [], query: [] }],
     filters: rule.filters,
     backends: rule.backends,
-    retry: { attempts: rule.retry.attempts, backoffMs: rule.retry.backoff },
+    retry: { attempts: rule.retry.attempts },
   };
 }
 

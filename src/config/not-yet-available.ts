@@ -57,6 +57,8 @@ export const PLANNED_KEYS: readonly PlannedKey[] = [
   { at: 'backends.*.idle.prometheus', standard: null },
   { at: 'backends.*.idle.schedule', standard: null },
   { at: 'backends.*.idle.settle', standard: '2s' },
+  // Processes: a start that fails answers at once. It is for platforms on which a start can be seen to hang (unschedulable, image errors).
+  { at: 'backends.*.wake.failFastAfter', standard: '10s' },
   { at: 'backends.*.wake.answers', standard: [] },
   { at: 'backends.*.wake.never', standard: { userAgents: [], clients: [] } },
   { at: 'backends.*.wake.before', standard: null },
@@ -69,6 +71,7 @@ export const PLANNED_KEYS: readonly PlannedKey[] = [
   { at: 'routes.[].clients', standard: NO_CLIENT_RULES },
   { at: 'routes.[].rules.[].timeouts', standard: { request: '0s', perTry: '0s', idle: '0s' } },
   { at: 'routes.[].rules.[].retry.on', standard: ['connect'] },
+  { at: 'routes.[].rules.[].retry.backoff', standard: '25ms' },
   { at: 'routes.[].rules.[].retry.budgetPercent', standard: 20 },
   { at: 'routes.[].rules.[].webSocket', standard: { idle: '0s', ping: '30s' } },
   { at: 'routes.[].rules.[].sse', standard: { heartbeat: '15s', retry: '3s' } },

@@ -425,7 +425,6 @@ export function backendConfig(name: string, options: BackendOptions = {}): Backe
       timeoutMs: 60_000,
       maxHeld: 1000,
       maxHeldBytes: 1 << 26,
-      failFastAfterMs: 10_000,
       with: [],
       page: false,
       ...options.wake,

@@ -119,7 +119,6 @@ export interface WakeConfig {
   maxHeld: number;
   /** Across all workers. */
   maxHeldBytes: number;
-  failFastAfterMs: number;
   /** Names of backends that are awake before this one is started, in order. */
   with: string[];
   page: boolean;
@@ -170,7 +169,7 @@ export interface RuleConfig {
   filters: FilterConfig[];
   /** May be empty only when a filter answers (redirect). */
   backends: { name: string; weight: number }[];
-  retry: { attempts: number; backoffMs: number };
+  retry: { attempts: number };
 }
 
 export interface MatchConfig {

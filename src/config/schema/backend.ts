@@ -56,7 +56,6 @@ export function backendSchema(strategies: readonly string[]) {
       timeout: duration({ minMs: 1 }).prefault('60s'),
       maxHeld: number({ min: 0, max: 1_000_000 }).prefault(1000),
       maxHeldBytes: size({ min: 0, max: 2 ** 36 }).prefault('64MiB'),
-      failFastAfter: duration().prefault('10s'),
       with: z.array(name()).max(100).prefault([]),
       page: toggle().prefault('off'),
     }).prefault({}),

@@ -45,7 +45,6 @@ function ruleSection(filters: FilterSchemas) {
       .prefault([]),
     retry: section({
       attempts: number({ min: 1, max: 10 }).prefault(2),
-      backoff: duration({ maxMs: 60_000 }).prefault('25ms'),
     }).prefault({}),
   });
 }

@@ -35,7 +35,7 @@ export function route(name: string, hosts: string[], matches: ShortMatch[], list
         matches: matches.map(matchConfig),
         filters: [],
         backends: [{ name, weight: 1 }],
-        retry: { attempts: 2, backoffMs: 25 },
+        retry: { attempts: 2 },
       },
     ],
   };
