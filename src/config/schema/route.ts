@@ -7,7 +7,6 @@ import { PLANNED_FILTERS, notYet } from '../not-yet-available.ts';
 import {
   Rejected,
   TOKEN,
-  duration,
   hostPattern,
   name,
   number,
