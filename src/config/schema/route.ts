@@ -4,18 +4,7 @@ import { shown } from '../config-error.ts';
 import { isMapping } from '../plain-data.ts';
 import { didYouMean } from '../nearest.ts';
 import { PLANNED_FILTERS, notYet } from '../not-yet-available.ts';
-import {
-  Rejected,
-  TOKEN,
-  hostPattern,
-  name,
-  number,
-  regex,
-  requestPath,
-  scalar,
-  section,
-  text,
-} from './scalars.ts';
+import { Rejected, TOKEN, hostPattern, name, number, regex, requestPath, scalar, section, text } from './scalars.ts';
 
 /** Schemas of the filters by name; each checks what stands under that name. */
 export type FilterSchemas = Readonly<Record<string, z.ZodType>>;
