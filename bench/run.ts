@@ -9,6 +9,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BenchCase, BenchContext } from './case.ts';
 import { holdBurst } from './cases/hold-burst.ts';
+import { largeBody } from './cases/large-body.ts';
 import { manyRoutes } from './cases/many-routes.ts';
 import { idleMemory } from './cases/idle-memory.ts';
 import { proxyCost } from './cases/proxy-cost.ts';
@@ -20,7 +21,17 @@ import { machineFacts } from './measure/machine.ts';
 import { ensurePrograms } from './packages.ts';
 import { printTable, writeTables, type Table } from './report.ts';
 
-const CASES: readonly BenchCase[] = [proxyCost, tailLatency, wake, holdBurst, manyRoutes, idleMemory, sleepEdge, soak];
+const CASES: readonly BenchCase[] = [
+  proxyCost,
+  tailLatency,
+  wake,
+  holdBurst,
+  manyRoutes,
+  idleMemory,
+  largeBody,
+  sleepEdge,
+  soak,
+];
 
 async function main(args: readonly string[]): Promise<number> {
   const names = args.filter((arg) => !arg.startsWith('--'));

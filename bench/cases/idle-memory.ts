@@ -17,6 +17,8 @@ export const idleMemory: BenchCase = {
       backends: Object.fromEntries(names.map((name) => [name, { process: { command: ['sleep', '1d'] } }])),
       routes: names.map((name) => ({ hosts: [`${name}.example`], backend: name })),
     };
+    // The first start after a change compiles; what is measured is every other one.
+    await withDormouse(context, configuration, () => delay(SETTLE_MS), { name: 'warm-up' });
     return await withDormouse(context, configuration, async (dormouse) => {
       await delay(SETTLE_MS);
       const pids = processTree(dormouse.program.pid);

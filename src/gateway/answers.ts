@@ -20,6 +20,8 @@ export type Outcome =
   | 'upstream-closed'
   | 'upstream-invalid'
   | 'upstream-aborted'
+  | 'upstream-stalled'
+  | 'not-forwarded'
   | 'body-timeout'
   | 'client-gone'
   | 'shutdown'

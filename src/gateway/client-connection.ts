@@ -8,6 +8,7 @@ import { Exchange } from './exchange.ts';
 import { plainAddress } from './forwarding/client-address.ts';
 import type { ForwardingContext } from './forwarding/forwarded.ts';
 import type { GatewayListener } from './listener.ts';
+import { WriteProgress } from './write-progress.ts';
 
 /** What the connection reads next. */
 type Reading =
@@ -51,6 +52,7 @@ export class ClientConnection {
   private parser: RequestParser | null = null;
   private decoder: BodyDecoder | null = null;
   private stash: Buffer | null = null;
+  private readonly clientProgress = new WriteProgress();
   private consuming = false;
   /** Content-Length of the present request; -1: chunked. */
   private bodyLength = 0;
@@ -70,7 +72,11 @@ export class ClientConnection {
     socket.on('end', () => this.onEnd());
     socket.on('error', () => {});
     socket.on('close', () => this.onClose());
-    socket.on('drain', () => this.exchange.onClientDrain());
+    socket.on('drain', () => this.onDrain());
+    // From here on the client has the whole answer before it: what it still sends matters for a moment only.
+    socket.on('finish', () => {
+      if (this.reading === 'linger') this.deadlineMs = listener.nowMs() + LINGER_MS;
+    });
   }
 
   /** Idle: no request has begun and none is being answered. */
@@ -89,7 +95,9 @@ export class ClientConnection {
         return;
       case 'linger':
         this.lingered += chunk.length;
-        if (this.lingered > LINGER_BYTES) this.socket.destroy();
+        if (this.lingered <= LINGER_BYTES) return;
+        if (this.socket.writableFinished) this.socket.destroy();
+        else this.socket.pause();
         return;
       case 'closed':
         return;
@@ -99,6 +107,17 @@ export class ClientConnection {
       default:
         this.consume(chunk);
     }
+  }
+
+  /** What was written has gone out. Requests that waited for it are looked at now. */
+  private onDrain(): void {
+    this.exchange.onClientDrain();
+    if (this.reading === 'head' && this.stash !== null) this.takeUpStash();
+  }
+
+  /** The client doesn't take its answers: until it does, its next request waits (unread answers of pipelined requests would pile up without a bound). */
+  private get mustWait(): boolean {
+    return this.socket.writableNeedDrain;
   }
 
   /** Bytes of the next request, which is not looked at before this one is answered. */
@@ -113,6 +132,11 @@ export class ClientConnection {
     let position = 0;
     while (position < end) {
       if (this.reading === 'head') {
+        if (this.mustWait) {
+          this.keep(position === 0 ? chunk : chunk.subarray(position));
+          this.socket.pause();
+          break;
+        }
         const shared = this.listener.parser;
         const parser = this.parser ?? shared;
         if (!this.headBegun) {
@@ -160,6 +184,7 @@ export class ClientConnection {
       } else break;
     }
     this.consuming = false;
+    if (this.halfClosed && this.reading === 'head' && this.stash === null) this.finish();
   }
 
   private begin(head: RequestHead): void {
@@ -200,20 +225,26 @@ export class ClientConnection {
   exchangeDone(): void {
     this.busy = false;
     if (this.reading === 'closed') return;
-    if (this.closing || this.halfClosed) {
+    if (this.closing) {
       this.finish();
       return;
     }
     this.reading = 'head';
     this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.idleMs;
     if (this.listener.draining) this.closing = true;
-    // Whatever stopped the reading (a full stash, a body that nobody took yet): the next request has to be read.
+    if (this.consuming) return;
+    if (this.stash === null) {
+      // Whatever stopped the reading (a body that nobody took yet): the next request has to be read.
+      this.resume();
+      if (this.halfClosed) this.finish();
+    } else if (!this.mustWait) this.takeUpStash();
+  }
+
+  private takeUpStash(): void {
+    const stash = this.stash!;
+    this.stash = null;
     this.resume();
-    if (this.stash !== null && !this.consuming) {
-      const stash = this.stash;
-      this.stash = null;
-      this.consume(stash);
-    }
+    this.consume(stash);
   }
 
   /** The stash can't be taken up inside `consume`: the loop there goes on by itself. */
@@ -229,8 +260,23 @@ export class ClientConnection {
   /** Reads on after the gateway paused. That pause was not the client's: its time for the next part of a body begins anew. */
   resume(): void {
     if (!this.socket.isPaused()) return;
-    if (this.reading === 'body') this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.bodyMs;
+    this.expectBody();
     this.socket.resume();
+  }
+
+  /** The next part of the body has its whole time from now on. */
+  expectBody(): void {
+    if (this.reading === 'body') this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.bodyMs;
+  }
+
+  /**
+   * Ends a transfer in which nothing moved for too long: an answer that the client doesn't take (`timeouts.idle`), a body that the endpoint doesn't take
+   * (`timeouts.body`). Called by the sweep.
+   */
+  checkProgress(nowMs: number): void {
+    const { timeouts } = this.listener.config;
+    if (this.clientProgress.stalledForMs(this.socket, nowMs) >= timeouts.idleMs) this.socket.resetAndDestroy();
+    else if (this.exchange.attempt.stalledForMs(nowMs) >= timeouts.bodyMs) this.exchange.onUpstreamStalled();
   }
 
   /** Sends what is written and closes, reading on for a moment if the client may still be sending. */
@@ -241,7 +287,8 @@ export class ClientConnection {
     if (this.halfClosed) return;
     this.reading = 'linger';
     this.stash = null;
-    this.deadlineMs = this.listener.nowMs() + LINGER_MS;
+    // Set when the answer is out; a client that doesn't take it is ended by `checkProgress`.
+    this.deadlineMs = Number.POSITIVE_INFINITY;
     this.resume();
   }
 
@@ -261,11 +308,10 @@ export class ClientConnection {
       this.socket.destroy();
       return;
     }
-    if (this.reading === 'answer') {
-      this.closing = true;
-      return;
-    }
-    this.socket.end();
+    // Requests that came whole before it are answered, the one in hand and those in the stash.
+    if (this.reading === 'answer' || this.stash !== null) return;
+    if (this.headBegun) this.socket.destroy();
+    else this.finish();
   }
 
   private onClose(): void {
@@ -286,8 +332,11 @@ export class ClientConnection {
     this.deadlineMs = Number.POSITIVE_INFINITY;
     if (this.reading === 'linger') this.socket.destroy();
     else if (this.reading === 'body') {
-      // We don't read (held, or the endpoint is slow): `resume` sets the deadline again.
-      if (this.socket.isPaused()) return;
+      // We don't read (held, or the endpoint is slow), or nobody has asked for the body yet (100-continue while held).
+      if (this.socket.isPaused() || this.exchange.isWaiting) {
+        this.expectBody();
+        return;
+      }
       this.closing = true;
       this.exchange.onBodyTimeout();
     } else if (this.reading === 'head') {

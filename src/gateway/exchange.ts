@@ -10,7 +10,7 @@ import type { ClientConnection } from './client-connection.ts';
 import { ClientResponse } from './client-response.ts';
 import type { ResponseTerms } from './client-response.ts';
 import type { CompiledFilters } from './filters/compile-filters.ts';
-import { bodyLimit, buildRequestHead } from './heads.ts';
+import { bodyLimit, buildRequestHead, passableUpgrade } from './heads.ts';
 import type { Held } from './hold/hold-queue.ts';
 import { refusal } from './hold/refusal.ts';
 import type { RefusalReason } from './hold/refusal.ts';
@@ -137,7 +137,7 @@ export class Exchange implements Held, PickContext, AttemptOwner, ResponseTerms 
     this.host = head.host;
     this.isHead = head.method === 'HEAD';
     this.expectContinue = head.expectContinue;
-    this.upgrade = head.upgrade;
+    this.upgrade = passableUpgrade(head.upgrade);
     this.body.begin(head.chunked, connection.reading !== 'body');
     this.client = connection.trusted ? runtime.clientAddress.resolveTrusted(connection.peer, head) : connection.peer;
     if (runtime.logsHeaders) {
@@ -147,6 +147,11 @@ export class Exchange implements Held, PickContext, AttemptOwner, ResponseTerms 
     if (head.method === 'CONNECT') {
       const allow = 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n';
       this.answer(405, 'not-allowed', 'CONNECT is not offered here.', allow);
+      return;
+    }
+    if (head.method === 'OPTIONS' && head.value('max-forwards') === '0') {
+      // RFC 9110 7.6.2: not forwarded, answered as the last recipient.
+      this.respond(204, 'not-forwarded', 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n', '');
       return;
     }
     const limit = bodyLimit(listener.config);
@@ -270,6 +275,17 @@ export class Exchange implements Held, PickContext, AttemptOwner, ResponseTerms 
   onRequestBroken(error: ProtocolError): void {
     this.connection.closing = true;
     this.breakOff(error.status, 'bad-request', error.message);
+  }
+
+  /** Nobody has taken the request yet: its client need not send. */
+  get isWaiting(): boolean {
+    return this.inQueue || (this.backend !== null && !this.attempt.transmitted && !this.discarding);
+  }
+
+  /** The endpoint takes nothing of the request's body, and the client can't be read meanwhile. */
+  onUpstreamStalled(): void {
+    this.connection.closing = true;
+    this.breakOff(504, 'upstream-stalled', `${this.backend!.name} stopped reading the request body.`);
   }
 
   onBodyTimeout(): void {

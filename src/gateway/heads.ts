@@ -29,10 +29,18 @@ export function buildRequestHead(head: RequestHead, forwarding: ForwardingContex
   const newHost = edit !== null && edit.host !== null ? edit.host : head.hostFromTarget ? head.host : null;
   let out = `${head.method} ${edit !== null && edit.target !== null ? edit.target : originForm(head)} HTTP/1.1\r\n`;
   let run = -1;
+  let hops = '';
   for (let i = 0; i < count; i++) {
     const kind = kinds[i]!;
+    if (kind === HeaderKind.MAX_FORWARDS && head.method === 'OPTIONS') {
+      hops = head.valueAt(i);
+    }
     const leaves =
-      kind !== 0 && (HOP_BY_HOP[kind] === 1 || dropped[kind] === 1 || (kind === HeaderKind.HOST && newHost !== null))
+      kind !== 0 &&
+      (HOP_BY_HOP[kind] === 1 ||
+        dropped[kind] === 1 ||
+        (kind === HeaderKind.HOST && newHost !== null) ||
+        (kind === HeaderKind.MAX_FORWARDS && hops !== ''))
         ? true
         : (!plain && head.dropped(i)) || (removing && edit.removes(head, i));
     if (leaves) {
@@ -45,6 +53,8 @@ export function buildRequestHead(head: RequestHead, forwarding: ForwardingContex
   else if (head.hostIndex < 0) out += 'Host: \r\n';
   out += forwarding.lines(head);
   if (edit !== null) out += edit.append;
+  // RFC 9110 7.6.2: one less at every hop. What is no number of a sane size is not passed on.
+  if (/^[1-9]\d{0,8}$/.test(hops)) out += `Max-Forwards: ${Number(hops) - 1}\r\n`;
   if (head.chunked) out += 'Transfer-Encoding: chunked\r\n';
   if (head.upgrade !== '') {
     const upgrade = passableUpgrade(head.upgrade);

@@ -132,6 +132,7 @@ export class GatewayListener {
   sweep(nowMs: number): void {
     const closeIdle = this.draining && nowMs - this.drainBeganMs >= DRAIN_IDLE_MS;
     for (const connection of this.connections) {
+      connection.checkProgress(nowMs);
       if (connection.deadlineMs <= nowMs) connection.onDeadline();
       else if (closeIdle && connection.idle) connection.finish();
     }

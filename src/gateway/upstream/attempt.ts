@@ -8,6 +8,7 @@ import type { UpstreamUser } from './connection.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import { READ_AHEAD_BYTES } from './request-body.ts';
 import type { RequestBody } from './request-body.ts';
+import { WriteProgress } from '../write-progress.ts';
 
 /** A request that must not be repeated only goes onto a connection that was used within this time, ms: an older one may be closing. */
 const FRESH_MS = 1000;
@@ -59,6 +60,7 @@ export class Attempt implements UpstreamUser {
   private upstream: UpstreamConnection | null = null;
   private endpoint: UpstreamEndpoint | null = null;
   private readonly owner: AttemptOwner;
+  private readonly progress = new WriteProgress();
 
   constructor(owner: AttemptOwner) {
     this.owner = owner;
@@ -122,7 +124,14 @@ export class Attempt implements UpstreamUser {
     if (body.done) upstream.markRequestSent();
     socket.uncork();
     if (!(idempotent && upstream.served > 0)) body.forget();
-    if (!body.done && more) connection.resume();
+    if (body.done) return;
+    connection.expectBody();
+    if (more) connection.resume();
+  }
+
+  /** For how long the endpoint has taken nothing of the request. */
+  stalledForMs(nowMs: number): number {
+    return this.upstream === null ? 0 : this.progress.stalledForMs(this.upstream.socket, nowMs);
   }
 
   /** A part of the body that came after the head was sent. */

@@ -43,6 +43,9 @@ export interface UpstreamOptions {
   nowMs(): number;
 }
 
+/** 1xx responses before a final one. Clients are sent each of them, so that their number has to have a bound. */
+const MAX_INTERIMS = 32;
+
 type Phase = 'connecting' | 'idle' | 'head' | 'body' | 'tunnel' | 'closed';
 
 /**
@@ -67,6 +70,7 @@ export class UpstreamConnection {
   private readonly options: UpstreamOptions;
   private connectTimer: NodeJS.Timeout | null;
   private kind = 0;
+  private interims = 0;
   private keepAlive = false;
   /** The whole request has been written: without it the connection can't be used again. */
   private requestSent = false;
@@ -121,6 +125,7 @@ export class UpstreamConnection {
     this.phase = 'head';
     this.receivedAny = false;
     this.requestSent = false;
+    this.interims = 0;
   }
 
   /** The last byte of the request was handed to the socket. */
@@ -196,6 +201,10 @@ export class UpstreamConnection {
         return true;
       }
       if (head.status < 200) {
+        if (++this.interims > MAX_INTERIMS) {
+          this.fail('response', 'invalid response: too many interim responses');
+          return true;
+        }
         user.onUpstreamInterim(head);
         if (position === size) return true;
         continue;
