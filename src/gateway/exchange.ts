@@ -183,7 +183,7 @@ export class Exchange implements Held, PickContext, AttemptOwner, ResponseTerms 
     this.upstreamText = buildRequestHead(head, connection.forwarding, edit);
     this.requestId = connection.forwarding.requestId;
     this.text = head.text;
-    if (!backend.hasReady && backend.config.wake.page && this.answeredByPage(head, backend)) return;
+    if (backend.config.wake.page && this.answeredByPage(head, backend)) return;
     this.liveView = head;
     this.dispatch();
     this.liveView = null;
@@ -231,8 +231,13 @@ export class Exchange implements Held, PickContext, AttemptOwner, ResponseTerms 
   private answeredByPage(head: RequestHead, backend: GatewayBackend): boolean {
     const isQuestion = head.value('x-dormouse-wait') !== undefined;
     const crash = backend.activeCrash();
-    if (!isQuestion && (head.method !== 'GET' || crash !== null || !acceptsHtml(head.value('accept')))) return false;
-    if (crash === null) backend.poke(this);
+    // The page's own question is never passed on: the application would see it, and its answer would be taken for ours.
+    if (
+      !isQuestion &&
+      (backend.hasReady || head.method !== 'GET' || crash !== null || !acceptsHtml(head.value('accept')))
+    )
+      return false;
+    if (crash === null && !backend.hasReady) backend.poke(this);
     const wallMs = this.connection.listener.runtime.clock.wallMs();
     const { status, headers, body } = isQuestion ? waitingAnswer(backend, wallMs) : waitingPage(backend, wallMs);
     this.respond(status, 'waiting-page', headers, body);

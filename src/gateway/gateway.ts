@@ -85,6 +85,10 @@ export class Gateway {
     return open >= this.deps.maxConnections ? 0 : Number.MAX_SAFE_INTEGER;
   }
 
+  get spareConnections(): number {
+    return Math.ceil(this.deps.maxConnections / 10);
+  }
+
   nowMs(): number {
     return this.deps.clock.nowMs();
   }

@@ -13,6 +13,8 @@ import type { Runtime } from './runtime.ts';
 const BACKLOG = 4096;
 /** Idle connections are kept this long, ms, after a drain has begun: a client that is in the middle of asking gets an answer with `Connection: close`. */
 const DRAIN_IDLE_MS = 1000;
+/** Refused connections that wait for their client at once, at most. */
+const REFUSED_OPEN = 64;
 /** Parsers that are kept for connections whose heads come in parts. */
 const SPARE_PARSERS = 64;
 
@@ -21,6 +23,8 @@ export interface ListenerOwner {
   nowMs(): number;
   /** Descriptors that may be used for client connections; beyond it a connection is refused with 503. */
   readonly maxConnections: number;
+  /** Refused connections that may stay open for a moment. */
+  readonly spareConnections: number;
 }
 
 /** One listening socket and the connections that came through it. */
@@ -34,6 +38,8 @@ export class GatewayListener {
   private readonly spare: RequestParser[] = [];
   private port = 0;
   private drainBeganMs = 0;
+  private refusedOpen = 0;
+  private refusedLoggedMs = Number.NEGATIVE_INFINITY;
   private emptied: (() => void) | null = null;
 
   constructor(config: ListenerConfig, owner: ListenerOwner) {
@@ -89,19 +95,39 @@ export class GatewayListener {
           body: problemBody(
             503,
             'too-many-connections',
-            'This gateway has as many connections open as it may have (listeners[].limits.connections).',
+            'This gateway has as many connections open as it may have (listeners[].limits.connections, or ulimit -n).',
           ),
           keepAlive: false,
           head: false,
         }),
         'latin1',
       );
-      // Nothing is read from it; a second is enough to take the answer.
-      socket.setTimeout(1000, () => socket.destroy());
+      this.letGo(socket);
       return;
     }
     this.runtime.counters.connections++;
     this.connections.add(new ClientConnection(socket, this, this.nowMs()));
+  }
+
+  /** A refused client has a second to take its answer, while what it sends is thrown away; of too many at once the descriptors are needed. */
+  private letGo(socket: Socket): void {
+    if (this.refusedOpen >= Math.min(REFUSED_OPEN, this.owner.spareConnections)) {
+      socket.destroySoon();
+      return;
+    }
+    this.refusedOpen++;
+    socket.once('close', () => this.refusedOpen--);
+    socket.resume();
+    const timer = setTimeout(() => socket.destroy(), 1000);
+    socket.once('close', () => clearTimeout(timer));
+    if (this.nowMs() - this.refusedLoggedMs < 10_000) return;
+    this.refusedLoggedMs = this.nowMs();
+    this.runtime.logger.warn('connections are refused: too many are open', {
+      listener: this.config.name,
+      open: this.connections.size,
+      limit: this.config.limits.connections,
+      next: 'raise listeners[].limits.connections, or the limit of open files (ulimit -n, LimitNOFILE=)',
+    });
   }
 
   forwardingFor(socket: Socket, trusted: boolean): ForwardingContext {

@@ -247,8 +247,11 @@ describe('holding', () => {
     await harness.next((m) => m.type === 'demand' && m.windows.some((w) => w.held === 1));
     harness.update('app', [{ port: backend.port }]);
     assert.equal((await curl.response()).body, '/curl');
+    browser.send('GET /shop HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nx-dormouse-wait: 1\r\n\r\n');
+    assert.equal((await browser.response()).status, 204);
     browser.send('GET /shop HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n\r\n');
     assert.equal((await browser.response()).body, '/shop');
+    assert.ok(backend.requests.every((r) => !r.head.includes('x-dormouse-wait')));
   });
 
   it('says drained when nothing is in flight, and holds what comes after', async () => {
