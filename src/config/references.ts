@@ -54,6 +54,42 @@ export function checkListeners(
   return problems;
 }
 
+/**
+ * A fixed port of a process is nobody else's: the second would never become ready, or its requests would reach the other. Only what listens
+ * on the loopback address counts, which is where processes are reached; port 0 and auto are any free port.
+ */
+export function checkProcessPorts(
+  backends: readonly BackendConfig[],
+  listeners: readonly Placed<ListenerConfig>[],
+  observe: { host: string; port: number } | null,
+): Problem[] {
+  const takers = new Map<number, string>();
+  const take = ({ host, port }: { host: string; port: number }, label: string): void => {
+    const local = { host: host === 'localhost' ? LOOPBACK : host, port };
+    if (overlaps(local, { host: LOOPBACK, port }) && !takers.has(port)) takers.set(port, label);
+  };
+  for (const { entry } of listeners) take(entry.address, `listener ${entry.name}`);
+  if (observe !== null) take(observe, 'observe');
+  const problems: Problem[] = [];
+  for (const { name, source } of backends) {
+    if (source.driver !== 'process' || source.process.port === 'auto') continue;
+    const { port } = source.process;
+    const taker = takers.get(port);
+    if (taker !== undefined)
+      problems.push(
+        problem(
+          ['backends', name, 'process', 'port'],
+          `port ${port} is taken by ${taker}`,
+          'choose another port, or write port: auto',
+        ),
+      );
+    else takers.set(port, `backend ${name}`);
+  }
+  return problems;
+}
+
+const LOOPBACK = '127.0.0.1';
+
 function overlaps(a: { host: string; port: number }, b: { host: string; port: number }): boolean {
   if (a.port !== b.port || a.port === 0) return false;
   const every = (host: string): boolean => host === '::' || host === '0.0.0.0';
