@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
 import type { Config, ListenerConfig, RouteConfig } from '../model/config.ts';
-import { ConfigError, dotted } from './config-error.ts';
+import { ConfigError, dotted, shown } from './config-error.ts';
 import type { ConfigIssue, Path, Problem } from './config-error.ts';
 import { compileBackend } from './compile-backend.ts';
 import { compileRoute, forward } from './compile-route.ts';
@@ -11,10 +11,10 @@ import { expand } from './expand.ts';
 import type { Environment, SoftValue } from './expand.ts';
 import { explainIssues, problem } from './explain.ts';
 import { takeOutPlannedKeys } from './not-yet-available.ts';
-import { isMapping } from './plain-data.ts';
+import { AsWritten, isMapping } from './plain-data.ts';
 import { placeProblems } from './places.ts';
 import { readYaml } from './read-yaml.ts';
-import { checkBackends, checkListeners, checkRoutes } from './references.ts';
+import { checkBackends, checkListeners, checkProcessPorts, checkRoutes } from './references.ts';
 import type { Placed } from './references.ts';
 import { fileSchema } from './schema/file.ts';
 import type { ConfigRegistry, TopEntry } from './schema/file.ts';
@@ -46,7 +46,7 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   const reading = readYaml(text);
   if ('problems' in reading) return fail(reading.problems);
   if (reading.data === null || reading.data === undefined) return fail([problem([], 'the file is empty', SMALLEST)]);
-  if (!isMapping(reading.data)) return fail([problem([], 'expected a mapping of keys', SMALLEST)]);
+  if (!isMapping(reading.data)) return fail([notAMapping(reading.data)]);
 
   const { data, soft, problems } = expand(reading.data, options.env);
   const expansionProblems = problems.length;
@@ -101,6 +101,7 @@ class Compilation {
       this.#problems.push(problem([], 'there are no backends', SMALLEST));
     }
     this.#add(checkListeners(listeners, top?.observe?.address ?? null));
+    this.#add(checkProcessPorts(backends, listeners, top?.observe?.address ?? null));
     this.#add(checkBackends(backends, names));
     // When a listener could not be compiled its name is not known, and routes that name it would only repeat the complaint.
     const listenersKnown = !this.#problems.some(({ path }) => path[0] === 'listeners');
@@ -257,6 +258,11 @@ class Compilation {
   #logFile(file: string): string {
     return file === 'stdout' || file === 'stderr' ? file : resolve(this.#folder, file);
   }
+}
+
+function notAMapping(data: unknown): Problem {
+  const given = Array.isArray(data) ? 'a list' : `one value, ${shown(data instanceof AsWritten ? data.source : data)}`;
+  return { path: [], message: `the document is ${given}, not a mapping of keys`, hint: SMALLEST, offset: 0 };
 }
 
 function compileListener(entry: ListenerEntry, standardName: string): ListenerConfig {
