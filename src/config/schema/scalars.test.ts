@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { z } from 'zod';
-import { address, duration, hostPattern, network, number, oneOf, regex, size, statusRange, toggle } from './scalars.ts';
+import {
+  address,
+  duration,
+  hostPattern,
+  network,
+  number,
+  oneOf,
+  readAddress,
+  regex,
+  size,
+  statusRange,
+  toggle,
+} from './scalars.ts';
 
 function accepts<T>(schema: z.ZodType<T>, cases: [unknown, T][]): void {
   for (const [given, value] of cases) assert.deepEqual(schema.parse(given), value, String(given));
@@ -79,6 +91,18 @@ test('addresses', () => {
     '-x:80',
     '',
   ]);
+});
+
+test('an IPv6 address without brackets: the hint keeps the port', () => {
+  for (const [given, meant] of [
+    ['::1:8080', '[::1]:8080'],
+    ['fe80::1:80', '[fe80::1]:80'],
+    ['::1', '[::1]:8080'],
+    ['1:2:3:4:5:6:7:8', '[1:2:3:4:5:6:7:8]:8080'],
+  ] as const) {
+    const refused = readAddress(given);
+    assert.ok('hint' in refused && refused.hint === `write ${meant}`, given);
+  }
 });
 
 test('hosts, networks, statuses, switches, expressions', () => {

@@ -218,8 +218,7 @@ export function readAddress(value: unknown): HostPort | Rejected {
   if (typeof value !== 'string' || value.length > 300)
     return new Rejected(`expected an address, got ${shown(value)}`, hint);
   const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(value);
-  if (match === null)
-    return new Rejected(`${shown(value)} is not an address`, isIP(value) === 6 ? `write [${value}]:8080` : hint);
+  if (match === null) return new Rejected(`${shown(value)} is not an address`, bracketHint(value) ?? hint);
   const port = Number(match[3]);
   if (port > 65_535) return new Rejected(`port ${port} does not exist`, 'ports go from 0 (any free one) to 65535');
   if (match[1] !== undefined) {
@@ -233,6 +232,13 @@ export function readAddress(value: unknown): HostPort | Rejected {
   return isIP(host) === 4 || isHostName(host)
     ? { host: host.toLowerCase(), port }
     : new Rejected(`${shown(host)} is not a host`, hint);
+}
+
+/** `::1:8080` is an IPv6 address as a whole, but its end was meant as the port. */
+function bracketHint(value: string): string | undefined {
+  const [, host, port] = /^(.*):(\d{1,5})$/.exec(value) ?? [];
+  if (host !== undefined && isIP(host) === 6 && Number(port) <= 65_535) return `write [${host}]:${port}`;
+  return isIP(value) === 6 ? `write [${value}]:8080` : undefined;
 }
 
 const LABEL = /^[a-zA-Z0-9_](?:[-a-zA-Z0-9_]*[a-zA-Z0-9_])?$/;
