@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +18,13 @@ const registry = {
   strategies: ['round-robin', 'consistent-hash'],
 };
 const options = { file: '/srv/dormouse.yaml', env: {}, registry, cores: 2 };
+
+/** Nobody writes to it: opening it would wait for ever. */
+function namedPipe(name: string): string {
+  const path = join(folder, name);
+  execFileSync('mkfifo', [path]);
+  return path;
+}
 
 async function refusal(promise: Promise<unknown>): Promise<ConfigError> {
   const error = await promise.then(
@@ -46,6 +54,7 @@ test('a file that can not be read is a sentence with a next step', async () => {
     [file('cut.yaml', Buffer.from([0x61, 0x3a, 0x20, 0xc3])), /cut\.yaml:1:\d: is not UTF-8 text/],
     [file('large.yaml', Buffer.alloc(MAX_FILE_BYTES + 1, 0x23)), /is larger than 16 MiB/],
     ['nul\0.yaml', /can't be read/],
+    [namedPipe('pipe.yaml'), /pipe\.yaml: is a pipe, a socket or a device; name a regular file, or \/dev\/stdin$/],
   ];
   if (process.getuid?.() !== 0) {
     const secret = file('secret.yaml', 'a: 1');

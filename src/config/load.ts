@@ -1,7 +1,8 @@
-import { open } from 'node:fs/promises';
+import { open, stat as statOf } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Config } from '../model/config.ts';
 import { ConfigError } from './config-error.ts';
+import { isFileOrStream } from './file-kind.ts';
 import { parseConfig } from './parse.ts';
 import type { ParseOptions } from './parse.ts';
 
@@ -21,6 +22,9 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Co
 async function readText(file: string): Promise<string> {
   let bytes: Buffer;
   try {
+    // Before it is opened: opening a named pipe waits for somebody who writes.
+    if (!isFileOrStream(file, await statOf(file)))
+      throw unreadable(file, 'is a pipe, a socket or a device', 'name a regular file, or /dev/stdin');
     await using handle = await open(file, 'r');
     const stat = await handle.stat();
     if (stat.isDirectory())
