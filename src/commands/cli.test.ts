@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -91,6 +91,13 @@ test('used wrongly: 2, with the command that was meant', async (t) => {
     [unknown, none, missing, excess, option, number].map(({ code }) => code),
     [2, 2, 2, 2, 2, 2],
   );
+  const [helped, within] = await Promise.all([
+    dormouse(cwd, 'statsu', '--help'),
+    dormouse(cwd, 'demo', 'bogus', '--help'),
+  ]);
+  assert.deepEqual(helped, unknown);
+  assert.deepEqual([within.code, within.stdout], [2, '']);
+  assert.match(within.stderr, /unknown command 'bogus'/);
   assert.equal(unknown.stderr, "dormouse: unknown command 'statsu'\n(Did you mean status?)\n");
   assert.match(none.stderr, /^Usage: dormouse/);
   assert.match(option.stderr, /--json/);
@@ -127,7 +134,7 @@ test('nothing runs: the user is told what to start, without a stack', async (t) 
   assert.deepEqual(status, {
     code: 1,
     stdout: '',
-    stderr: `dormouse: dormouse is not running for ${cwd}/my.yaml (no control socket); start it with: dormouse up -c my.yaml\n`,
+    stderr: `dormouse: dormouse is not running for ${cwd}/my.yaml (no control socket); start it with: dormouse up -c my.yaml. If it runs since before stateDir was changed, name the folder of then with --state-dir\n`,
   });
   assert.equal(JSON.parse(json.stderr).code, 'DORMOUSE_NOT_RUNNING');
   assert.equal(missing.code, 1);
@@ -258,6 +265,45 @@ test('sleep and reload', async (t) => {
   assert.deepEqual(refused, { code: 1, stdout: '', stderr: "dormouse: shop has scale.min 1; it can't sleep\n" });
   assert.match(slept.stdout, /^über uns is asleep \(took /);
   assert.deepEqual(reloaded, { code: 0, stdout: 'version 2 of the configuration is in force\n', stderr: '' });
+});
+
+test('reload of a bad file: a line per issue, all in the form of check', async (t) => {
+  const { cwd, target } = await running(t);
+  const issues = '/srv/dormouse.yaml:1:1 bakends: unknown key\n/srv/dormouse.yaml:2:3 routes: expected a list';
+  target.onReload = async () => {
+    throw new DormouseError('DORMOUSE_CONFIG_INVALID', issues, { userFault: true });
+  };
+  const [text, json] = await Promise.all([dormouse(cwd, 'reload'), dormouse(cwd, 'reload', '--json')]);
+  assert.deepEqual(text, {
+    code: 1,
+    stdout: '',
+    stderr: `${issues}\nNothing was changed: the former configuration stays in force.\n`,
+  });
+  assert.deepEqual(JSON.parse(json.stderr), { code: 'DORMOUSE_CONFIG_INVALID', detail: issues });
+});
+
+test('run in a folder that was deleted: a sentence', async (t) => {
+  const cwd = await folder(t);
+  const child = spawn('sh', ['-c', 'rmdir "$PWD" && exec "$0" "$1" status', process.execPath, MAIN], {
+    cwd,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
+  const [code] = await once(child, 'close');
+  assert.deepEqual(
+    [code, stderr],
+    [1, 'dormouse: the folder that this is run in does not exist any more; change to another one\n'],
+  );
+});
+
+test('a named pipe in place of the file: refused at once by every command', async (t) => {
+  const cwd = await folder(t);
+  execFileSync('mkfifo', [join(cwd, 'dormouse.yaml')]);
+  const [check, status] = await Promise.all([dormouse(cwd, 'check'), dormouse(cwd, 'status')]);
+  assert.deepEqual([check.code, status.code], [1, 1]);
+  assert.match(check.stderr, /dormouse\.yaml: is a pipe, a socket or a device; /);
+  assert.match(status.stderr, /cannot read .*dormouse\.yaml \(no regular file\); /);
 });
 
 test('logs: the past, and with -f what comes; as JSON too', async (t) => {

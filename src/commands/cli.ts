@@ -32,7 +32,7 @@ export async function runCli(
     parent.addCommand(commandOf(definition, context, (code) => (exitCode = code)));
   }
   try {
-    await program.parseAsync([...args], { from: 'user' });
+    await program.parseAsync(withoutHelpOfNothing(args, commands), { from: 'user' });
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -43,6 +43,16 @@ export async function runCli(
     context.err(failureText(error, args.includes('--json')));
     return error instanceof DormouseError && error.code === 'DORMOUSE_USAGE' ? USED_WRONGLY : FAILED;
   }
+}
+
+/** `bogus --help` would show the help of everything and count as a success: the unknown command alone is what there is to say. */
+function withoutHelpOfNothing(args: readonly string[], commands: readonly CommandDefinition[]): string[] {
+  const [first, second] = args;
+  if (first === undefined || first.startsWith('-') || first === 'help') return [...args];
+  const named = commands.filter(({ path }) => path[0] === first);
+  if (named.length === 0) return [first];
+  if (second === undefined || second.startsWith('-') || second === 'help') return [...args];
+  return named.every(({ path }) => path[1] !== undefined && path[1] !== second) ? [first, second] : [...args];
 }
 
 function commandOf(
@@ -84,7 +94,7 @@ function newCommand(name: string, context: CommandContext): Command {
 }
 
 /** A sentence and no stack for what is somebody's to mend; a stack for a fault of ours. With --json the same as one line of JSON. */
-function failureText(error: unknown, json: boolean): string {
+export function failureText(error: unknown, json: boolean): string {
   if (json) {
     const code = error instanceof DormouseError ? error.code : 'DORMOUSE_INTERNAL';
     return `${JSON.stringify({ code, detail: error instanceof Error ? error.message : String(error) })}\n`;

@@ -1,6 +1,8 @@
 /** The outside as this process has it. */
+import { DormouseError } from '../model/errors.ts';
 import type { CommandContext } from './command.ts';
 
+/** Throws DORMOUSE_FOLDER_GONE. */
 export function processContext(): CommandContext {
   // `dormouse status | head -1`: the reader has what it wanted.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
@@ -9,7 +11,7 @@ export function processContext(): CommandContext {
   let interruption: AbortController | null = null;
   return {
     env: process.env,
-    cwd: process.cwd(),
+    cwd: workingFolder(),
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     terminal: {
@@ -28,6 +30,19 @@ export function processContext(): CommandContext {
       return interruption.signal;
     },
   };
+}
+
+function workingFolder(): string {
+  try {
+    return process.cwd();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const reason = code === 'ENOENT' ? 'does not exist any more' : `can't be read (${code})`;
+    throw new DormouseError('DORMOUSE_FOLDER_GONE', `the folder that this is run in ${reason}; change to another one`, {
+      cause: error,
+      userFault: true,
+    });
+  }
 }
 
 function onKey(listener: (key: string) => void): () => void {

@@ -1,7 +1,8 @@
 /** Finds the running dormouse that a command is meant for: by its state folder, or by the configuration file that says where that is. */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { ControlClient } from '../apis/control/control-client.ts';
+import { isFileOrStream } from '../config/file-kind.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
 
@@ -25,7 +26,7 @@ export async function runningDormouse(context: CommandContext, options: CommandO
   const shown = typeof options.config === 'string' ? options.config : DEFAULT_FILE;
   return new ControlClient({
     stateDir,
-    notRunning: `dormouse is not running for ${file} (no control socket); start it with: dormouse up -c ${shown}`,
+    notRunning: `dormouse is not running for ${file} (no control socket); start it with: dormouse up -c ${shown}. If it runs since before stateDir was changed, name the folder of then with --state-dir`,
   });
 }
 
@@ -35,6 +36,8 @@ export async function runningDormouse(context: CommandContext, options: CommandO
 export async function stateDirOf(file: string, env: Readonly<Record<string, string | undefined>>): Promise<string> {
   let text: string;
   try {
+    // Opening a named pipe waits for somebody who writes.
+    if (!isFileOrStream(file, await stat(file))) throw Object.assign(new Error('no file'), { code: 'no regular file' });
     text = await readFile(file, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

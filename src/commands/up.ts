@@ -288,7 +288,10 @@ function tellEvent(logger: Logger, event: BackendEvent): void {
 /** Keys that are read once. */
 function warnOfLater(logger: Logger, now: Config, next: Config): void {
   if (next.stateDir !== now.stateDir)
-    logger.warn('another stateDir is used from the next start on', { stateDir: now.stateDir });
+    logger.warn('another stateDir is used from the next start on; until then, commands need --state-dir', {
+      stateDir: now.stateDir,
+      commands: `dormouse status --state-dir ${now.stateDir}`,
+    });
   if (!isDeepStrictEqual(next.telemetry.log, now.telemetry.log)) {
     logger.warn('a change of telemetry.log is used from the next start on');
   }

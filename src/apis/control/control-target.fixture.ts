@@ -19,6 +19,7 @@ export class FakeTarget implements ControlTarget {
   readonly calls: string[] = [];
   shown: Status = STATUS;
   past: ControlLogLine[] = [];
+  onReload: () => Promise<void> = async () => {};
   onWake: (signal: AbortSignal) => Promise<void> = async () => {};
 
   backendNames(): string[] {
@@ -50,6 +51,7 @@ export class FakeTarget implements ControlTarget {
     return () => this.eventListeners.delete(listener);
   }
   async reload(): Promise<{ version: number }> {
+    await this.onReload();
     return { version: 2 };
   }
 }
