@@ -94,6 +94,17 @@ test('why: what keeps it awake, or when it will sleep, and who woke it', () => {
   assert.equal(whyText(backend('a', { crash }), NOW), 'exited with code 1');
 });
 
+test('a crash: who tries again, and when', () => {
+  const view = { nowMs: NOW, colours: false, width: 0 };
+  const line = (over: Partial<BackendStatus>): string | undefined =>
+    statusLines({ ...status, backends: [backend('a', over)] }, view).find((text) => text.includes('is crashing'));
+  const over = { ...crash, retryAtMs: NOW - 1 };
+  assert.match(line({ crash: { ...crash, retryAtMs: NOW + 5000 } })!, /; next try in 5\.0 s\)$/);
+  assert.match(line({ crash: over })!, /; the next request tries again\)$/);
+  assert.match(line({ crash: over, phase: 'waking' })!, /; trying again\)$/);
+  assert.match(line({ crash: over, min: 1 })!, /; trying again\)$/);
+});
+
 test('top: what needs a look comes first', () => {
   const lines = topLines(status, { nowMs: NOW, colours: false, width: 0 });
   const order = lines.map((line) => /^(quiet|held|broken|busy) /.exec(line)?.[1]).filter(Boolean);

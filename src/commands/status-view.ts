@@ -169,8 +169,7 @@ function crashLines(backend: BackendStatus, options: ViewOptions): string[] {
   if (crash === null) return [];
   const paint = painter(options.colours);
   const fit = fitting(options);
-  const next =
-    crash.retryAtMs > options.nowMs ? `next try in ${durationText(crash.retryAtMs - options.nowMs)}` : 'trying again';
+  const next = nextTryText(backend, crash.retryAtMs - options.nowMs);
   const times = crash.attempts === 1 ? 'once' : `${crash.attempts} times in a row`;
   return [
     paint(fit(`${printable(backend.name)} is crashing: ${printable(crash.reason)} (${times}; ${next})`), 'red'),
@@ -178,6 +177,12 @@ function crashLines(backend: BackendStatus, options: ViewOptions): string[] {
       ? ['  it wrote nothing']
       : crash.lastLogLines.map((line) => fit(`  | ${printable(line)}`))),
   ];
+}
+
+/** After the back-off only a backend that must be awake is started by itself. */
+function nextTryText(backend: BackendStatus, inMs: number): string {
+  if (inMs > 0) return `next try in ${durationText(inMs)}`;
+  return backend.phase === 'waking' || backend.min > 0 ? 'trying again' : 'the next request tries again';
 }
 
 function fitting(options: ViewOptions): (text: string) => string {
