@@ -35,6 +35,7 @@ test('demo services: says what to try, tells of a wake, and Ctrl-C leaves nothin
   };
   try {
     const [, api] = await seen(/curl (http:\S+\/api\/users\/123)/);
+    await seen(/http:\S+\/slow +open it in a browser/);
     await seen(/What happens:\n/);
     const response = await fetch(api!, { headers: { connection: 'close' } });
     assert.equal(response.status, 200);

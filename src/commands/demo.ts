@@ -62,6 +62,7 @@ function guidance(base: string, status: string, paint: Paint): string {
     [`curl ${base}/api/users/123`, 'a JSON API with a database'],
     [`curl ${base}/`, 'a page; or open it in a browser'],
     [`curl ${base}/slow`, 'takes three seconds to start'],
+    [`${base}/slow`, 'open it in a browser: a page that waits for it'],
     [status, 'in another terminal'],
   ];
   const width = Math.max(...tries.map(([command]) => command.length));
