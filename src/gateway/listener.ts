@@ -13,6 +13,8 @@ import type { Runtime } from './runtime.ts';
 const BACKLOG = 4096;
 /** Idle connections are kept this long, ms, after a drain has begun: a client that is in the middle of asking gets an answer with `Connection: close`. */
 const DRAIN_IDLE_MS = 1000;
+/** A client that vanished without a word (power, network) is noticed after this long and some ten seconds, ms, though nothing is being sent. */
+const KEEP_ALIVE_MS = 60_000;
 /** Refused connections that wait for their client at once, at most. */
 const REFUSED_OPEN = 64;
 /** Parsers that are kept for connections whose heads come in parts. */
@@ -46,7 +48,10 @@ export class GatewayListener {
     this.config = config;
     this.owner = owner;
     this.parser = new RequestParser(config.limits);
-    this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.accept(socket));
+    this.server = createServer(
+      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+      (socket) => this.accept(socket),
+    );
   }
 
   get runtime(): Runtime {
