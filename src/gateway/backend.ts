@@ -1,6 +1,6 @@
 import type { BackendUpdate, GatewayBackendConfig, UpMessage } from '../link/messages.ts';
 import type { Crash, BackendPhase } from '../model/backend.ts';
-import type { Clock, Logger, RandomSource } from '../model/ports.ts';
+import type { Clock } from '../model/ports.ts';
 import type { Strategy } from './balancing/strategy.ts';
 import { DemandMeter } from './demand-meter.ts';
 import type { Exchange } from './exchange.ts';
@@ -26,8 +26,6 @@ const POKE_AGAIN_MS = 1000;
 
 export interface BackendDeps {
   clock: Clock;
-  logger: Logger;
-  random: RandomSource;
   send(message: UpMessage): void;
   createStrategy(config: GatewayBackendConfig): Strategy<UpstreamEndpoint>;
   buffers: ReadBuffers;

@@ -47,7 +47,6 @@ export class GatewayCounters {
   connectionsRefused = 0;
   /** Requests that were answered before a route was found, by status. Bounded: only our own statuses come here. */
   readonly refused = new Map<number, number>();
-  waitingPages = 0;
 
   refuse(status: number): void {
     this.refused.set(status, (this.refused.get(status) ?? 0) + 1);

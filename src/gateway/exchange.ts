@@ -140,7 +140,7 @@ export class Exchange implements Held, PickContext, AttemptOwner, ResponseTerms 
     this.upgrade = passableUpgrade(head.upgrade);
     this.body.begin(head.chunked, connection.reading !== 'body');
     this.client = connection.trusted ? runtime.clientAddress.resolveTrusted(connection.peer, head) : connection.peer;
-    if (runtime.logsHeaders) {
+    if (runtime.logsAccess) {
       this.userAgent = head.value('user-agent') ?? '';
       this.referer = head.value('referer') ?? '';
     }

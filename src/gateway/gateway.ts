@@ -154,6 +154,7 @@ export class Gateway {
   private async configure(version: number, config: GatewayConfig): Promise<void> {
     const created = new Map<string, GatewayBackend>();
     const opened: GatewayListener[] = [];
+    let accessLog = this.accessLog;
     try {
       const backends = new Map<string, GatewayBackend>();
       for (const backendConfig of config.backends) {
@@ -165,7 +166,7 @@ export class Gateway {
           backends.set(backend.name, backend);
         }
       }
-      const accessLog = this.accessLogFor(config);
+      accessLog = this.accessLogFor(config);
       const runtime = new Runtime(
         {
           config,
@@ -194,6 +195,8 @@ export class Gateway {
       this.deps.link.send({ type: 'configured', version });
     } catch (error) {
       for (const listener of opened) void listener.drain();
+      // Opened for a configuration that never came into force; the key still names the former one.
+      if (accessLog !== this.accessLog) void accessLog.close();
       for (const backend of created.values()) backend.dispose();
       this.deps.link.send({ type: 'refused', version, reason: error instanceof Error ? error.message : String(error) });
     }
@@ -219,10 +222,9 @@ export class Gateway {
     }
     for (const [name, backend] of backends) this.backends.set(name, backend);
     this.current = runtime;
-    const names = new Set(config.listeners.map((listener) => listener.name));
     for (const [name, listener] of this.listeners) {
       const next = config.listeners.find((candidate) => candidate.name === name);
-      if (names.has(name) && next !== undefined && sameAddress(listener.config, next)) listener.reconfigure(next);
+      if (next !== undefined && sameAddress(listener.config, next)) listener.reconfigure(next);
       else {
         this.listeners.delete(name);
         void listener.drain();
@@ -233,6 +235,7 @@ export class Gateway {
     if (accessLog !== this.accessLog) {
       void this.accessLog.close();
       this.accessLog = accessLog;
+      this.accessLogKey = accessLogKey(config);
     }
     if (this.reportMs !== config.reportIntervalMs) {
       this.reportMs = config.reportIntervalMs;
@@ -248,9 +251,7 @@ export class Gateway {
   private readonly leaving = new Set<GatewayListener>();
 
   private accessLogFor(config: GatewayConfig): AccessLog {
-    const key = JSON.stringify(config.telemetry.accessLog);
-    if (key === this.accessLogKey) return this.accessLog;
-    this.accessLogKey = key;
+    if (accessLogKey(config) === this.accessLogKey) return this.accessLog;
     return config.telemetry.accessLog.format === 'off'
       ? noAccessLog
       : this.deps.createAccessLog(config.telemetry.accessLog);
@@ -259,8 +260,6 @@ export class Gateway {
   private createBackend(config: GatewayConfig['backends'][number]): GatewayBackend {
     return new GatewayBackend(config, {
       clock: this.deps.clock,
-      logger: this.deps.logger,
-      random: this.deps.random,
       buffers: this.buffers,
       send: (message) => this.deps.link.send(message),
       createStrategy: (backendConfig) => {
@@ -366,6 +365,10 @@ export class Gateway {
     this.deps.link.close();
     this.resolveClosed();
   }
+}
+
+function accessLogKey(config: GatewayConfig): string {
+  return JSON.stringify(config.telemetry.accessLog);
 }
 
 function sameAddress(a: ListenerConfig, b: ListenerConfig): boolean {

@@ -74,7 +74,6 @@ export class Runtime {
   readonly accessLog: AccessLog;
   readonly counters: GatewayCounters;
   readonly logsAccess: boolean;
-  readonly logsHeaders: boolean;
   readonly requestEdit = new RequestEdit();
   readonly responseEdit = new ResponseEdit();
   readonly accessRecord: AccessRecord = emptyRecord();
@@ -92,7 +91,6 @@ export class Runtime {
     this.counters = deps.counters;
     this.touch = deps.touch;
     this.logsAccess = deps.config.telemetry.accessLog.format !== 'off';
-    this.logsHeaders = this.logsAccess;
     this.clientAddress = new ClientAddress(deps.config.security.trustedProxies);
     this.router = new Router(deps.config);
     const counters = new Map<string, RouteCounters>();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
-import { backendConfig, gatewayConfig, GatewayHarness } from '../fixtures/gateway-harness.ts';
+import { backendConfig, gatewayConfig, GatewayHarness, routeConfig } from '../fixtures/gateway-harness.ts';
 import { ok, RawBackend } from '../fixtures/raw-backend.ts';
 import type { RawRequest } from '../fixtures/raw-backend.ts';
 
@@ -371,5 +371,24 @@ describe('shutdown and reload of a gateway', () => {
     assert.equal((await client.response()).body, 'slow');
     client.send(request('/after'));
     assert.equal((await client.response()).body, '/after');
+  });
+
+  // The key of the refused log was kept: a later configuration with that same log went on writing to the old one.
+  it('writes to the access log of the configuration in force, also after one was refused', async () => {
+    const { backend, harness } = await sleeping();
+    harness.update('app', [{ port: backend.port }]);
+    const other = gatewayConfig([backendConfig('app')]);
+    other.telemetry.accessLog.file = '/other.log';
+    const path = { kind: 'regex', value: '(' } as const;
+    const matches = [{ path, methods: [], headers: [], query: [] }];
+    const bad = { ...other, routes: [routeConfig('app', { matches })] };
+    const client = await harness.connect();
+    assert.equal((await harness.configure(bad)).type, 'refused');
+    client.send(request('/old'));
+    await client.response();
+    assert.equal((await harness.configure(other)).type, 'configured');
+    client.send(request('/new'));
+    await client.response();
+    assert.deepEqual(harness.loggedTo, ['stdout', '/other.log']);
   });
 });

@@ -111,10 +111,6 @@ export class UpstreamConnection {
     }, options.connectTimeoutMs);
   }
 
-  get connected(): boolean {
-    return this.phase !== 'connecting' && this.phase !== 'closed';
-  }
-
   get usable(): boolean {
     return this.phase === 'idle';
   }
