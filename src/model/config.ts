@@ -13,12 +13,18 @@ export interface Config {
   backends: BackendConfig[];
   /** In the order of the file. */
   routes: RouteConfig[];
-  security: { trustedProxies: string[] };
+  /** Absolute paths of modules that register strategies, filters, metrics sinks and triggers. */
+  plugins: string[];
+  security: { trustedProxies: string[]; clients: ClientRules };
   /** null: switched off. */
   observe: { address: HostPort } | null;
   telemetry: {
     accessLog: { format: 'json' | 'common' | 'off'; file: string; redact: string[] };
     log: { level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; format: 'auto' | 'json' | 'pretty' };
+    /** null: none are recorded. */
+    traces: TracesConfig | null;
+    /** Whether every response carries Server-Timing. */
+    serverTiming: boolean;
   };
   /** Gateways report demand this often: 1000, less when a backend's idleAfter is short (a quarter of it, at least 50). */
   reportIntervalMs: number;
@@ -31,10 +37,35 @@ export interface HostPort {
   port: number;
 }
 
+export interface TracesConfig {
+  /** Base URL of an OTLP/HTTP receiver; `/v1/traces` is added when the path is empty. */
+  otlp: string;
+  /** Share of the requests without a sampled traceparent that are recorded, 0 to 100. */
+  samplePercent: number;
+  /** Sent with each export, say an authorization. */
+  headers: Record<string, string>;
+  serviceName: string;
+}
+
+/** Addresses or CIDR blocks, v4 and v6. `deny` wins; with an `allow` that isn't empty everybody else is refused. */
+export interface ClientRules {
+  allow: string[];
+  deny: string[];
+}
+
 export interface ListenerConfig {
   name: string;
   address: HostPort;
-  protocol: 'http';
+  /** http: HTTP/1.1 and h2c; https: TLS with ALPN h2 and http/1.1; tls: passed through by SNI; tcp: to `backend`. */
+  protocol: 'http' | 'https' | 'tls' | 'tcp';
+  /** tcp only: where its connections go. */
+  backend: string | null;
+  /** https only. */
+  tls: ListenerTlsConfig | null;
+  /** CIDR blocks of peers whose connections begin with a PROXY header (v1 or v2); others' are taken as they are. */
+  proxyProtocol: { acceptFrom: string[] };
+  clients: ClientRules;
+  http2: Http2Config;
   limits: {
     /** Connections open at once per worker; beyond it new ones are refused with 503 and closed. 0 = no bound. */
     connections: number;
@@ -54,9 +85,83 @@ export interface ListenerConfig {
   };
 }
 
+export interface Http2Config {
+  /** Concurrent streams per connection (SETTINGS_MAX_CONCURRENT_STREAMS). */
+  maxStreams: number;
+  /** Streams that a client may reset per second and connection; beyond it the connection ends with ENHANCE_YOUR_CALM. */
+  maxResetsPerSecond: number;
+  /** Flow control window per stream, bytes. */
+  windowBytes: number;
+}
+
+export interface ListenerTlsConfig {
+  /** At least one; the first is used for clients whose SNI none of them names. Absolute paths. */
+  certificates: { certFile: string; keyFile: string }[];
+  minVersion: '1.2' | '1.3';
+  clientAuth: { caFile: string | null; mode: 'none' | 'optional' | 'require' };
+  hsts: { maxAgeSeconds: number; includeSubdomains: boolean; preload: boolean } | null;
+}
+
+/** TLS towards endpoints. Absolute paths. */
+export interface EndpointTlsConfig {
+  /** null: the certificate authorities of Node. */
+  caFile: string | null;
+  /** Name to ask for and to verify; null: the server's host, or the backend's name when that is an address. */
+  serverName: string | null;
+  certFile: string | null;
+  keyFile: string | null;
+  /** The certificate is not verified. */
+  insecure: boolean;
+}
+
+export interface EjectionConfig {
+  /** Errors in a row (5xx, connect failures, resets) after which an endpoint gets nothing for a while; 0: never for this. */
+  consecutiveErrors: number;
+  /** Share of failed requests in the window that ejects, 0 to 100; 0: never for this. */
+  failurePercent: number;
+  /** Requests in the window below which the share says nothing. */
+  minimumRequests: number;
+  windowMs: number;
+  /** How long, times the number of ejections in a row. */
+  baseMs: number;
+  /** Share of the endpoints that may be ejected at once, 0 to 100. */
+  maxEjectedPercent: number;
+}
+
+export interface BreakerConfig {
+  /** Share of failed requests in the window that opens it, over 0 to 100. */
+  failurePercent: number;
+  windowMs: number;
+  /** Requests in the window below which it stays closed. */
+  minimumRequests: number;
+  /** How long it stays open before trials are let through. */
+  openForMs: number;
+  /** Requests that are let through while half open. */
+  trials: number;
+  fallback: FallbackConfig;
+}
+
+/** What is answered while the breaker is open. */
+export interface FallbackConfig {
+  status: number;
+  /** Each name and value; checked to be a header line. */
+  headers: Record<string, string>;
+  /** null: problem+json of the gateway. The content of `file` stands here when the file names one. */
+  body: string | null;
+}
+
 export interface BackendConfig {
   name: string;
   source: BackendSource;
+  clients: ClientRules;
+  /** null: plain. */
+  tls: EndpointTlsConfig | null;
+  /** PROXY header that each connection to an endpoint begins with. Such connections are not shared between clients. */
+  proxyProtocol: 'off' | 'v1' | 'v2';
+  /** null: never ejects. */
+  ejection: EjectionConfig | null;
+  /** null: none. */
+  breaker: BreakerConfig | null;
   scale: ScaleConfig;
   idle: { webSockets: 'awake' | 'ignore' };
   wake: WakeConfig;
@@ -75,6 +180,8 @@ export interface StaticServer {
   port: number;
   /** >= 0; 0 gets nothing. */
   weight: number;
+  /** Gets requests only while no other server is ready. */
+  backup: boolean;
 }
 
 export interface ProcessConfig {
@@ -122,12 +229,27 @@ export interface WakeConfig {
   /** Names of backends that are awake before this one is started, in order. */
   with: string[];
   page: boolean;
+  /** Requests that are answered without waking while no instance is ready, first match wins. */
+  answers: WakeAnswer[];
+  /** Requests that may not wake: 503 while no instance is ready. */
+  never: { userAgents: ValueMatch[]; clients: string[] };
+}
+
+export interface WakeAnswer {
+  match: MatchConfig;
+  status: number;
+  headers: Record<string, string>;
+  body: string;
 }
 
 export interface BalanceConfig {
   /** A name in the registry of strategies. */
   strategy: string;
   hash: HashKey | null;
+  /** A cookie that keeps a client at its endpoint; `ttlMs` 0: for the browser's session. */
+  sticky: { cookie: string; ttlMs: number } | null;
+  /** An endpoint that became ready gets its full share only after this. */
+  slowStartMs: number;
 }
 
 export type HashKey =
@@ -139,6 +261,10 @@ export type HashKey =
 export interface EndpointsConfig {
   /** Open connections to one endpoint per worker; beyond it requests wait in the hold queue. 0 = no bound. */
   maxConnections: number;
+  /** Requests in flight at one endpoint per worker; beyond it requests wait in the hold queue. 0 = no bound. Differs from connections for HTTP/2. */
+  maxRequests: number;
+  /** What endpoints speak. */
+  protocol: 'http1' | 'h2c' | 'h2' | 'tcp';
   idlePerEndpoint: number;
   connectTimeoutMs: number;
   idleTimeoutMs: number;
@@ -160,6 +286,7 @@ export interface RouteConfig {
   listeners: string[];
   /** Lower case; empty: all. A wildcard is `*.` and a suffix, as in the Gateway API. */
   hosts: string[];
+  clients: ClientRules;
   rules: RuleConfig[];
 }
 
@@ -169,7 +296,30 @@ export interface RuleConfig {
   filters: FilterConfig[];
   /** May be empty only when a filter answers (redirect). */
   backends: { name: string; weight: number }[];
-  retry: { attempts: number };
+  timeouts: {
+    /** From the request's head to the end of the response, holds apart; 504 (or 408 while its body is still to come). 0 = none. */
+    requestMs: number;
+    /** From the moment a try begins to the head of its response; the next try, or 504. 0 = none. */
+    perTryMs: number;
+    /** Longest pause in which nothing passes in either direction once the request is at an endpoint; 504, or a broken response. 0 = none. */
+    idleMs: number;
+  };
+  retry: RetryConfig;
+  webSocket: { idleMs: number; pingMs: number };
+  sse: { heartbeatMs: number; retryMs: number };
+}
+
+/** What may be tried again: `connect` no connection; `reset` it ended before a response; `timeout` perTry has passed; or a status. */
+export type RetryCondition = 'connect' | 'reset' | 'timeout' | '5xx' | '502' | '503' | '504';
+
+export interface RetryConfig {
+  /** Tries in all, the first too, >= 1. */
+  attempts: number;
+  on: RetryCondition[];
+  /** Mean pause before the second try; doubles, with full jitter. */
+  backoffMs: number;
+  /** Retries may be at most this share of the requests of a backend, in a window of 10 s per worker; 3 a second are always allowed. */
+  budgetPercent: number;
 }
 
 export interface MatchConfig {

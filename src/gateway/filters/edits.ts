@@ -1,5 +1,7 @@
 import type { RequestView } from '../request-view.ts';
+import type { BodyTransform } from './body-transform.ts';
 import { HeadEdit } from './head-edit.ts';
+import { headerLine } from './header-line.ts';
 
 /** What request filters read and change. Owned by the exchange; `begin` makes it ready for the next request. */
 export class RequestEdit extends HeadEdit {
@@ -12,6 +14,14 @@ export class RequestEdit extends HeadEdit {
   target: string | null = null;
   /** Host to send instead of the received one; null: as received. */
   host: string | null = null;
+  /** Who the client has proved to be: an API key's name, a user, a token's subject. For logs and limits; '' when nobody asked. */
+  identity = '';
+  /** Claims of the token that was verified; null: none was. */
+  claims: Readonly<Record<string, unknown>> | null = null;
+  /** Lines that the response will carry, whoever gives it. */
+  responseLines = '';
+  /** What runs when the exchange is over, however it ends; null: nothing. */
+  ends: (() => void)[] | null = null;
 
   begin(view: RequestView, client: string, scheme: 'http' | 'https'): void {
     this.reset();
@@ -24,6 +34,27 @@ export class RequestEdit extends HeadEdit {
     super.reset();
     this.target = null;
     this.host = null;
+    this.identity = '';
+    this.claims = null;
+    this.responseLines = '';
+    this.ends = null;
+  }
+
+  /** Adds a line to the response, whoever gives it: the backend, a filter, the gateway. Throws DORMOUSE_FILTER_HEADER as `setHeader` does. */
+  addToResponse(name: string, value: string): void {
+    this.responseLines += headerLine(name, value);
+  }
+
+  /** Runs `over` once when the exchange has ended, however it did: for what counts requests in flight. Must not throw. */
+  atEnd(over: () => void): void {
+    (this.ends ??= []).push(over);
+  }
+
+  /** Query that will be sent, without the question mark, as the filters before left it. */
+  get query(): string {
+    if (this.target === null) return this.view.query;
+    const question = this.target.indexOf('?');
+    return question < 0 ? '' : this.target.slice(question + 1);
   }
 
   /** Path that will be sent, as the filters before left it. */
@@ -47,13 +78,33 @@ export class RequestEdit extends HeadEdit {
 /** What response filters read and change. */
 export class ResponseEdit extends HeadEdit {
   status = 0;
+  /** The gateway's own answer: an error, a redirect, a filter's. */
+  own = false;
+  /** The request's method is HEAD, or the status has no body: nothing that is done to the body shows. */
+  bodiless = false;
+  /** Bytes of the body as the endpoint sends it; -1: not known. */
+  bodyBytes = -1;
+  transforms: { transform: BodyTransform; stage: TransformStage }[] | null = null;
+  /** Sent instead of the body. */
+  replacement: { contentType: string; body: Buffer } | null = null;
   private source: { readonly view: RequestView | null } | null = null;
+  private received: ReceivedHeaders | null = null;
 
   /** `source` knows the request that this response belongs to; its head is read again only if a filter asks for it. */
-  begin(source: { readonly view: RequestView | null }, status: number): void {
+  begin(source: { readonly view: RequestView | null }, status: number, received: ReceivedHeaders | null = null): void {
     this.reset();
     this.source = source;
     this.status = status;
+    this.received = received;
+  }
+
+  override reset(): void {
+    super.reset();
+    this.own = false;
+    this.bodiless = false;
+    this.bodyBytes = -1;
+    this.transforms = null;
+    this.replacement = null;
   }
 
   /** The request. */
@@ -62,4 +113,33 @@ export class ResponseEdit extends HeadEdit {
     if (view === null) throw new TypeError('a response filter was run without a request');
     return view;
   }
+
+  /** The value of the first received line with this lower-case name, as the endpoint (or the gateway, for its own answers) gave it. */
+  value(lowerName: string): string | undefined {
+    return this.received?.value(lowerName);
+  }
+
+  /** 200 to 599; a status that has no body (204, 304) only where there was none before. */
+  setStatus(status: number): void {
+    this.status = status;
+  }
+
+  /** Gives this body instead, with its type and length; Content-Encoding, ETag and Last-Modified of the former one go. */
+  replaceBody(contentType: string, body: Buffer): void {
+    this.replacement = { contentType, body };
+  }
+
+  /**
+   * The body goes through `transform`, and its length is not known any more: Content-Length and Accept-Ranges go. `content` changes what the body
+   * says and runs before `coding`, which changes how it is encoded; within a stage in the order of the calls.
+   */
+  transformBody(transform: BodyTransform, stage: TransformStage): void {
+    (this.transforms ??= []).push({ transform, stage });
+  }
+}
+
+export type TransformStage = 'content' | 'coding';
+
+interface ReceivedHeaders {
+  value(lowerName: string): string | undefined;
 }
