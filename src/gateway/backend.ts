@@ -3,9 +3,9 @@ import type { Crash, BackendPhase } from '../model/backend.ts';
 import type { Clock } from '../model/ports.ts';
 import type { Strategy } from './balancing/strategy.ts';
 import { DemandMeter } from './demand-meter.ts';
-import type { Exchange } from './exchange.ts';
 import { Allowance } from './hold/allowance.ts';
 import { HoldQueue } from './hold/hold-queue.ts';
+import type { Waiter } from './hold/waiter.ts';
 import { DurationHistogram } from './counters.ts';
 import type { UpstreamOptions } from './upstream/connection.ts';
 import { UpstreamEndpoint } from './upstream/endpoint.ts';
@@ -41,7 +41,7 @@ export class GatewayBackend {
   crash: Crash | null = null;
   wakingSinceMs = 0;
   readonly endpoints = new Map<string, UpstreamEndpoint>();
-  readonly queue = new HoldQueue<Exchange>();
+  readonly queue = new HoldQueue<Waiter>();
   readonly meter = new DemandMeter();
   readonly holdDuration = new DurationHistogram();
   connectFailures = 0;
@@ -56,7 +56,7 @@ export class GatewayBackend {
   private allowance: Allowance;
   private usable: UpstreamEndpoint[] = [];
   private pokedAtMs = -1;
-  /** Exchanges released from the queue whose response has not begun. */
+  /** Those released from the queue whose response has not begun. */
   private unanswered = 0;
   private escape = 0;
   private releasing = false;
@@ -170,43 +170,43 @@ export class GatewayBackend {
     return this.deps.clock.wallMs() < this.crash.retryAtMs ? this.crash : null;
   }
 
-  /** An endpoint for this exchange, or null when it has to wait. */
-  pick(exchange: Exchange): UpstreamEndpoint | null {
+  /** An endpoint for this waiter, or null when it has to wait. */
+  pick(waiter: Waiter): UpstreamEndpoint | null {
     const usable = this.usable;
     if (usable.length === 0) return null;
     const max = this.config.endpoints.maxConnections;
-    let exclude: UpstreamEndpoint[] | null = exchange.tried;
+    let exclude: UpstreamEndpoint[] | null = waiter.tried;
     for (;;) {
-      const endpoint = this.strategy.pick(exchange, exclude);
+      const endpoint = this.strategy.pick(waiter, exclude);
       if (endpoint === null) return null;
       if (max === 0 || endpoint.inFlight + endpoint.tunnels < max) return endpoint;
       exclude = exclude === null ? [endpoint] : [...exclude, endpoint];
     }
   }
 
-  /** True when a new exchange has to go behind others that wait. */
+  /** True when a new one has to go behind others that wait. */
   get mustQueue(): boolean {
     return this.queue.size > 0;
   }
 
-  /** Takes the exchange into the queue, or says false: it is full. */
-  hold(exchange: Exchange): boolean {
+  /** Takes it into the queue, or says false: it is full. */
+  hold(waiter: Waiter): boolean {
     const wake = this.config.wake;
-    if (this.queue.size >= wake.maxHeld || this.queue.bytes + exchange.heldBytes > wake.maxHeldBytes) {
+    if (this.queue.size >= wake.maxHeld || this.queue.bytes + waiter.heldBytes > wake.maxHeldBytes) {
       this.holdsRefused++;
       return false;
     }
-    if (exchange.wasTried) this.queue.unshift(exchange);
-    else this.queue.push(exchange);
+    if (waiter.wasTried) this.queue.unshift(waiter);
+    else this.queue.push(waiter);
     if (!this.allowance.covers(this.queue.size, this.queue.bytes))
       this.allowance.ask(this.queue.size, this.queue.bytes);
-    if (this.usable.length === 0) this.poke(exchange);
+    if (this.usable.length === 0) this.poke(waiter);
     return true;
   }
 
   /** More of a held request's body was read. */
-  grew(exchange: Exchange, bytes: number): void {
-    this.queue.grow(exchange, bytes);
+  grew(waiter: Waiter, bytes: number): void {
+    this.queue.grow(waiter, bytes);
     if (!this.allowance.covers(this.queue.size, this.queue.bytes))
       this.allowance.ask(this.queue.size, this.queue.bytes);
   }
@@ -221,24 +221,24 @@ export class GatewayBackend {
     // Nothing is left: who came last is refused, until the rest fits.
     while (this.queue.tail !== null && !this.allowance.covers(this.queue.size, this.queue.bytes)) {
       this.holdsRefused++;
-      const exchange = this.queue.tail;
-      this.queue.remove(exchange);
-      exchange.refuseHold('full');
+      const waiter = this.queue.tail;
+      this.queue.remove(waiter);
+      waiter.refuseHold('full');
     }
   }
 
   /** Tells the controller that somebody waits, once per update and second. */
-  poke(exchange: Exchange): void {
+  poke(waiter: Waiter): void {
     const nowMs = this.deps.clock.nowMs();
     if (this.pokedAtMs >= 0 && nowMs - this.pokedAtMs < POKE_AGAIN_MS) return;
     this.pokedAtMs = nowMs;
     this.deps.send({
       type: 'wake',
       backend: this.name,
-      route: exchange.routeName,
-      client: exchange.client,
-      method: exchange.method,
-      path: exchange.pathForLog(),
+      route: waiter.routeName,
+      client: waiter.client,
+      method: waiter.method,
+      path: waiter.pathForLog(),
       atMs: this.deps.clock.wallMs(),
     });
   }
@@ -250,25 +250,25 @@ export class GatewayBackend {
     try {
       const window = RELEASE_WINDOW * Math.max(1, this.usable.length) + this.escape;
       while (this.queue.head !== null && this.unanswered < window) {
-        const exchange = this.queue.head;
-        if (!exchange.lookedForDeparture(() => this.release())) break;
-        const endpoint = this.pick(exchange);
+        const waiter = this.queue.head;
+        if (!waiter.lookedForDeparture(() => this.release())) break;
+        const endpoint = this.pick(waiter);
         if (endpoint === null) {
-          if (exchange.tried === null || this.usable.length === 0) break;
+          if (waiter.tried === null || this.usable.length === 0) break;
           // It has tried all of them: from the start again.
-          exchange.tried = null;
+          waiter.tried = null;
           continue;
         }
-        this.queue.remove(exchange);
+        this.queue.remove(waiter);
         this.unanswered++;
-        this.holdDuration.observe(exchange.release(endpoint));
+        this.holdDuration.observe(waiter.release(endpoint));
       }
     } finally {
       this.releasing = false;
     }
   }
 
-  /** A released exchange's response began, or it ended without one. */
+  /** The response to a released one began, or it ended without one. */
   answered(): void {
     this.unanswered--;
     if (this.queue.size > 0) this.release();
@@ -276,9 +276,9 @@ export class GatewayBackend {
 
   private failHolds(): void {
     while (this.queue.head !== null) {
-      const exchange = this.queue.head;
-      this.queue.remove(exchange);
-      exchange.refuseHold('crashing');
+      const waiter = this.queue.head;
+      this.queue.remove(waiter);
+      waiter.refuseHold('crashing');
     }
   }
 
@@ -348,16 +348,16 @@ export class GatewayBackend {
       this.allowance.tick(0, nowMs);
       return;
     }
-    for (const exchange of this.queue.expired(nowMs)) {
-      this.queue.remove(exchange);
+    for (const waiter of this.queue.expired(nowMs)) {
+      this.queue.remove(waiter);
       this.holdsExpired++;
-      exchange.refuseHold('timeout');
+      waiter.refuseHold('timeout');
     }
     if (this.isDown) {
       while (this.queue.head !== null) {
-        const exchange = this.queue.head;
-        this.queue.remove(exchange);
-        exchange.refuseHold('down');
+        const waiter = this.queue.head;
+        this.queue.remove(waiter);
+        waiter.refuseHold('down');
       }
       return;
     }
@@ -387,9 +387,9 @@ export class GatewayBackend {
   dispose(): void {
     this.isRemoved = true;
     while (this.queue.head !== null) {
-      const exchange = this.queue.head;
-      this.queue.remove(exchange);
-      exchange.refuseHold('removed');
+      const waiter = this.queue.head;
+      this.queue.remove(waiter);
+      waiter.refuseHold('removed');
     }
     for (const endpoint of this.endpoints.values()) {
       endpoint.removed = true;
