@@ -26,12 +26,16 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
+/** What schemas of filter options (`*.schema.ts`, never loaded by workers) may import besides: durations, sizes and names are read in one way. */
+export const FOR_SCHEMAS: readonly string[] = ['config/schema/scalars.ts'];
+
 /** Which package may be imported where: folders of src/, or the ending of a file's name. A package that is not in here may be imported nowhere. */
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   zod: ['config/', 'apis/', '.schema.ts'],
   yaml: ['config/'],
   commander: ['commands/'],
   pino: ['telemetry/'],
+  jose: ['gateway/auth/'],
   re2js: ['gateway/', 'config/', '.schema.ts'],
 };
 
