@@ -1,26 +1,24 @@
 /** Who the client is: resolved once per request, here. */
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { DormouseError } from '../../model/errors.ts';
 import { joinedValue, type RequestView } from '../request-view.ts';
+import { AddressSet } from './address-set.ts';
 
 /** Entries of X-Forwarded-For that are read at most, from the right: a chain of proxies is shorter. */
 const MAX_HOPS = 32;
 
 export class ClientAddress {
   /** null: nobody is trusted, which is the default. */
-  readonly #trusted: BlockList | null;
+  readonly #trusted: AddressSet | null;
 
   /** `trustedProxies`: addresses or CIDR blocks. Throws DORMOUSE_TRUSTED_PROXY when one is neither. */
   constructor(trustedProxies: readonly string[]) {
-    this.#trusted = trustedProxies.length === 0 ? null : new BlockList();
-    for (const block of trustedProxies) addBlock(this.#trusted!, block);
+    this.#trusted = trustedProxies.length === 0 ? null : new AddressSet(trustedProxies, notTrustable);
   }
 
   /** Whether this peer may speak for others. Ask once per connection and keep the answer. `peer`: an address in the form of `plainAddress`. */
   isTrusted(peer: string): boolean {
-    if (this.#trusted === null) return false;
-    const family = isIP(peer);
-    return family !== 0 && this.#trusted.check(peer, family === 4 ? 'ipv4' : 'ipv6');
+    return this.#trusted !== null && this.#trusted.has(peer);
   }
 
   /** The client's address: the peer's, unless the peer is a trusted proxy. */
@@ -68,26 +66,10 @@ function addressOf(entry: string): string | null {
   return address === undefined || isIP(address) === 0 ? null : plainAddress(address);
 }
 
-function addBlock(list: BlockList, block: string): void {
-  const slash = block.indexOf('/');
-  const address = slash < 0 ? block : block.slice(0, slash);
-  const family = isIP(address);
-  const bits =
-    slash < 0
-      ? family === 4
-        ? 32
-        : 128
-      : /^\d{1,3}$/.test(block.slice(slash + 1))
-        ? Number(block.slice(slash + 1))
-        : -1;
-  if (family === 0 || bits < 0 || bits > (family === 4 ? 32 : 128)) {
-    throw new DormouseError(
-      'DORMOUSE_TRUSTED_PROXY',
-      `security.trustedProxies: "${block}" is no address and no CIDR block; write e.g. 10.0.0.0/8`,
-      {
-        userFault: true,
-      },
-    );
-  }
-  list.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6');
+function notTrustable(block: string): DormouseError {
+  return new DormouseError(
+    'DORMOUSE_TRUSTED_PROXY',
+    `security.trustedProxies: "${block}" is no address and no CIDR block; write e.g. 10.0.0.0/8`,
+    { userFault: true },
+  );
 }
