@@ -1,7 +1,18 @@
-import { resolve } from 'node:path';
-import type { BackendConfig, HashKey, ProcessConfig } from '../model/config.ts';
+import { RE2JS } from 're2js';
+import type {
+  BackendConfig,
+  BalanceConfig,
+  EndpointTlsConfig,
+  HashKey,
+  ValueMatch,
+  WakeConfig,
+} from '../model/config.ts';
+import { compileMatch } from './compile-match.ts';
+import { compileBreaker, compileEjection, compileHealth } from './compile-resilience.ts';
+import { compileSource, schemeOf } from './compile-source.ts';
 import type { Path, Problem } from './config-error.ts';
 import { problem } from './explain.ts';
+import type { NamedFiles } from './named-files.ts';
 import type { BackendEntry } from './schema/backend.ts';
 
 /** One entry of `backends:` in the shape of the model. What is inconsistent goes to `problems`; the result counts only when nothing did. */
@@ -9,107 +20,123 @@ export function compileBackend(
   name: string,
   entry: BackendEntry,
   folder: string,
+  files: NamedFiles,
   problems: Problem[],
 ): BackendConfig | undefined {
   const at: Path = ['backends', name];
   const source = compileSource(entry, at, folder, problems);
   if (source === undefined) return undefined;
-  const wake = entry.wake;
+  const tls = compileTls(entry, at, files, problems);
   return {
     name,
     source,
+    clients: entry.clients,
+    tls,
+    proxyProtocol: entry.proxyProtocol,
+    ejection: compileEjection(entry.ejection),
+    breaker: compileBreaker(entry.breaker, [...at, 'breaker'], files, problems),
     scale: compileScale(entry, at, problems),
     idle: { webSockets: entry.idle.webSockets },
-    wake: {
-      timeoutMs: wake.timeout,
-      maxHeld: wake.maxHeld,
-      maxHeldBytes: wake.maxHeldBytes,
-      with: [...new Set(wake.with)],
-      page: wake.page,
-    },
-    balance: { strategy: entry.balance.strategy, hash: compileHash(entry, at, problems) },
+    wake: compileWake(entry.wake, [...at, 'wake'], problems),
+    balance: compileBalance(entry, at, problems),
     endpoints: {
       maxConnections: entry.endpoints.maxConnections,
+      maxRequests: entry.endpoints.maxRequests,
+      protocol: compileProtocol(entry, tls, at, problems),
       idlePerEndpoint: entry.endpoints.idlePerEndpoint,
       connectTimeoutMs: entry.endpoints.connectTimeout,
       idleTimeoutMs: entry.endpoints.idleTimeout,
     },
-    health:
-      entry.health === undefined
-        ? null
-        : {
-            path: entry.health.http ?? null,
-            intervalMs: entry.health.interval,
-            timeoutMs: entry.health.timeout,
-            status: entry.health.status,
-            rise: entry.health.rise,
-            fall: entry.health.fall,
-          },
+    health: compileHealth(entry.health),
   };
 }
 
-function compileSource(
+function compileProtocol(
   entry: BackendEntry,
+  tls: EndpointTlsConfig | null,
   at: Path,
-  folder: string,
   problems: Problem[],
-): BackendConfig['source'] | undefined {
-  if (entry.process !== undefined) {
-    return { driver: 'process', process: compileProcess(entry.process, [...at, 'process'], folder, problems) };
+): BackendConfig['endpoints']['protocol'] {
+  const scheme = schemeOf(entry);
+  const given = entry.endpoints.protocol;
+  const protocol = given ?? (scheme === 'tcp' ? 'tcp' : 'http1');
+  const path = [...at, 'endpoints', 'protocol'];
+  if (scheme === 'tcp' && protocol !== 'tcp') {
+    problems.push(problem(path, `is ${protocol}, but the servers are tcp`, `write http://… servers, or protocol: tcp`));
+  } else if (protocol === 'h2' && tls === null) {
+    problems.push(problem(path, 'h2 needs tls', 'add tls: {}, or https servers; without TLS it is h2c'));
+  } else if (protocol === 'h2c' && tls !== null) {
+    problems.push(problem(path, 'h2c is HTTP/2 without TLS, but there is tls', 'write protocol: h2'));
   }
-  if (entry.servers === undefined) return undefined;
-  const servers = entry.servers.map((server) =>
-    'url' in server
-      ? { host: server.url.host, port: server.url.port, weight: server.weight }
-      : { host: server.host, port: server.port, weight: 1 },
-  );
-  const seen = new Set<string>();
-  for (const [index, server] of servers.entries()) {
-    const key = `${server.host} ${server.port}`;
-    if (seen.has(key))
-      problems.push(
-        problem([...at, 'servers', index], 'the same server is listed twice', 'give one entry more weight instead'),
-      );
-    seen.add(key);
+  if (entry.proxyProtocol !== 'off' && (protocol === 'h2' || protocol === 'h2c')) {
+    const message = `has no place with endpoints.protocol ${protocol}, whose connections are shared by clients`;
+    problems.push(problem([...at, 'proxyProtocol'], message, 'write protocol: http1, or remove it'));
   }
-  return { driver: 'static', servers };
+  return protocol;
 }
 
-function compileProcess(
-  entry: NonNullable<BackendEntry['process']>,
-  at: Path,
-  folder: string,
-  problems: Problem[],
-): ProcessConfig {
-  if (entry.command[0] === '') problems.push(problem([...at, 'command', 0], 'is empty', 'name the program to run'));
-  const { ready, crash } = entry;
-  if (ready.http !== undefined && ready.tcp === true) {
-    problems.push(problem([...at, 'ready'], 'has both http and tcp', 'keep one of them'));
+function compileTls(entry: BackendEntry, at: Path, files: NamedFiles, problems: Problem[]): EndpointTlsConfig | null {
+  const scheme = schemeOf(entry);
+  const { tls } = entry;
+  if (tls === undefined) {
+    return scheme === 'https'
+      ? { caFile: null, serverName: null, certFile: null, keyFile: null, insecure: false }
+      : null;
   }
-  if (ready.status !== undefined && ready.http === undefined) {
-    problems.push(problem([...at, 'ready', 'status'], 'has no meaning without http', 'add http: /path, or remove it'));
+  const path = [...at, 'tls'];
+  if (scheme === 'http') problems.push(problem(path, 'has no effect on http:// servers', 'write https://…'));
+  if ((tls.cert === undefined) !== (tls.key === undefined)) {
+    problems.push(problem(path, `has ${tls.cert === undefined ? 'key and no cert' : 'cert and no key'}`, 'give both'));
   }
-  if (crash.backoff > crash.maxBackoff) {
-    problems.push(
-      problem([...at, 'crash', 'backoff'], `is longer than maxBackoff (${crash.maxBackoff}ms)`, 'raise maxBackoff'),
-    );
+  if (tls.insecure && tls.ca !== undefined) {
+    problems.push(problem([...path, 'insecure'], 'leaves ca without effect', 'remove one of them'));
   }
+  const file = (key: 'ca' | 'cert' | 'key'): string | null => {
+    const written = tls[key];
+    return written === undefined ? null : files.path(written, [...path, key]);
+  };
   return {
-    command: entry.command,
-    cwd: resolve(folder, entry.cwd),
-    env: entry.env,
-    user: entry.user ?? null,
-    port: entry.port,
-    socket: entry.socket,
-    ready:
-      ready.http === undefined
-        ? { kind: 'tcp' }
-        : { kind: 'http', path: ready.http, status: ready.status ?? { from: 200, to: 399 } },
-    startTimeoutMs: entry.startTimeout,
-    stopGraceMs: entry.stopGrace,
-    sleep: entry.sleep,
-    crash: { backoffMs: crash.backoff, maxBackoffMs: crash.maxBackoff },
-    logs: { lines: entry.logs.lines },
+    caFile: file('ca'),
+    serverName: tls.serverName ?? null,
+    certFile: file('cert'),
+    keyFile: file('key'),
+    insecure: tls.insecure,
+  };
+}
+
+function compileWake(wake: BackendEntry['wake'], at: Path, problems: Problem[]): WakeConfig {
+  return {
+    timeoutMs: wake.timeout,
+    maxHeld: wake.maxHeld,
+    maxHeldBytes: wake.maxHeldBytes,
+    with: [...new Set(wake.with)],
+    page: wake.page,
+    answers: wake.answers.map(({ match, status, headers, body }, index) => ({
+      match: compileMatch(match, [...at, 'answers', index, 'match'], problems),
+      status,
+      headers,
+      body,
+    })),
+    never: {
+      userAgents: wake.never.userAgents.map(userAgent),
+      clients: wake.never.clients,
+    },
+  };
+}
+
+/** Plain text is looked for anywhere in User-Agent, in any case: nobody knows the versions that programs add to their names. */
+function userAgent(match: Omit<ValueMatch, 'name'>): ValueMatch {
+  if (match.kind === 'regex') return { name: 'user-agent', ...match };
+  return { name: 'user-agent', kind: 'regex', value: `(?is).*${RE2JS.quote(match.value)}.*` };
+}
+
+function compileBalance(entry: BackendEntry, at: Path, problems: Problem[]): BalanceConfig {
+  const { strategy, sticky, slowStart } = entry.balance;
+  return {
+    strategy,
+    hash: compileHash(entry, at, problems),
+    sticky: sticky === undefined ? null : { cookie: sticky.cookie, ttlMs: sticky.ttl },
+    slowStartMs: slowStart,
   };
 }
 

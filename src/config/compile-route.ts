@@ -1,6 +1,8 @@
-import type { MatchConfig, RouteConfig, RuleConfig, ValueMatch } from '../model/config.ts';
+import type { RouteConfig, RuleConfig } from '../model/config.ts';
+import { EVERYTHING, compileMatch } from './compile-match.ts';
 import type { Path, Problem } from './config-error.ts';
 import { problem } from './explain.ts';
+import type { NamedFiles } from './named-files.ts';
 import type { RouteEntry, RuleEntry } from './schema/route.ts';
 
 /** One entry of `routes:` in the shape of the model; `index` counts from 0. */
@@ -8,6 +10,7 @@ export function compileRoute(
   entry: RouteEntry,
   index: number,
   answeringFilters: readonly string[],
+  files: NamedFiles,
   problems: Problem[],
 ): RouteConfig {
   const at: Path = ['routes', index];
@@ -22,28 +25,43 @@ export function compileRoute(
       );
     }
     rules = entry.rules.map((rule, position) =>
-      compileRule(rule, [...at, 'rules', position], answeringFilters, problems),
+      compileRule(rule, [...at, 'rules', position], answeringFilters, files, problems),
     );
   }
   return {
     name: entry.name ?? String(index + 1),
     listeners: [...new Set(entry.listeners)],
     hosts: [...new Set(entry.hosts)],
+    clients: entry.clients,
     rules,
   };
 }
 
+/** The route that a file without routes has. */
+export function leadTo(backend: string): RouteConfig {
+  return { name: backend, listeners: [], hosts: [], clients: { allow: [], deny: [] }, rules: [forward(backend)] };
+}
+
 /** The rule that sends everything to one backend. */
-export function forward(backend: string): RuleConfig {
+function forward(backend: string): RuleConfig {
   return {
-    matches: [{ path: { kind: 'prefix', value: '/' }, methods: [], headers: [], query: [] }],
+    matches: [EVERYTHING],
     filters: [],
     backends: [{ name: backend, weight: 1 }],
-    retry: { attempts: 2 },
+    timeouts: { requestMs: 0, perTryMs: 0, idleMs: 0 },
+    retry: { attempts: 2, on: ['connect'], backoffMs: 25, budgetPercent: 20 },
+    webSocket: { idleMs: 0, pingMs: 30_000 },
+    sse: { heartbeatMs: 15_000, retryMs: 3000 },
   };
 }
 
-function compileRule(rule: RuleEntry, at: Path, answeringFilters: readonly string[], problems: Problem[]): RuleConfig {
+function compileRule(
+  rule: RuleEntry,
+  at: Path,
+  answeringFilters: readonly string[],
+  files: NamedFiles,
+  problems: Problem[],
+): RuleConfig {
   if (rule.backends.length === 0 && !rule.filters.some((filter) => answeringFilters.includes(filter.type))) {
     problems.push(
       problem(
@@ -61,32 +79,20 @@ function compileRule(rule: RuleEntry, at: Path, answeringFilters: readonly strin
   }
   const matches = rule.matches.map((match, index) => compileMatch(match, [...at, 'matches', index], problems));
   return {
-    matches:
-      matches.length > 0 ? matches : [{ path: { kind: 'prefix', value: '/' }, methods: [], headers: [], query: [] }],
-    filters: rule.filters,
+    matches: matches.length > 0 ? matches : [EVERYTHING],
+    filters: rule.filters.map(({ type, options }, index) => ({
+      type,
+      options: files.fill(options, [...at, 'filters', index, type]),
+    })),
     backends: rule.backends,
-    retry: { attempts: rule.retry.attempts },
-  };
-}
-
-function compileMatch(match: RuleEntry['matches'][number], at: Path, problems: Problem[]): MatchConfig {
-  const kinds = (['exact', 'prefix', 'regex'] as const).filter((kind) => match.path[kind] !== undefined);
-  const kind = kinds[0];
-  if (kinds.length !== 1) problems.push(problem([...at, 'path'], 'needs exactly one of exact, prefix and regex'));
-  const headers = Object.entries(match.headers).map(([name, value]): ValueMatch => ({
-    name: name.toLowerCase(),
-    ...value,
-  }));
-  const seen = new Set<string>();
-  for (const { name } of headers) {
-    if (seen.has(name))
-      problems.push(problem([...at, 'headers'], `${name} is given twice in different case`, 'keep one of them'));
-    seen.add(name);
-  }
-  return {
-    path: kind === undefined ? { kind: 'prefix', value: '/' } : { kind, value: match.path[kind]! },
-    methods: [...new Set(match.methods)],
-    headers,
-    query: Object.entries(match.query).map(([name, value]): ValueMatch => ({ name, ...value })),
+    timeouts: { requestMs: rule.timeouts.request, perTryMs: rule.timeouts.perTry, idleMs: rule.timeouts.idle },
+    retry: {
+      attempts: rule.retry.attempts,
+      on: [...new Set(rule.retry.on)],
+      backoffMs: rule.retry.backoff,
+      budgetPercent: rule.retry.budgetPercent,
+    },
+    webSocket: { idleMs: rule.webSocket.idle, pingMs: rule.webSocket.ping },
+    sse: { heartbeatMs: rule.sse.heartbeat, retryMs: rule.sse.retry },
   };
 }

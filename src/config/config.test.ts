@@ -93,11 +93,16 @@ test('gateways are told nothing of how backends are run', () => {
   const share = toGatewayConfig(config);
   assert.deepEqual(Object.keys(share.backends[0]!).sort(), [
     'balance',
+    'breaker',
+    'clients',
     'driver',
+    'ejection',
     'endpoints',
     'idle',
     'name',
+    'proxyProtocol',
     'scale',
+    'tls',
     'wake',
   ]);
   assert.doesNotMatch(JSON.stringify(share), /hidden|stateDir/);

@@ -16,40 +16,12 @@ interface PlannedKey {
   values?: readonly string[];
 }
 
-const NO_CLIENT_RULES = { allow: [], deny: [] };
-
 export const PLANNED_KEYS: readonly PlannedKey[] = [
-  { at: 'plugins', standard: [] },
   { at: 'events', standard: { bus: 'memory', each: false, stream: 'dormouse.traffic', maxLength: 100_000 } },
   { at: 'admin', standard: { address: '127.0.0.1:8081', tokens: null, tls: null, commands: 'loopback' } },
-  { at: 'security.clients', standard: NO_CLIENT_RULES },
-  { at: 'telemetry.traces', standard: null },
-  { at: 'telemetry.serverTiming', standard: 'off' },
-
-  { at: 'listeners.[].protocol', standard: 'http', values: ['https', 'tls', 'tcp'] },
-  { at: 'listeners.[].backend', standard: null },
-  { at: 'listeners.[].tls', standard: null },
-  { at: 'listeners.[].proxyProtocol', standard: { acceptFrom: [] } },
-  { at: 'listeners.[].clients', standard: NO_CLIENT_RULES },
-  { at: 'listeners.[].http2', standard: { maxStreams: 128, maxResetsPerSecond: 200, window: '1MiB' } },
 
   { at: 'backends.*.kubernetes', standard: null },
   { at: 'backends.*.triggers', standard: [] },
-  { at: 'backends.*.clients', standard: NO_CLIENT_RULES },
-  { at: 'backends.*.tls', standard: null },
-  { at: 'backends.*.proxyProtocol', standard: 'off' },
-  {
-    at: 'backends.*.ejection',
-    standard: {
-      consecutiveErrors: 5,
-      failurePercent: 85,
-      minimumRequests: 20,
-      window: '10s',
-      base: '30s',
-      maxEjectedPercent: 50,
-    },
-  },
-  { at: 'backends.*.breaker', standard: null },
   { at: 'backends.*.scale.by', standard: 'dormouse', values: ['hpa', 'keda'] },
   { at: 'backends.*.scale.formula', standard: null },
   { at: 'backends.*.scale.fallback', standard: null },
@@ -59,22 +31,7 @@ export const PLANNED_KEYS: readonly PlannedKey[] = [
   { at: 'backends.*.idle.settle', standard: '2s' },
   // Processes: a start that fails answers at once. It is for platforms on which a start can be seen to hang (unschedulable, image errors).
   { at: 'backends.*.wake.failFastAfter', standard: '10s' },
-  { at: 'backends.*.wake.answers', standard: [] },
-  { at: 'backends.*.wake.never', standard: { userAgents: [], clients: [] } },
   { at: 'backends.*.wake.before', standard: null },
-  { at: 'backends.*.balance.sticky', standard: null },
-  { at: 'backends.*.balance.slowStart', standard: '0s' },
-  { at: 'backends.*.endpoints.maxRequests', standard: 0 },
-  { at: 'backends.*.endpoints.protocol', standard: 'http1' },
-  { at: 'backends.*.servers.[].backup', standard: false },
-
-  { at: 'routes.[].clients', standard: NO_CLIENT_RULES },
-  { at: 'routes.[].rules.[].timeouts', standard: { request: '0s', perTry: '0s', idle: '0s' } },
-  { at: 'routes.[].rules.[].retry.on', standard: ['connect'] },
-  { at: 'routes.[].rules.[].retry.backoff', standard: '25ms' },
-  { at: 'routes.[].rules.[].retry.budgetPercent', standard: 20 },
-  { at: 'routes.[].rules.[].webSocket', standard: { idle: '0s', ping: '30s' } },
-  { at: 'routes.[].rules.[].sse', standard: { heartbeat: '15s', retry: '3s' } },
 ];
 
 /** Filters that are planned; one that the registry knows is available, whatever this list says. */

@@ -5,8 +5,11 @@ import type { z } from 'zod';
 import type { Config, ListenerConfig, RouteConfig } from '../model/config.ts';
 import { ConfigError, dotted, shown } from './config-error.ts';
 import type { ConfigIssue, Path, Problem } from './config-error.ts';
+import { compileListener } from './compile-listener.ts';
+import { NamedFiles, realFiles } from './named-files.ts';
+import type { FileAccess } from './named-files.ts';
 import { compileBackend } from './compile-backend.ts';
-import { compileRoute, forward } from './compile-route.ts';
+import { compileRoute, leadTo } from './compile-route.ts';
 import { expand } from './expand.ts';
 import type { Environment, SoftValue } from './expand.ts';
 import { explainIssues, problem } from './explain.ts';
@@ -31,6 +34,8 @@ export interface ParseOptions {
   registry: ConfigRegistry;
   /** The default of `workers`; when left out, the number of cores that this process may run on. */
   cores?: number;
+  /** Where files that it names are looked for; the file system when left out. */
+  files?: FileAccess;
   /** What is allowed but probably not meant. */
   onWarning?: (issue: ConfigIssue) => void;
 }
@@ -72,6 +77,7 @@ class Compilation {
   readonly #warnings: Problem[];
   readonly #schema: ReturnType<typeof fileSchema>;
   readonly #folder: string;
+  readonly #files: NamedFiles;
 
   constructor(
     data: Record<string, unknown>,
@@ -87,6 +93,7 @@ class Compilation {
     this.#warnings = warnings;
     this.#schema = fileSchema(options.registry);
     this.#folder = dirname(resolve(options.file));
+    this.#files = new NamedFiles(this.#folder, options.files ?? realFiles, problems);
   }
 
   run(): Config | undefined {
@@ -114,11 +121,14 @@ class Compilation {
       listeners: listeners.map(({ entry }) => entry),
       backends,
       routes: routes.map(({ entry }) => entry),
-      security: { trustedProxies: top.security.trustedProxies },
+      plugins: top.plugins.map((plugin) => this.#files.resolve(plugin)),
+      security: top.security,
       observe: top.observe,
       telemetry: {
         accessLog: { ...top.telemetry.accessLog, file: this.#logFile(top.telemetry.accessLog.file) },
         log: top.telemetry.log,
+        traces: top.telemetry.traces ?? null,
+        serverTiming: top.telemetry.serverTiming,
       },
       reportIntervalMs: reportInterval(backends),
     };
@@ -127,16 +137,18 @@ class Compilation {
   #listeners(list: unknown): Placed<ListenerConfig>[] {
     if (list === undefined) {
       const entry = this.#schema.listener.parse({ address: '127.0.0.1:8080' });
-      return [{ entry: compileListener(entry, 'web'), index: -1 }];
+      return [{ entry: compileListener(entry, 'web', ['listeners'], this.#files, this.#problems), index: -1 }];
     }
     if (!this.#isList(list, 'listeners')) return [];
     if (list.length === 0)
       this.#problems.push(problem(['listeners'], 'is empty', 'remove it for the default, 127.0.0.1:8080'));
     const listeners: Placed<ListenerConfig>[] = [];
     for (const [index, value] of list.entries()) {
-      const entry = this.#parse<ListenerEntry>(this.#schema.listener, value, ['listeners', index]);
+      const at = ['listeners', index];
+      const entry = this.#parse<ListenerEntry>(this.#schema.listener, value, at);
       if (entry === undefined) continue;
-      listeners.push({ entry: compileListener(entry, list.length === 1 ? 'web' : String(index + 1)), index });
+      const name = list.length === 1 ? 'web' : String(index + 1);
+      listeners.push({ entry: compileListener(entry, name, at, this.#files, this.#problems), index });
     }
     return listeners;
   }
@@ -158,7 +170,8 @@ class Compilation {
       if (fault !== undefined) this.#problems.push(problem(path, fault.message, fault.hint));
       if (isMapping(value)) this.#checkSource(value, path);
       const entry = this.#parse<BackendEntry>(this.#schema.backend, value, path);
-      const backend = entry === undefined ? undefined : compileBackend(name, entry, this.#folder, this.#problems);
+      const backend =
+        entry === undefined ? undefined : compileBackend(name, entry, this.#folder, this.#files, this.#problems);
       if (backend === undefined) continue;
       backends.push(backend);
       if (backend.source.driver === 'static' && isMapping(value) && value['scale'] !== undefined) {
@@ -200,7 +213,7 @@ class Compilation {
     if (list === undefined) {
       if (names.size === 1) {
         const name = [...names][0]!;
-        return [{ entry: { name, listeners: [], hosts: [], rules: [forward(name)] }, index: -1 }];
+        return [{ entry: leadTo(name), index: -1 }];
       }
       if (names.size > 1) {
         this.#warnings.push(
@@ -219,7 +232,7 @@ class Compilation {
     for (const [index, value] of list.entries()) {
       const entry = this.#parse<RouteEntry>(this.#schema.route, value, ['routes', index]);
       if (entry === undefined) continue;
-      const route = compileRoute(entry, index, answering, this.#problems);
+      const route = compileRoute(entry, index, answering, this.#files, this.#problems);
       routes.push({ entry: route, index, shortForm: entry.rules === undefined });
     }
     return routes;
@@ -263,16 +276,6 @@ class Compilation {
 function notAMapping(data: unknown): Problem {
   const given = Array.isArray(data) ? 'a list' : `one value, ${shown(data instanceof AsWritten ? data.source : data)}`;
   return { path: [], message: `the document is ${given}, not a mapping of keys`, hint: SMALLEST, offset: 0 };
-}
-
-function compileListener(entry: ListenerEntry, standardName: string): ListenerConfig {
-  return {
-    name: entry.name ?? standardName,
-    address: entry.address,
-    protocol: entry.protocol,
-    limits: entry.limits,
-    timeouts: { headerMs: entry.timeouts.header, bodyMs: entry.timeouts.body, idleMs: entry.timeouts.idle },
-  };
 }
 
 /** Often enough that a backend with a short idleAfter is seen to be idle in time: a quarter of it, 50 to 1000 ms. */

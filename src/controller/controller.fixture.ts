@@ -1,6 +1,7 @@
 /** A controller whose time, driver and gateways are in a test's hands: behaviour at exact edges can't be made with real processes. */
 import type { Crash } from '../model/backend.ts';
 import type { BackendConfig, Config } from '../model/config.ts';
+import { defaultBackend, defaultTelemetry } from '../model/config.fixture.ts';
 import type { DemandWindow } from '../model/demand.ts';
 import type { Clock, Logger } from '../model/ports.ts';
 import type { BackendEvent, BackendStatus } from '../model/status.ts';
@@ -382,12 +383,13 @@ export interface BackendOptions {
   wake?: Partial<BackendConfig['wake']>;
   idle?: BackendConfig['idle'];
   process?: Partial<Extract<BackendConfig['source'], { driver: 'process' }>['process']>;
-  servers?: { host: string; port: number; weight: number }[];
+  servers?: { host: string; port: number; weight: number; backup?: boolean }[];
 }
 
 export function backendConfig(name: string, options: BackendOptions = {}): BackendConfig {
+  const standard = defaultBackend(name);
   return {
-    name,
+    ...standard,
     source:
       options.servers === undefined
         ? {
@@ -408,30 +410,10 @@ export function backendConfig(name: string, options: BackendOptions = {}): Backe
               ...options.process,
             },
           }
-        : { driver: 'static', servers: options.servers },
-    scale: {
-      min: 0,
-      max: 1,
-      by: 'dormouse',
-      idleAfterMs: 60_000,
-      target: { metric: 'concurrency', value: 100, utilizationPercent: 70 },
-      windows: { stableMs: 60_000, panicPercent: 10, panicThresholdPercent: 200 },
-      rates: { up: 1000, down: 2 },
-      scaleDownDelayMs: 0,
-      ...options.scale,
-    },
-    idle: options.idle ?? { webSockets: 'awake' },
-    wake: {
-      timeoutMs: 60_000,
-      maxHeld: 1000,
-      maxHeldBytes: 1 << 26,
-      with: [],
-      page: false,
-      ...options.wake,
-    },
-    balance: { strategy: 'round-robin', hash: null },
-    endpoints: { maxConnections: 0, idlePerEndpoint: 64, connectTimeoutMs: 1000, idleTimeoutMs: 60_000 },
-    health: null,
+        : { driver: 'static', servers: options.servers.map((server) => ({ backup: false, ...server })) },
+    scale: { ...standard.scale, ...options.scale },
+    idle: options.idle ?? standard.idle,
+    wake: { ...standard.wake, ...options.wake },
   };
 }
 
@@ -443,9 +425,10 @@ export function configOf(backends: BackendConfig[]): [Config, GatewayConfig] {
     listeners: [],
     backends,
     routes: [],
-    security: { trustedProxies: [] },
+    plugins: [],
+    security: { trustedProxies: [], clients: { allow: [], deny: [] } },
     observe: null,
-    telemetry: { accessLog: { format: 'off', file: 'stdout', redact: [] }, log: { level: 'info', format: 'json' } },
+    telemetry: { ...defaultTelemetry(), accessLog: { format: 'off', file: 'stdout', redact: [] } },
     reportIntervalMs: 1000,
   };
   const { stateDir: _stateDir, observe: _observe, ...rest } = config;

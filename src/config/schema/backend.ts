@@ -2,20 +2,20 @@ import { z } from 'zod';
 import type { HostPort } from '../../model/config.ts';
 import { shown } from '../config-error.ts';
 import { didYouMean } from '../nearest.ts';
+import { clientsSection } from './clients.ts';
+import { breakerSection, ejectionSection, healthSection } from './resilience.ts';
+import { wakeSection } from './wake.ts';
 import {
   Rejected,
   TOKEN,
   duration,
   headerName,
   isHostName,
-  name,
   number,
   oneOf,
   percent,
-  requestPath,
   scalar,
   section,
-  size,
   statusRange,
   text,
   toggle,
@@ -52,13 +52,7 @@ export function backendSchema(strategies: readonly string[]) {
       scaleDownDelay: duration({ maxMs: 3_600_000 }).prefault('0s'),
     }).prefault({}),
     idle: section({ webSockets: oneOf(['awake', 'ignore']).prefault('awake') }).prefault({}),
-    wake: section({
-      timeout: duration({ minMs: 1 }).prefault('60s'),
-      maxHeld: number({ min: 0, max: 1_000_000 }).prefault(1000),
-      maxHeldBytes: size({ min: 0, max: 2 ** 36 }).prefault('64MiB'),
-      with: z.array(name()).max(100).prefault([]),
-      page: toggle().prefault('off'),
-    }).prefault({}),
+    wake: wakeSection(),
     balance: section({
       strategy: strategyName(strategies).prefault('round-robin'),
       hash: section({
@@ -67,21 +61,29 @@ export function backendSchema(strategies: readonly string[]) {
         client: oneOf(['address']).optional(),
         uri: yes().optional(),
       }).optional(),
+      sticky: section({ cookie: cookieName(), ttl: duration().prefault('0s') }).optional(),
+      slowStart: duration({ maxMs: 3_600_000 }).prefault('0s'),
     }).prefault({}),
     endpoints: section({
       maxConnections: number({ min: 0, max: 1_000_000 }).prefault(0),
+      maxRequests: number({ min: 0, max: 1_000_000 }).prefault(0),
+      protocol: oneOf(['http1', 'h2c', 'h2', 'tcp']).optional(),
       idlePerEndpoint: number({ min: 0, max: 100_000 }).prefault(64),
       connectTimeout: duration({ minMs: 1 }).prefault('1s'),
       idleTimeout: duration({ minMs: 1 }).prefault('60s'),
     }).prefault({}),
-    health: section({
-      http: requestPath().optional(),
-      interval: duration({ minMs: 100 }).prefault('5s'),
-      timeout: duration({ minMs: 1 }).prefault('2s'),
-      status: statusRange().prefault('200-399'),
-      rise: number({ min: 1, max: 1000 }).prefault(2),
-      fall: number({ min: 1, max: 1000 }).prefault(3),
+    clients: clientsSection(),
+    tls: section({
+      ca: text().optional(),
+      serverName: serverName().optional(),
+      cert: text().optional(),
+      key: text().optional(),
+      insecure: toggle().prefault('off'),
     }).optional(),
+    proxyProtocol: oneOf(['off', 'v1', 'v2']).prefault('off'),
+    health: healthSection(),
+    ejection: ejectionSection(),
+    breaker: breakerSection(),
   });
 }
 
@@ -121,42 +123,67 @@ function processSection() {
   });
 }
 
+/** Where a server listens, and what its URL says of how it is spoken to. */
+export interface ServerUrl extends HostPort {
+  scheme: 'http' | 'https' | 'tcp';
+}
+
 function serverUrl() {
-  return scalar<HostPort>({ type: 'string', pattern: '^http://' }, readServerUrl);
+  return scalar<ServerUrl>({ type: 'string', pattern: '^(https?|tcp)://' }, readServerUrl);
 }
 
 function serverEntry() {
-  return section({ url: serverUrl(), weight: number({ min: 0, max: 1_000_000 }).prefault(1) });
+  return section({
+    url: serverUrl(),
+    weight: number({ min: 0, max: 1_000_000 }).prefault(1),
+    backup: toggle().prefault('off'),
+  });
 }
 
-/** `http://host:port`: where a server listens, nothing more. */
-function readServerUrl(value: unknown): HostPort | Rejected {
+const STANDARD_PORTS = { http: 80, https: 443, tcp: 0 } as const;
+
+/** `http://host:port`, https or tcp: where a server listens, nothing more. */
+function readServerUrl(value: unknown): ServerUrl | Rejected {
   const hint = 'write http://host:port';
   if (typeof value !== 'string' || value.length > 300) return new Rejected(`expected a URL, got ${shown(value)}`, hint);
-  const url = URL.parse(value);
-  if (/^https:\/\//i.test(value))
-    return new Rejected(`${shown(value)}: https towards servers is not yet available`, hint);
-  if (url === null || !/^http:\/\//i.test(value)) {
+  const scheme = /^(http|https|tcp):\/\//i.exec(value)?.[1]?.toLowerCase() as ServerUrl['scheme'] | undefined;
+  // URL knows hosts and ports of http only.
+  const url = scheme === undefined ? null : URL.parse(`http${value.slice(scheme.length)}`);
+  if (scheme === undefined || url === null) {
     const withScheme = URL.parse(`http://${value}`);
     const guess =
       withScheme !== null && withScheme.pathname === '/' && /^[\w.:[\]-]+$/.test(value)
         ? `write http://${value}`
         : hint;
-    return new Rejected(`${shown(value)} is not an http URL`, guess);
+    return new Rejected(`${shown(value)} is not an http, https or tcp URL`, guess);
   }
   if (url.username !== '' || url.password !== '') return new Rejected('a server has no user name and password', hint);
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
     return new Rejected(
       `${shown(value)} has a path`,
-      `write http://${url.host} and change paths with the filter rewrite`,
+      `write ${scheme}://${url.host} and change paths with the filter rewrite`,
     );
   }
-  const port = url.port === '' ? 80 : Number(url.port);
+  // As written: URL leaves http's own port 80 out.
+  const written = /:(\d+)\/?$/.exec(value)?.[1];
+  const port = written === undefined ? STANDARD_PORTS[scheme] : Number(written);
   const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname;
-  if (port === 0) return new Rejected('a server has no port 0', hint);
+  if (port === 0)
+    return new Rejected(
+      scheme === 'tcp' && written === undefined ? `${shown(value)} has no port` : 'a server has no port 0',
+      scheme === 'tcp' ? 'write tcp://host:port' : hint,
+    );
   return host.includes(':') || /^[\d.]+$/.test(host) || isHostName(host)
-    ? { host, port }
+    ? { scheme, host, port }
     : new Rejected(`${shown(host)} is not a host`, hint);
+}
+
+function serverName() {
+  return scalar<string>({ type: 'string' }, (value) =>
+    typeof value === 'string' && isHostName(value)
+      ? value.toLowerCase()
+      : new Rejected(`${shown(value)} is not a host name`, 'write the name that the certificate has'),
+  );
 }
 
 function variableName() {

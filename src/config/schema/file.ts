@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { backendSchema } from './backend.ts';
+import { clientsSection, networks } from './clients.ts';
 import { listenerSchema } from './listener.ts';
 import { routeSchema } from './route.ts';
 import type { FilterSchemas } from './route.ts';
@@ -8,13 +9,16 @@ import {
   address,
   duration,
   headerName,
+  httpUrl,
   nameFault,
-  network,
   number,
   oneOf,
+  percent,
+  responseHeaders,
   scalar,
   section,
   text,
+  toggle,
 } from './scalars.ts';
 import type { HostPort } from '../../model/config.ts';
 
@@ -57,7 +61,8 @@ function topSchema() {
     workers: number({ min: 1, max: 1024 }).optional(),
     stateDir: text().prefault('.dormouse'),
     shutdown: section({ drain: duration().prefault('30s') }).prefault({}),
-    security: section({ trustedProxies: z.array(network()).max(10_000).prefault([]) }).prefault({}),
+    plugins: z.array(text()).max(100).prefault([]),
+    security: section({ trustedProxies: networks(), clients: clientsSection() }).prefault({}),
     observe: observeSection().prefault({}),
     telemetry: section({
       accessLog: section({
@@ -69,6 +74,13 @@ function topSchema() {
         level: oneOf(['debug', 'info', 'warn', 'error', 'silent']).prefault('info'),
         format: oneOf(['auto', 'json', 'pretty']).prefault('auto'),
       }).prefault({}),
+      traces: section({
+        otlp: httpUrl(),
+        samplePercent: percent({ min: 0, max: 100 }).prefault(10),
+        headers: responseHeaders().prefault({}),
+        serviceName: text({ max: 256 }).prefault('dormouse'),
+      }).optional(),
+      serverTiming: toggle().prefault('off'),
     }).prefault({}),
   });
 }

@@ -1,10 +1,12 @@
 import { z } from 'zod';
-import type { ValueMatch } from '../../model/config.ts';
+import type { RetryCondition } from '../../model/config.ts';
 import { shown } from '../config-error.ts';
 import { isMapping } from '../plain-data.ts';
 import { didYouMean } from '../nearest.ts';
 import { PLANNED_FILTERS, notYet } from '../not-yet-available.ts';
-import { Rejected, TOKEN, hostPattern, name, number, regex, requestPath, scalar, section, text } from './scalars.ts';
+import { clientsSection } from './clients.ts';
+import { matchSection } from './match.ts';
+import { Rejected, duration, hostPattern, name, number, percent, scalar, section } from './scalars.ts';
 
 /** Schemas of the filters by name; each checks what stands under that name. */
 export type FilterSchemas = Readonly<Record<string, z.ZodType>>;
@@ -15,6 +17,7 @@ export function routeSchema(filters: FilterSchemas) {
     name: name().optional(),
     listeners: z.array(name()).max(1000).prefault([]),
     hosts: z.array(hostPattern()).max(10_000).prefault([]),
+    clients: clientsSection(),
     backend: name().optional(),
     rules: z.array(ruleSection(filters)).min(1).max(10_000).optional(),
   });
@@ -31,52 +34,37 @@ function ruleSection(filters: FilterSchemas) {
       .array(section({ name: name(), weight: number({ min: 0, max: 1_000_000 }).prefault(1) }))
       .max(1000)
       .prefault([]),
+    timeouts: section({
+      request: duration().prefault('0s'),
+      perTry: duration().prefault('0s'),
+      idle: duration().prefault('0s'),
+    }).prefault({}),
     retry: section({
       attempts: number({ min: 1, max: 10 }).prefault(2),
+      on: z.array(retryCondition()).max(10).prefault(['connect']),
+      backoff: duration({ maxMs: 60_000 }).prefault('25ms'),
+      budgetPercent: percent({ min: 0, max: 100 }).prefault(20),
+    }).prefault({}),
+    webSocket: section({
+      idle: duration().prefault('0s'),
+      ping: duration().prefault('30s'),
+    }).prefault({}),
+    sse: section({
+      heartbeat: duration().prefault('15s'),
+      retry: duration().prefault('3s'),
     }).prefault({}),
   });
 }
 
-function matchSection() {
-  return section({
-    path: section({
-      exact: requestPath().optional(),
-      prefix: requestPath().optional(),
-      regex: regex().optional(),
-    }).prefault({ prefix: '/' }),
-    methods: z.array(method()).max(100).prefault([]),
-    headers: z.record(z.string().regex(TOKEN, 'not a header name').max(256), valueMatch()).prefault({}),
-    query: z.record(z.string().min(1, 'expected a name').max(1024), valueMatch()).prefault({}),
-  });
-}
-
-/** `value`, `{ exact: value }` or `{ regex: pattern }`. */
-function valueMatch() {
-  const value = text({ empty: true });
-  return z.union([
-    value.transform((exact): Omit<ValueMatch, 'name'> => ({ kind: 'exact', value: exact })),
-    section({ exact: value.optional(), regex: regex().optional() }).transform(
-      (match, context): Omit<ValueMatch, 'name'> => {
-        if (match.exact !== undefined && match.regex === undefined) return { kind: 'exact', value: match.exact };
-        if (match.regex !== undefined && match.exact === undefined) return { kind: 'regex', value: match.regex };
-        context.issues.push({
-          code: 'custom',
-          message: 'needs exactly one of exact and regex',
-          path: [],
-          input: match,
-        });
-        return z.NEVER;
-      },
-    ),
-  ]);
-}
-
-function method() {
-  return scalar<string>({ type: 'string', pattern: TOKEN.source }, (value) => {
-    if (typeof value !== 'string' || value.length > 64 || !TOKEN.test(value))
-      return new Rejected(`${shown(value)} is not a method`);
-    const upper = value.toUpperCase();
-    return upper === 'CONNECT' ? new Rejected('CONNECT is never forwarded', 'remove it') : upper;
+/** Named as in RetryCondition; a status may be written as a number. */
+function retryCondition() {
+  const known: readonly RetryCondition[] = ['connect', 'reset', 'timeout', '5xx', '502', '503', '504'];
+  return scalar<RetryCondition>({ enum: [...known, 502, 503, 504] }, (value) => {
+    const written = typeof value === 'number' ? String(value) : value;
+    const found = known.find((condition) => condition === written);
+    if (found !== undefined) return found;
+    const hint = typeof value === 'string' ? didYouMean(value, known) : undefined;
+    return new Rejected(`${shown(value)} is nothing to retry on`, hint ?? `there are ${known.join(', ')}`);
   });
 }
 

@@ -349,3 +349,44 @@ export function requestPath() {
       : value;
   });
 }
+
+/** The value of a response header that stands in the file: RFC 9110, 5.5, without what ends a line. */
+const HEADER_VALUE = /^[\t\u0020-\u007e\u0080-\u00ff]*$/;
+/** How long a message is and whether its connection stays is said by who sends it. */
+const FRAMING: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'transfer-encoding',
+  'upgrade',
+  'trailer',
+]);
+
+/** `name: value` of headers that are sent as they stand here. */
+export function responseHeaders() {
+  const value = scalar<string>({ type: 'string', maxLength: 8192 }, (given) => {
+    if (typeof given !== 'string') {
+      const quoted = typeof given === 'number' || typeof given === 'boolean';
+      return new Rejected(`expected text, got ${shown(given)}`, quoted ? 'put it in quotes' : undefined);
+    }
+    if (given.length > 8192) return new Rejected('is longer than 8192 characters');
+    return HEADER_VALUE.test(given) ? given : new Rejected('contains a character that a header may not have');
+  });
+  const header = z
+    .string()
+    .regex(TOKEN, 'not a header name')
+    .max(256)
+    .refine((given) => !FRAMING.has(given.toLowerCase()), 'is a header that dormouse sets itself');
+  return z.record(header, value);
+}
+
+/** An absolute http or https URL. The message never shows it: it may carry a password. */
+export function httpUrl() {
+  return scalar<string>({ type: 'string', pattern: '^https?://' }, (value) => {
+    const hint = 'write http://host:port';
+    if (typeof value !== 'string' || value.length > 2048) return new Rejected('expected a URL', hint);
+    const url = URL.parse(value);
+    return url !== null && (url.protocol === 'http:' || url.protocol === 'https:')
+      ? value
+      : new Rejected('is not an http or https URL', hint);
+  });
+}

@@ -17,7 +17,10 @@ driverContract('static driver', async () => {
   const health = { path: null, intervalMs: 1000, timeoutMs: 500, status: { from: 200, to: 399 }, rise: 1, fall: 2 };
   const backend = {
     ...processBackend({ health }),
-    source: { driver: 'static' as const, servers: ports.map((port) => ({ host: '127.0.0.1', port, weight: 1 })) },
+    source: {
+      driver: 'static' as const,
+      servers: ports.map((port) => ({ host: '127.0.0.1', port, weight: 1, backup: false })),
+    },
   };
   const stop = (server: net.Server): Promise<void> => new Promise((resolve) => void server.close(() => resolve()));
   return {

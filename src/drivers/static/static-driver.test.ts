@@ -54,7 +54,7 @@ async function withServer(
     marker: '',
     environment: {},
   });
-  const servers = [{ host: '127.0.0.1', port, weight: 3 }];
+  const servers = [{ host: '127.0.0.1', port, weight: 3, backup: false }];
   subject.driver = create({ ...processBackend({ health }), source: { driver: 'static', servers } }, subject.witness);
   try {
     await run(subject);
@@ -144,8 +144,8 @@ test('a name is resolved by the check as by the gateway', async () => {
     environment: {},
   });
   const servers = [
-    { host: 'localhost', port, weight: 1 },
-    { host: 'no-such-host.invalid', port, weight: 1 },
+    { host: 'localhost', port, weight: 1, backup: false },
+    { host: 'no-such-host.invalid', port, weight: 1, backup: false },
   ];
   const witness = new Witness();
   const driver = create({ ...processBackend({ health: HEALTH }), source: { driver: 'static', servers } }, witness);

@@ -8,7 +8,12 @@ import { endpoints, pickContext, seededRandom, tally, type TestEndpoint } from '
 import { cookieValue } from './hash-key.ts';
 
 function hashing(hash: HashKey | null, list: readonly TestEndpoint[]): ConsistentHash<TestEndpoint> {
-  const strategy = new ConsistentHash<TestEndpoint>({ strategy: 'consistent-hash', hash });
+  const strategy = new ConsistentHash<TestEndpoint>({
+    strategy: 'consistent-hash',
+    hash,
+    sticky: null,
+    slowStartMs: 0,
+  });
   strategy.update(list);
   return strategy;
 }

@@ -7,7 +7,7 @@ import { endpoints, pickContext, type TestEndpoint } from './endpoints.fixture.t
 import type { StrategyFactory } from './strategy.ts';
 
 export function strategyContract(name: string, factory: StrategyFactory): void {
-  const balance: BalanceConfig = { strategy: name, hash: null };
+  const balance: BalanceConfig = { strategy: name, hash: null, sticky: null, slowStartMs: 0 };
   const make = (weights: readonly number[]) => {
     const strategy = factory<TestEndpoint>(balance);
     const list = endpoints(weights);

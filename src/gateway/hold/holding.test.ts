@@ -359,7 +359,9 @@ describe('shutdown and reload of a gateway', () => {
     const client = await harness.connect();
     client.send(request('/slow'));
     while (backend.requests.length === 0) await new Promise(setImmediate);
-    const bad = gatewayConfig([backendConfig('app', { balance: { strategy: 'no-such', hash: null } })]);
+    const bad = gatewayConfig([
+      backendConfig('app', { balance: { strategy: 'no-such', hash: null, sticky: null, slowStartMs: 0 } }),
+    ]);
     const refused = await harness.configure(bad);
     assert.equal(refused.type, 'refused');
     const port = harness.port;

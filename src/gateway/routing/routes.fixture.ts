@@ -1,4 +1,5 @@
 import type { MatchConfig, RouteConfig } from '../../model/config.ts';
+import { defaultRule } from '../../model/config.fixture.ts';
 
 /** `{ prefix: '/a' }`, `{ exact: '/a' }` or `{ regex: '/a.*' }`, with conditions as in the file. */
 export interface ShortMatch {
@@ -30,13 +31,7 @@ export function route(name: string, hosts: string[], matches: ShortMatch[], list
     name,
     listeners,
     hosts,
-    rules: [
-      {
-        matches: matches.map(matchConfig),
-        filters: [],
-        backends: [{ name, weight: 1 }],
-        retry: { attempts: 2 },
-      },
-    ],
+    clients: { allow: [], deny: [] },
+    rules: [defaultRule(name, { matches: matches.map(matchConfig) })],
   };
 }
