@@ -1,17 +1,23 @@
 import { DURATION_BOUNDS_SECONDS } from '../model/metrics.ts';
 import type { MetricFamily, MetricSeries } from '../model/metrics.ts';
 
-const BOUNDS_MS = DURATION_BOUNDS_SECONDS.map((seconds) => seconds * 1000);
-
 /** A histogram of durations in plain fields. */
 export class DurationHistogram {
-  readonly counts = new Float64Array(BOUNDS_MS.length + 1);
+  readonly counts: Float64Array;
   sumMs = 0;
+  private readonly boundsSeconds: readonly number[];
+
+  constructor(boundsSeconds: readonly number[] = DURATION_BOUNDS_SECONDS) {
+    this.boundsSeconds = boundsSeconds;
+    this.counts = new Float64Array(boundsSeconds.length + 1);
+  }
 
   observe(durationMs: number): void {
     this.sumMs += durationMs;
+    const bounds = this.boundsSeconds;
+    const seconds = durationMs / 1000;
     let i = 0;
-    while (i < BOUNDS_MS.length && durationMs > BOUNDS_MS[i]!) i++;
+    while (i < bounds.length && seconds > bounds[i]!) i++;
     this.counts[i]!++;
   }
 
@@ -22,7 +28,7 @@ export class DurationHistogram {
   }
 
   snapshot(): NonNullable<MetricSeries['histogram']> {
-    return { bounds: DURATION_BOUNDS_SECONDS, counts: Array.from(this.counts), sum: this.sumMs / 1000 };
+    return { bounds: this.boundsSeconds, counts: Array.from(this.counts), sum: this.sumMs / 1000 };
   }
 }
 
