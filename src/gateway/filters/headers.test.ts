@@ -120,7 +120,11 @@ describe('what the file may not say', () => {
     ['rewrite', {}, /nothing to rewrite/],
     ['rewrite', { host: 'http://x' }, /^host: a host name or address/],
     ['rewrite', { host: 'x:99999' }, /^host: a host name or address/],
-    ['rewrite', { path: {} }, /^path: exactly one of prefix, full, or regex with replacement/],
+    [
+      'rewrite',
+      { path: {} },
+      /^path: exactly one of prefix, full, stripPrefix and addPrefix, or regex with replacement/,
+    ],
     ['rewrite', { path: { prefix: '/a', full: '/b' } }, /^path: exactly one of/],
     ['rewrite', { path: { regex: '/a' } }, /^path: exactly one of/],
     ['rewrite', { path: { full: 'a' } }, /^path\.full: a path begins with \//],

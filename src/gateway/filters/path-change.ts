@@ -9,6 +9,8 @@ export type PathChangeOptions =
   | { prefix: string }
   /** Put in the place of the whole path; the query stays. */
   | { full: string }
+  /** Taken from the front where the path begins with it (whole segments), then put in front; whatever the route matched. Either may be ''. */
+  | { stripPrefix: string; addPrefix: string }
   /** Each place that the expression matches is replaced; `$1` and `$<name>` stand for groups. */
   | { regex: string; replacement: string };
 
@@ -31,6 +33,12 @@ export function compilePathChange(options: PathChangeOptions, filter: string, co
       withoutTrailingSlash(normalRulePath(context.match.path.value)),
       withoutTrailingSlash(options.prefix),
     );
+  }
+  if ('stripPrefix' in options) {
+    const strip = withoutTrailingSlash(normalRulePath(options.stripPrefix));
+    const added = withoutTrailingSlash(options.addPrefix);
+    return (path) =>
+      inOriginForm(added + (isBelow(path, strip) ? rest(path, strip) : added === '' ? path : undotted(path)));
   }
   const problem = replacementProblem(options.regex, options.replacement);
   if (problem !== null) {
@@ -63,6 +71,15 @@ export function replacementProblem(regex: string, replacement: string): string |
 
 function replacePrefix(prefix: string, replacement: string): PathChange {
   return (path) => inOriginForm(replacement + rest(path, prefix));
+}
+
+function isBelow(path: string, prefix: string): boolean {
+  return startsWithSegments(path, prefix) || startsWithSegments(normalPath(path) ?? '/', prefix);
+}
+
+/** Without segments that would climb out of a prefix that is put in front. */
+function undotted(path: string): string {
+  return /\/\.|%2e/i.test(path) ? (normalPath(path) ?? '/') : path;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { hostSchema } from './host.schema.ts';
 import { pathChangeSchema } from './path-change.schema.ts';
+import { queryChangeSchema } from './query-change.schema.ts';
 import type { RewriteOptions } from './rewrite.ts';
 
 const hostAndPort = z.string().refine((text) => {
@@ -13,5 +14,12 @@ const hostAndPort = z.string().refine((text) => {
 }, 'a host name or address, with or without a port, e.g. api.internal:8080');
 
 export const rewriteSchema: z.ZodType<RewriteOptions> = z
-  .strictObject({ host: hostAndPort.optional(), path: pathChangeSchema.optional() })
-  .refine(({ host, path }) => host !== undefined || path !== undefined, 'nothing to rewrite: give host, path or both');
+  .strictObject({
+    host: hostAndPort.optional(),
+    path: pathChangeSchema.optional(),
+    query: queryChangeSchema.optional(),
+  })
+  .refine(
+    ({ host, path, query }) => host !== undefined || path !== undefined || query !== undefined,
+    'nothing to rewrite: give host, path or query',
+  );

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DormouseError } from '../../model/errors.ts';
-import { filter, filterContext, runRequest } from './filters.fixture.ts';
+import { filter, filterContext, issues, runRequest } from './filters.fixture.ts';
 
 function prefixed(matched: string, replacement: string, target: string): string | null {
   return runRequest(
@@ -89,5 +89,59 @@ describe('rewrite', () => {
       filter('rewrite', { path: { regex: 'b$', replacement: 'c' } }),
     ];
     assert.equal(runRequest(configs, { target: '/x?q=1' }).target, '/a/c?q=1');
+  });
+
+  test('takes a prefix away and puts another in front, whatever the route matched', () => {
+    const by = (path: object, target: string): string | null =>
+      runRequest([filter('rewrite', { path })], { target }, filterContext({ kind: 'regex', value: '/.*' })).target;
+    const both = { stripPrefix: '/api', addPrefix: '/v2/' };
+    assert.equal(by(both, '/api/users?x=1'), '/v2/users?x=1');
+    assert.equal(by(both, '/api'), '/v2');
+    assert.equal(by(both, '/apix/a//b'), '/v2/apix/a//b');
+    assert.equal(by(both, '/%61pi/users'), '/v2/users');
+    assert.equal(by({ stripPrefix: '/api/' }, '/api/users'), '/users');
+    assert.equal(by({ stripPrefix: '/api' }, '/api'), '/');
+    assert.equal(by({ stripPrefix: '/api' }, '/api//evil.example'), '/evil.example');
+    assert.equal(by({ stripPrefix: '/api' }, '/other/../x//y'), '/other/../x//y');
+    assert.equal(by({ addPrefix: '/v2' }, '/'), '/v2/');
+    // Dot segments do not climb out of what is put in front.
+    assert.equal(by({ addPrefix: '/v2' }, '/a/../../admin'), '/v2/admin');
+    assert.equal(by({ addPrefix: '/v2' }, '/%2e%2e/admin'), '/v2/admin');
+  });
+});
+
+describe('rewrite of the query', () => {
+  const by = (query: object, target: string): string | null =>
+    runRequest([filter('rewrite', { query })], { target }).target;
+
+  test('sets, adds and removes parameters and leaves the others as they are', () => {
+    assert.equal(by({ set: { page: 1 } }, '/a?x=%7e&page=5&page=6&y'), '/a?x=%7e&page=1&y');
+    assert.equal(by({ set: { page: 1 } }, '/a'), '/a?page=1');
+    assert.equal(by({ add: { tag: ['a b', 'c&d'] } }, '/a?tag=x'), '/a?tag=x&tag=a%20b&tag=c%26d');
+    assert.equal(by({ add: { tag: true } }, '/a'), '/a?tag=true');
+    assert.equal(by({ remove: ['debug'] }, '/a?debug&x=1&&debug=2'), '/a?x=1');
+    assert.equal(by({ remove: ['debug'] }, '/a?debug=1'), '/a');
+    assert.equal(by({ set: { é: '€' } }, '/a'), '/a?%C3%A9=%E2%82%AC');
+    assert.equal(by({ remove: ['a b'] }, '/a?a+b=1&%61%20b=2&c'), '/a?c');
+  });
+
+  test('works on what the filters before left, and together with the path', () => {
+    const configs = [
+      filter('rewrite', { query: { set: { a: '1' } } }),
+      filter('rewrite', { path: { full: '/new' }, query: { add: { b: '2' } } }),
+      filter('rewrite', { path: { stripPrefix: '/new' } }),
+    ];
+    assert.equal(runRequest(configs, { target: '/x?q=1' }).target, '/?q=1&a=1&b=2');
+  });
+
+  test('refuses what says nothing or contradicts itself', () => {
+    assert.match(issues('rewrite', { query: {} })[0]!, /^query: nothing to change/);
+    assert.match(
+      issues('rewrite', { query: { set: { a: 1 }, remove: ['a'] } })[0]!,
+      /^query\.remove\.0: a is also set/,
+    );
+    assert.match(issues('rewrite', { query: { sett: {} } })[0]!, /^query: Unrecognized key/);
+    assert.match(issues('rewrite', { query: { set: { a: [] } } })[0]!, /^query\.set\.a: the value/);
+    assert.match(issues('rewrite', {})[0]!, /nothing to rewrite/);
   });
 });

@@ -1,9 +1,13 @@
-/** Reads one parameter of a raw query without parsing the others. */
+/** Reads parameters of a raw query (application/x-www-form-urlencoded: `+` is a space). */
 
-/**
- * First value of the parameter, decoded as application/x-www-form-urlencoded (`+` is a space); null when it is not there. A parameter
- * without `=` has the empty value. Broken percent-encoding stays as it is.
- */
+/** One parameter: as it stands in the query, and decoded. One without `=` has the empty value. Broken percent-encoding stays as it is. */
+export interface QueryField {
+  text: string;
+  name: string;
+  value: string;
+}
+
+/** First value of the parameter, without parsing the others' values; null when it is not there. */
 export function queryValue(query: string, name: string): string | null {
   if (query === '') return null;
   let start = 0;
@@ -19,6 +23,21 @@ export function queryValue(query: string, name: string): string | null {
     start = end + 1;
   }
   return null;
+}
+
+/** All parameters in order, empty ones (`&&`) left out. */
+export function queryFields(query: string): QueryField[] {
+  const fields: QueryField[] = [];
+  for (const text of query.split('&')) {
+    if (text === '') continue;
+    const equals = text.indexOf('=');
+    fields.push({
+      text,
+      name: decodeFormText(equals < 0 ? text : text.slice(0, equals)),
+      value: equals < 0 ? '' : decodeFormText(text.slice(equals + 1)),
+    });
+  }
+  return fields;
 }
 
 function decodeFormText(text: string): string {
