@@ -52,6 +52,22 @@ export function isNamed(lines: HeaderLines, index: number, lowerName: string): b
   return true;
 }
 
+/** The same, with `_` and `-` taken for one character in both names. */
+export function isSpelledLike(lines: HeaderLines, index: number, lowerName: string): boolean {
+  const at = index * STRIDE;
+  const start = lines.offsets[at]!;
+  const length = lines.offsets[at + 1]! - start;
+  if (length !== lowerName.length) return false;
+  const text = lines.text;
+  for (let i = 0; i < length; i++) {
+    let code = text.charCodeAt(start + i);
+    if (code >= 65 && code <= 90) code += 32;
+    const wanted = lowerName.charCodeAt(i);
+    if (code !== wanted && !((code === 0x5f || code === 0x2d) && (wanted === 0x5f || wanted === 0x2d))) return false;
+  }
+  return true;
+}
+
 /** Index of the next line with this name at or after `from`; -1 when there is none. */
 export function nextNamed(lines: HeaderLines, lowerName: string, from: number): number {
   for (let i = from; i < lines.count; i++) if (isNamed(lines, i, lowerName)) return i;

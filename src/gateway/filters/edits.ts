@@ -1,4 +1,4 @@
-import type { RequestView } from '../request-view.ts';
+import { isSpelledLike, type HeaderLines, type RequestView } from '../request-view.ts';
 import type { BodyTransform } from './body-transform.ts';
 import { HeadEdit } from './head-edit.ts';
 import { headerLine } from './header-line.ts';
@@ -38,6 +38,23 @@ export class RequestEdit extends HeadEdit {
     this.claims = null;
     this.responseLines = '';
     this.ends = null;
+  }
+
+  /** Leaves out received lines of these names (lower case, never changed in place); lines that filters before added stay. */
+  removeReceived(lowerNames: readonly string[]): void {
+    const present = this.removeNames;
+    if (present === lowerNames) return;
+    this.removeNames = present.length === 0 ? lowerNames : [...new Set([...present, ...lowerNames])];
+  }
+
+  /**
+   * `_` of a received name counts as `-`: many servers hand both to the application under one name (RFC 3875 section 4.1.18), so that `X_User` would come
+   * through where `X-User` is taken away.
+   */
+  override removes(lines: HeaderLines, index: number): boolean {
+    const names = this.removeNames;
+    for (let i = 0; i < names.length; i++) if (isSpelledLike(lines, index, names[i]!)) return true;
+    return false;
   }
 
   /** Adds a line to the response, whoever gives it: the backend, a filter, the gateway. Throws DORMOUSE_FILTER_HEADER as `setHeader` does. */

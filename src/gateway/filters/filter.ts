@@ -7,6 +7,7 @@ import type { MatchConfig } from '../../model/config.ts';
 import type { Clock, Logger, RandomSource } from '../../model/ports.ts';
 import type { SharedLimits } from '../limits/shared-limits.ts';
 import type { RequestEdit, ResponseEdit } from './edits.ts';
+import type { KeptParts } from './kept-parts.ts';
 
 /** A response that a filter gives instead of the backend. */
 export interface Answer {
@@ -87,6 +88,8 @@ export interface FilterServices {
   readonly random: RandomSource;
   /** Rate and concurrency limits that count across workers (and gateways). */
   readonly limits: SharedLimits;
+  /** What filters share among each other and with those of the next configuration; one for the life of the gateway. */
+  readonly kept: KeptParts;
   /**
    * Asks a backend of this configuration, which is woken and waited for like for any request. Rejects with a DormouseError when it can't be
    * asked (hold refused, connect failed), and with the signal's reason. The response's body is bounded: 1 MiB, beyond it rejects.
