@@ -3,16 +3,22 @@ import { EVERYTHING, compileMatch } from './compile-match.ts';
 import type { Path, Problem } from './config-error.ts';
 import { problem } from './explain.ts';
 import type { NamedFiles } from './named-files.ts';
+import { lookUpNamed, type BackendMention } from './named-things.ts';
 import type { RouteEntry, RuleEntry } from './schema/route.ts';
 
+/** What compiling a route takes and fills besides the entry itself. */
+export interface RouteContext {
+  /** Filters that answer by themselves, so that their rule needs no backend. */
+  answeringFilters: readonly string[];
+  files: NamedFiles;
+  /** Filled: backends that filters name. */
+  mentions: BackendMention[];
+  problems: Problem[];
+}
+
 /** One entry of `routes:` in the shape of the model; `index` counts from 0. */
-export function compileRoute(
-  entry: RouteEntry,
-  index: number,
-  answeringFilters: readonly string[],
-  files: NamedFiles,
-  problems: Problem[],
-): RouteConfig {
+export function compileRoute(entry: RouteEntry, index: number, context: RouteContext): RouteConfig {
+  const { problems } = context;
   const at: Path = ['routes', index];
   let rules: RuleConfig[] = [];
   if (entry.rules === undefined) {
@@ -24,9 +30,7 @@ export function compileRoute(
         problem([...at, 'backend'], 'has no place beside rules', 'move it into a rule: backends: [{ name: … }]'),
       );
     }
-    rules = entry.rules.map((rule, position) =>
-      compileRule(rule, [...at, 'rules', position], answeringFilters, files, problems),
-    );
+    rules = entry.rules.map((rule, position) => compileRule(rule, [...at, 'rules', position], context));
   }
   return {
     name: entry.name ?? String(index + 1),
@@ -55,13 +59,8 @@ function forward(backend: string): RuleConfig {
   };
 }
 
-function compileRule(
-  rule: RuleEntry,
-  at: Path,
-  answeringFilters: readonly string[],
-  files: NamedFiles,
-  problems: Problem[],
-): RuleConfig {
+function compileRule(rule: RuleEntry, at: Path, context: RouteContext): RuleConfig {
+  const { answeringFilters, problems } = context;
   if (rule.backends.length === 0 && !rule.filters.some((filter) => answeringFilters.includes(filter.type))) {
     problems.push(
       problem(
@@ -82,7 +81,7 @@ function compileRule(
     matches: matches.length > 0 ? matches : [EVERYTHING],
     filters: rule.filters.map(({ type, options }, index) => ({
       type,
-      options: files.fill(options, [...at, 'filters', index, type]),
+      options: lookUpNamed(options, [...at, 'filters', index, type], context.files, context.mentions),
     })),
     backends: rule.backends,
     timeouts: { requestMs: rule.timeouts.request, perTryMs: rule.timeouts.perTry, idleMs: rule.timeouts.idle },

@@ -16,9 +16,18 @@ export interface SoftValue {
   key: string | number;
 }
 
+/** What `${…}` made of a text. */
+export interface Expanded {
+  /** As written in the file. */
+  written: string;
+  text: string;
+}
+
 export interface Expansion {
   data: unknown;
   soft: SoftValue[];
+  /** Values from the environment: they may be secrets, so that messages show what is written in their place. */
+  expanded: Expanded[];
   problems: Problem[];
 }
 
@@ -29,6 +38,7 @@ const INSTANCE_VARIABLES: ReadonlySet<string> = new Set(['PORT', 'INSTANCE']);
 
 export function expand(data: unknown, env: Environment): Expansion {
   const soft: SoftValue[] = [];
+  const expandedTexts: Expanded[] = [];
   const problems: Problem[] = [];
   const path: (string | number)[] = [];
 
@@ -88,6 +98,7 @@ export function expand(data: unknown, env: Environment): Expansion {
         }
         expanded = true;
         const value = env[name];
+        if (value !== undefined && value !== '') expandedTexts.push({ written: `\${${name}}`, text: value });
         // As in a shell, the default stands in for an empty variable too.
         if (match[2] !== undefined) return value === undefined || value === '' ? match[2] : value;
         if (value !== undefined) return value;
@@ -99,13 +110,14 @@ export function expand(data: unknown, env: Environment): Expansion {
         return '';
       },
     );
+    if (expanded && result !== text) expandedTexts.push({ written: text, text: result });
     if (!expanded || wantsText(path)) return result;
     const typed = readTyped(result);
     if (typed !== undefined) soft.push({ path: [...path], text: result, holder, key });
     return typed ?? result;
   };
 
-  return { data: visit(data, [], 0), soft, problems };
+  return { data: visit(data, [], 0), soft, expanded: expandedTexts, problems };
 }
 
 function readTyped(text: string): number | boolean | undefined {

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'no
 import { test } from 'node:test';
 import { z } from 'zod';
 import { ConfigError, renderIssue } from './config-error.ts';
+import type { FileAccess } from './named-files.ts';
 import { parseConfig } from './parse.ts';
 
 const folder = new URL('./golden/', import.meta.url);
@@ -19,13 +20,30 @@ const registry = {
   strategies: ['round-robin', 'random', 'consistent-hash'],
 };
 
+/** The only files that there are. */
+const FILES: Readonly<Record<string, string>> = {
+  '/srv/app/tls/c.pem': 'certificate',
+  '/srv/app/tls/k.pem': 'key',
+  '/etc/ca.pem': 'authority',
+  '/srv/app/sorry.html': '<h1>Sorry</h1>',
+};
+const files: FileAccess = {
+  stat(path) {
+    if (path === '/srv/app') return { isFile: () => false, size: 4096 };
+    if (FILES[path] === undefined) throw Object.assign(new Error(path), { code: 'ENOENT' });
+    return { isFile: () => true, size: FILES[path].length };
+  },
+  read: (path) => Buffer.from(FILES[path]!),
+};
+
 function outcome(yaml: string): { kind: 'json' | 'txt'; text: string } {
   const warnings: string[] = [];
   try {
     const config = parseConfig(yaml, {
       file: '/srv/app/dormouse.yaml',
-      env: { NAME: '42', MIN: '1' },
+      env: { NAME: '42', MIN: '1', TOKEN: 'open-sesame', URL: 'ftp://user:open-sesame@files' },
       registry,
+      files,
       cores: 4,
       onWarning: (issue) => warnings.push(renderIssue(issue)),
     });

@@ -14,7 +14,7 @@ export function hintForUnknownKey(whole: z.ZodType, path: Path, key: string): st
   if (belongs !== undefined) return belongs;
   const near = slip ?? nearestName(key, known);
   if (near !== null) return `did you mean ${JSON.stringify(near)}?`;
-  return here.length > 0 && here.length <= 12 ? `there are ${here.join(', ')}` : undefined;
+  return here.length > 0 && here.length <= 16 ? `there are ${here.join(', ')}` : undefined;
 }
 
 /** Every key of the file as a dotted pattern, `backends.*.scale.max`, `routes[].rules[].retry`; sections and leaves. */

@@ -1,10 +1,8 @@
 /** Files that the configuration names: their paths become absolute, and what is wrong with them is an error at the key that names them. */
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { NamedFile } from '../model/named-file.ts';
 import type { Path, Problem } from './config-error.ts';
 import { problem } from './explain.ts';
-import { isMapping } from './plain-data.ts';
 import { MAX_ANSWER_BYTES } from './schema/resilience.ts';
 
 /** What is read of the file system; both throw as node:fs does. */
@@ -63,21 +61,6 @@ export class NamedFiles {
     } catch (error) {
       return this.#refuse(at, ...sentence(path, error));
     }
-  }
-
-  /** Puts paths and texts where a filter's schema left a NamedFile, however deep. */
-  fill(value: unknown, at: Path): unknown {
-    if (value instanceof NamedFile) {
-      return value.as === 'path' ? this.path(value.written, at) : this.text(value.written, at);
-    }
-    if (Array.isArray(value)) return value.map((item, index) => this.fill(item, [...at, index]));
-    // Only plain data: a schema may have made something else of its options.
-    if (!isMapping(value) || Object.getPrototypeOf(value) !== Object.prototype) return value;
-    for (const [key, entry] of Object.entries(value)) {
-      const filled = this.fill(entry, [...at, key]);
-      if (filled !== entry) value[key] = filled;
-    }
-    return value;
   }
 
   #refuse(at: Path, message: string, hint: string): null {

@@ -2,22 +2,25 @@
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
-import type { Config, ListenerConfig, RouteConfig } from '../model/config.ts';
+import type { BackendConfig, Config, ListenerConfig, RouteConfig } from '../model/config.ts';
 import { ConfigError, dotted, shown } from './config-error.ts';
 import type { ConfigIssue, Path, Problem } from './config-error.ts';
 import { compileListener } from './compile-listener.ts';
 import { NamedFiles, realFiles } from './named-files.ts';
 import type { FileAccess } from './named-files.ts';
+import type { BackendMention } from './named-things.ts';
 import { compileBackend } from './compile-backend.ts';
 import { compileRoute, leadTo } from './compile-route.ts';
 import { expand } from './expand.ts';
-import type { Environment, SoftValue } from './expand.ts';
+import type { Environment, Expanded, SoftValue } from './expand.ts';
+import { hideExpanded } from './hide-expanded.ts';
 import { explainIssues, problem } from './explain.ts';
 import { takeOutPlannedKeys } from './not-yet-available.ts';
 import { AsWritten, isMapping } from './plain-data.ts';
 import { placeProblems } from './places.ts';
 import { readYaml } from './read-yaml.ts';
-import { checkBackends, checkListeners, checkProcessPorts, checkRoutes } from './references.ts';
+import { checkBackends, checkListeners, checkMentions, checkProcessPorts, checkRoutes } from './references.ts';
+import { checkRawBackends, retriesWithoutEffect } from './protocol-rules.ts';
 import type { Placed } from './references.ts';
 import { fileSchema } from './schema/file.ts';
 import type { ConfigRegistry, TopEntry } from './schema/file.ts';
@@ -44,8 +47,10 @@ const SMALLEST = 'the smallest file is: backends: { app: { process: { command: [
 
 /** Throws ConfigError, with all that is wrong (up to 20 issues), and nothing else. */
 export function parseConfig(text: string, options: ParseOptions): Config {
+  let expanded: readonly Expanded[] = [];
   const fail = (problems: Problem[]): never => {
     const { issues, more } = placeProblems(problems, text, options.file);
+    for (const issue of issues) hideExpanded(issue, expanded);
     throw new ConfigError('DORMOUSE_CONFIG_INVALID', issues, { more });
   };
   const reading = readYaml(text);
@@ -53,7 +58,9 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   if (reading.data === null || reading.data === undefined) return fail([problem([], 'the file is empty', SMALLEST)]);
   if (!isMapping(reading.data)) return fail([notAMapping(reading.data)]);
 
-  const { data, soft, problems } = expand(reading.data, options.env);
+  const expansion = expand(reading.data, options.env);
+  const { data, soft, problems } = expansion;
+  expanded = expansion.expanded;
   const expansionProblems = problems.length;
   const notExpanded = new Set(problems.map(({ path }) => dotted(path)));
   for (const found of takeOutPlannedKeys(data)) problems.push(found);
@@ -64,7 +71,10 @@ export function parseConfig(text: string, options: ParseOptions): Config {
     return fail(problems.filter(({ path }, index) => index < expansionProblems || !notExpanded.has(dotted(path))));
   }
   if (options.onWarning !== undefined && warnings.length > 0) {
-    for (const issue of placeProblems(warnings, text, options.file).issues) options.onWarning(issue);
+    for (const issue of placeProblems(warnings, text, options.file).issues) {
+      hideExpanded(issue, expanded);
+      options.onWarning(issue);
+    }
   }
   return deepFreeze(config);
 }
@@ -78,6 +88,7 @@ class Compilation {
   readonly #schema: ReturnType<typeof fileSchema>;
   readonly #folder: string;
   readonly #files: NamedFiles;
+  readonly #mentions: BackendMention[] = [];
 
   constructor(
     data: Record<string, unknown>,
@@ -103,7 +114,7 @@ class Compilation {
     const top = this.#parse<TopEntry>(this.#schema.top, this.#data, []);
     const listeners = this.#listeners(listenerList);
     const { backends, names } = this.#backends(backendMap);
-    const routes = this.#routes(routeList, names);
+    const routes = this.#routes(routeList, backends, names, listeners);
     if (names.size === 0 && routeList === undefined && this.#problems.length === 0) {
       this.#problems.push(problem([], 'there are no backends', SMALLEST));
     }
@@ -112,7 +123,11 @@ class Compilation {
     this.#add(checkBackends(backends, names));
     // When a listener could not be compiled its name is not known, and routes that name it would only repeat the complaint.
     const listenersKnown = !this.#problems.some(({ path }) => path[0] === 'listeners');
-    this.#add(checkRoutes(routes, names, listenersKnown ? new Set(listeners.map(({ entry }) => entry.name)) : null));
+    const protocols = new Map(listeners.map(({ entry }) => [entry.name, entry.protocol]));
+    this.#add(checkRoutes(routes, names, listenersKnown ? protocols : null));
+    this.#add(checkMentions(this.#mentions, backends, names));
+    this.#add(checkRawBackends(listeners, routes, backends, names));
+    for (const warning of retriesWithoutEffect(routes)) this.#warnings.push(warning);
     if (top === undefined || this.#problems.length > 0) return undefined;
     return {
       workers: top.workers ?? Math.max(1, Math.floor(this.#options.cores ?? availableParallelism())),
@@ -209,13 +224,22 @@ class Compilation {
     );
   }
 
-  #routes(list: unknown, names: ReadonlySet<string>): Placed<RouteConfig>[] {
+  #routes(
+    list: unknown,
+    backends: readonly BackendConfig[],
+    names: ReadonlySet<string>,
+    listeners: readonly Placed<ListenerConfig>[],
+  ): Placed<RouteConfig>[] {
     if (list === undefined) {
       if (names.size === 1) {
         const name = [...names][0]!;
+        if (backends[0]?.endpoints.protocol === 'tcp') {
+          const passing = listeners.filter(({ entry }) => entry.protocol === 'tls').map(({ entry }) => entry.name);
+          return passing.length === 0 ? [] : [{ entry: { ...leadTo(name), listeners: passing }, index: -1 }];
+        }
         return [{ entry: leadTo(name), index: -1 }];
       }
-      if (names.size > 1) {
+      if (names.size > 1 && !listeners.some(({ entry }) => entry.backend !== null)) {
         this.#warnings.push(
           problem(
             [],
@@ -227,12 +251,17 @@ class Compilation {
       return [];
     }
     if (!this.#isList(list, 'routes')) return [];
-    const answering = this.#options.registry.answeringFilters ?? ['redirect'];
+    const answeringFilters = this.#options.registry.answeringFilters ?? ['redirect'];
     const routes: Placed<RouteConfig>[] = [];
     for (const [index, value] of list.entries()) {
       const entry = this.#parse<RouteEntry>(this.#schema.route, value, ['routes', index]);
       if (entry === undefined) continue;
-      const route = compileRoute(entry, index, answering, this.#files, this.#problems);
+      const route = compileRoute(entry, index, {
+        answeringFilters,
+        files: this.#files,
+        mentions: this.#mentions,
+        problems: this.#problems,
+      });
       routes.push({ entry: route, index, shortForm: entry.rules === undefined });
     }
     return routes;

@@ -1,7 +1,8 @@
 /** Rules that span entries: who refers to whom, what must be unique, what goes round in a circle. */
 import type { BackendConfig, ListenerConfig, RouteConfig } from '../model/config.ts';
-import type { Problem } from './config-error.ts';
+import type { Path, Problem } from './config-error.ts';
 import { problem } from './explain.ts';
+import type { BackendMention } from './named-things.ts';
 import { didYouMean } from './nearest.ts';
 
 export interface Placed<T> {
@@ -144,11 +145,11 @@ function wakeCycles(byName: ReadonlyMap<string, BackendConfig>): string[][] {
   return cycles;
 }
 
-/** `listeners`: null when their names are not known. */
+/** `listeners`: their protocols by name; null when not all names are known. */
 export function checkRoutes(
   routes: readonly Placed<RouteConfig>[],
   backends: ReadonlySet<string>,
-  listeners: ReadonlySet<string> | null,
+  listeners: ReadonlyMap<string, ListenerConfig['protocol']> | null,
 ): Problem[] {
   const problems: Problem[] = [];
   const names = new Set<string>();
@@ -161,7 +162,9 @@ export function checkRoutes(
     names.add(entry.name);
     for (const [position, name] of entry.listeners.entries()) {
       if (listeners !== null && !listeners.has(name))
-        problems.push(unknownName(['routes', index, 'listeners', position], name, 'listener', listeners));
+        problems.push(
+          unknownName(['routes', index, 'listeners', position], name, 'listener', new Set(listeners.keys())),
+        );
     }
     for (const [ruleIndex, rule] of entry.rules.entries()) {
       for (const [position, backend] of rule.backends.entries()) {
@@ -176,7 +179,20 @@ export function checkRoutes(
   return problems;
 }
 
-function unknownName(path: (string | number)[], name: string, kind: string, names: ReadonlySet<string>): Problem {
+/** Backends that filters ask, copy to or otherwise name. They are spoken to in HTTP. */
+export function checkMentions(
+  mentions: readonly BackendMention[],
+  backends: readonly BackendConfig[],
+  names: ReadonlySet<string>,
+): Problem[] {
+  const raw = new Set(backends.filter(({ endpoints }) => endpoints.protocol === 'tcp').map(({ name }) => name));
+  return mentions.flatMap(({ name, path }) => {
+    if (!names.has(name)) return unknownName(path, name, 'backend', names);
+    return raw.has(name) ? problem(path, `${name} speaks raw TCP, not HTTP`, 'name another backend') : [];
+  });
+}
+
+export function unknownName(path: Path, name: string, kind: string, names: ReadonlySet<string>): Problem {
   const few = names.size > 0 && names.size <= 10 ? `there are ${[...names].join(', ')}` : undefined;
   return problem(path, `there is no ${kind} ${JSON.stringify(name)}`, didYouMean(name, names) ?? few);
 }

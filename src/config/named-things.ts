@@ -1,0 +1,30 @@
+/** What a filter's schema left for the configuration to look up: files and backends. */
+import { NamedBackend } from '../model/named-backend.ts';
+import { NamedFile } from '../model/named-file.ts';
+import type { Path } from './config-error.ts';
+import type { NamedFiles } from './named-files.ts';
+import { isMapping } from './plain-data.ts';
+
+/** A name of a backend in a filter's options. */
+export interface BackendMention {
+  name: string;
+  path: Path;
+}
+
+/** Replaces them in `value`, however deep (in place where it is plain data), and returns it. Names of backends go to `mentions`. */
+export function lookUpNamed(value: unknown, at: Path, files: NamedFiles, mentions: BackendMention[]): unknown {
+  if (value instanceof NamedFile)
+    return value.as === 'path' ? files.path(value.written, at) : files.text(value.written, at);
+  if (value instanceof NamedBackend) {
+    mentions.push({ name: value.name, path: at });
+    return value.name;
+  }
+  if (Array.isArray(value)) return value.map((item, index) => lookUpNamed(item, [...at, index], files, mentions));
+  // A schema may have made something else than plain data of its options.
+  if (!isMapping(value) || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  for (const [key, entry] of Object.entries(value)) {
+    const found = lookUpNamed(entry, [...at, key], files, mentions);
+    if (found !== entry) value[key] = found;
+  }
+  return value;
+}
