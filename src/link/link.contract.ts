@@ -7,7 +7,8 @@ import type { DownMessage, UpMessage } from './messages.ts';
 
 /**
  * The far end, as a script: it answers `collect {id}` with `collected {id}`, `configure` with `configured`, tells `refused` with a reason of as
- * many characters as `lease {holds}` says, sends `applied` 1 to `lease {bytes}` in a row, and closes on `shutdown`.
+ * many characters as `lease {holds}` says, sends `applied` 1 to `lease {bytes}` in a row, asks with `limit-ask` for what each part of a `limit-grant` gave, and closes
+ * on `shutdown`.
  */
 export function scriptedGateway(link: Link<UpMessage, DownMessage>): void {
   link.onMessage((message) => {
@@ -25,6 +26,17 @@ export function scriptedGateway(link: Link<UpMessage, DownMessage>): void {
         if (message.holds > 0) link.send({ type: 'refused', version: 0, reason: 'x'.repeat(message.holds) });
         for (let i = 1; i <= message.bytes; i++) link.send({ type: 'applied', backend: 'b', version: i });
         return;
+      case 'limit-grant': {
+        const asks = message.grants.map(({ given, left, waitMs }) => ({
+          name: 'rate shop',
+          key: `ü ${waitMs}`,
+          need: given,
+          more: left,
+          used: 0,
+          back: 0,
+        }));
+        return link.send({ type: 'limit-ask', seq: message.seq, asks });
+      }
       case 'shutdown':
         return link.close();
     }
@@ -87,6 +99,27 @@ export function linkContract(name: string, open: () => ContractEnds | Promise<Co
       near.send({ type: 'lease', backend: 'b', holds: 5_000_000, bytes: 0 });
       const [message] = await once(inbox, 'message');
       assert.equal(message.reason.length, 5_000_000);
+    });
+
+    it('carries leases of limits: lists of parts, with fractions of milliseconds', async () => {
+      const { near, inbox } = await start();
+      near.send({
+        type: 'limit-grant',
+        seq: 9,
+        grants: [
+          { given: 3, left: 97, waitMs: 0 },
+          { given: 0, left: 0, waitMs: 0.25 },
+        ],
+      });
+      const [message] = await once(inbox, 'message');
+      assert.deepEqual(message, {
+        type: 'limit-ask',
+        seq: 9,
+        asks: [
+          { name: 'rate shop', key: 'ü 0', need: 3, more: 97, used: 0, back: 0 },
+          { name: 'rate shop', key: 'ü 0.25', need: 0, more: 0, used: 0, back: 0 },
+        ],
+      });
     });
 
     it('keeps messages that come before there is a handler', async () => {

@@ -6,6 +6,7 @@ import type { Config } from '../model/config.ts';
 import type { BackendPhase, Crash, Endpoint } from '../model/backend.ts';
 import type { DemandWindow } from '../model/demand.ts';
 import type { MetricFamily } from '../model/metrics.ts';
+import type { LimitAsk, LimitGrant, SharedLimitTerms } from './limit-messages.ts';
 
 export const LINK_VERSION = 1;
 
@@ -26,6 +27,8 @@ export type DownMessage =
   | BackendUpdate
   /** More room for holds: adds to this gateway's allowance. */
   | { type: 'lease'; backend: string; holds: number; bytes: number }
+  /** Answers the `limit-ask` of this number: one grant for each of its asks, in their order. */
+  | { type: 'limit-grant'; seq: number; grants: LimitGrant[] }
   /** Stop accepting, finish what was accepted within `drainMs`, then close the link. */
   | { type: 'shutdown'; drainMs: number }
   | { type: 'collect'; id: number };
@@ -61,6 +64,10 @@ export type UpMessage =
   | { type: 'suspect'; backend: string; endpoint: string; reason: string }
   | { type: 'lease-ask'; backend: string; holds: number; bytes: number }
   | { type: 'lease-return'; backend: string; holds: number; bytes: number }
+  /** The gateway has a use for this limit, or has it with other terms from now on; counted, closed as often as opened. */
+  | { type: 'limit-open'; terms: SharedLimitTerms }
+  | { type: 'limit-close'; name: string }
+  | { type: 'limit-ask'; seq: number; asks: LimitAsk[] }
   | { type: 'collected'; id: number; metrics: MetricFamily[]; status: GatewayStatus };
 
 export interface WakeRequest {

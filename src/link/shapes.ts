@@ -20,6 +20,7 @@ const DOWN: Shapes<DownMessage> = {
     wakingSinceMs: 'number',
   },
   lease: { backend: 'string', holds: 'number', bytes: 'number' },
+  'limit-grant': { seq: 'number', grants: 'array' },
   shutdown: { drainMs: 'number' },
   collect: { id: 'number' },
 };
@@ -35,6 +36,9 @@ const UP: Shapes<UpMessage> = {
   suspect: { backend: 'string', endpoint: 'string', reason: 'string' },
   'lease-ask': { backend: 'string', holds: 'number', bytes: 'number' },
   'lease-return': { backend: 'string', holds: 'number', bytes: 'number' },
+  'limit-open': { terms: 'object' },
+  'limit-close': { name: 'string' },
+  'limit-ask': { seq: 'number', asks: 'array' },
   collected: { id: 'number', metrics: 'array', status: 'object' },
 };
 
