@@ -18,6 +18,7 @@ import { BackendController } from './backend-controller.ts';
 import type { BackendHost, Neighbour } from './backend-host.ts';
 import { backendReading, backendStatus } from './backend-status.ts';
 import { GatewaySession, type Collected, type ConfigAnswer } from './gateway-session.ts';
+import { LimitDesk } from './limits/limit-desk.ts';
 import { addFamilies, backendFamilies } from './metrics.ts';
 import { Alarm, systemTimers, type Timers } from './timers.ts';
 import { Turns } from './turns.ts';
@@ -41,6 +42,7 @@ export class Controller {
   readonly #turns: Turns;
   readonly #host: BackendHost;
   readonly #sessions = new Set<GatewaySession>();
+  readonly #limits: LimitDesk<GatewaySession>;
   /** In the order of the file. */
   #backends = new Map<string, BackendController>();
   /** Removed ones that still drain. */
@@ -66,6 +68,7 @@ export class Controller {
         error: error instanceof Error ? (error.stack ?? error.message) : String(error),
       }),
     );
+    this.#limits = new LimitDesk({ clock: this.#clock, gateways: () => this.#sessions.size });
     this.#tickAlarm = new Alarm(this.#timers, this.#turns.run);
     this.#host = {
       clock: this.#clock,
@@ -273,6 +276,16 @@ export class Controller {
       case 'lease-return':
         for (const backend of this.#named(message.backend)) backend.leases.giveBack(session, message);
         return;
+      case 'limit-open':
+        return this.#limits.open(session, message.terms);
+      case 'limit-close':
+        return this.#limits.close(session, message.name);
+      case 'limit-ask':
+        return session.send({
+          type: 'limit-grant',
+          seq: message.seq,
+          grants: this.#limits.ask(session, message.asks),
+        });
       case 'collected':
         return session.collected(message.id, { metrics: message.metrics, status: message.status });
     }
@@ -288,6 +301,7 @@ export class Controller {
     if (!this.#sessions.delete(session)) return;
     session.close();
     if (this.#closed) return;
+    this.#limits.left(session);
     for (const backend of [...this.#backends.values(), ...this.#leaving]) backend.left(session);
   }
 

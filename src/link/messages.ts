@@ -64,7 +64,7 @@ export type UpMessage =
   | { type: 'suspect'; backend: string; endpoint: string; reason: string }
   | { type: 'lease-ask'; backend: string; holds: number; bytes: number }
   | { type: 'lease-return'; backend: string; holds: number; bytes: number }
-  /** The gateway has a use for this limit, or has it with other terms from now on; counted, closed as often as opened. */
+  /** The gateway uses this limit, or uses it with other terms from now on. */
   | { type: 'limit-open'; terms: SharedLimitTerms }
   | { type: 'limit-close'; name: string }
   | { type: 'limit-ask'; seq: number; asks: LimitAsk[] }
