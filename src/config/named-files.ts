@@ -37,14 +37,23 @@ export class NamedFiles {
     return resolve(this.#folder, written);
   }
 
-  /** Its content, UTF-8; '' when there is a problem with it. */
-  text(written: string, at: Path, maxBytes = MAX_ANSWER_BYTES): string {
-    const bytes = this.bytes(written, at, maxBytes);
+  /** Its content, UTF-8, at most 1 MiB, or what `read` makes of it; '' when there is a problem with it. */
+  text(written: string, at: Path): string;
+  text(written: string, at: Path, read: ((text: string) => unknown) | null): unknown;
+  text(written: string, at: Path, read: ((text: string) => unknown) | null = null): unknown {
+    const bytes = this.bytes(written, at, MAX_ANSWER_BYTES);
     if (bytes === null) return '';
+    let text: string;
     try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+      text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     } catch {
       this.#problems.push(problem(at, `${this.resolve(written)} is not UTF-8 text`, 'save the file as UTF-8'));
+      return '';
+    }
+    try {
+      return read === null ? text : read(text);
+    } catch (error) {
+      this.#problems.push(problem(at, `${this.resolve(written)} ${(error as Error).message}`));
       return '';
     }
   }

@@ -14,7 +14,7 @@ export interface BackendMention {
 /** Replaces them in `value`, however deep (in place where it is plain data), and returns it. Names of backends go to `mentions`. */
 export function lookUpNamed(value: unknown, at: Path, files: NamedFiles, mentions: BackendMention[]): unknown {
   if (value instanceof NamedFile)
-    return value.as === 'path' ? files.path(value.written, at) : files.text(value.written, at);
+    return value.as === 'path' ? files.path(value.written, at) : files.text(value.written, at, value.read);
   if (value instanceof NamedBackend) {
     mentions.push({ name: value.name, path: at });
     return value.name;

@@ -7,9 +7,12 @@ export class NamedFile {
   /** As written, relative or absolute. */
   readonly written: string;
   readonly as: 'path' | 'text';
+  /** What becomes of the text. It throws an Error whose message says what is wrong with it and begins with a verb: "is not JSON". */
+  readonly read: ((text: string) => unknown) | null;
 
-  constructor(written: string, as: 'path' | 'text') {
+  constructor(written: string, as: 'path' | 'text', read: ((text: string) => unknown) | null = null) {
     this.written = written;
     this.as = as;
+    this.read = read;
   }
 }
