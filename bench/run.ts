@@ -9,12 +9,14 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BenchCase, BenchContext } from './case.ts';
 import { holdBurst } from './cases/hold-burst.ts';
+import { idleWebSockets } from './cases/idle-websockets.ts';
 import { largeBody } from './cases/large-body.ts';
 import { manyRoutes } from './cases/many-routes.ts';
 import { idleMemory } from './cases/idle-memory.ts';
 import { proxyCost } from './cases/proxy-cost.ts';
 import { sleepEdge } from './cases/sleep-edge.ts';
 import { soak } from './cases/soak.ts';
+import { streams } from './cases/streams.ts';
 import { tailLatency } from './cases/tail-latency.ts';
 import { wake } from './cases/wake.ts';
 import { machineFacts } from './measure/machine.ts';
@@ -29,6 +31,8 @@ const CASES: readonly BenchCase[] = [
   manyRoutes,
   idleMemory,
   largeBody,
+  streams,
+  idleWebSockets,
   sleepEdge,
   soak,
 ];

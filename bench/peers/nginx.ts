@@ -32,6 +32,35 @@ export function nginxPeer(options: { bufferedLog: boolean }): Peer {
   };
 }
 
+/** For streams: upgrades are passed on, and every part of a response at once. */
+export const nginxStreamPeer: Peer = {
+  name: 'nginx',
+  start: ({ dir, port, backendPort, core }) =>
+    startNginx(
+      dir,
+      port,
+      core,
+      `
+  upstream backend { server 127.0.0.1:${backendPort}; keepalive 64; keepalive_requests 1000000000; }
+  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
+  access_log ${join(dir, 'access.log')} combined;
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location / {
+      proxy_pass http://backend;
+      proxy_http_version 1.1;
+      proxy_buffering off;
+      proxy_read_timeout 1h;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+      proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Forwarded-Proto $scheme;
+    }
+  }`,
+    ),
+};
+
 /** The backend of all proxies: answers GET / with 12 bytes, /large with 1 MB of a file, and takes any POST. No log. */
 export async function startStaticBackend(dir: string, port: number, core: number | null): Promise<Program> {
   writeFileSync(join(dir, 'large'), Buffer.alloc(1_000_000, 'x'));
