@@ -25,7 +25,16 @@ export type Outcome =
   | 'body-timeout'
   | 'client-gone'
   | 'shutdown'
-  | 'tunnel';
+  | 'tunnel'
+  | 'misdirected'
+  | 'client-refused'
+  | 'wake-answer'
+  | 'wake-refused'
+  | 'breaker-open'
+  | 'idle-timeout'
+  | 'request-timeout'
+  | 'upstream-timeout'
+  | 'idle';
 
 /**
  * The body of an answer of our own: problem+json (RFC 9457). `detail` is one sentence for people; it never holds what a client could use against the

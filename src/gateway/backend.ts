@@ -1,14 +1,22 @@
 import type { BackendUpdate, GatewayBackendConfig, UpMessage } from '../link/messages.ts';
 import type { Crash, BackendPhase } from '../model/backend.ts';
-import type { Clock } from '../model/ports.ts';
+import type { Clock, Logger } from '../model/ports.ts';
+import { EndpointPool } from './balancing/endpoint-pool.ts';
 import type { Strategy } from './balancing/strategy.ts';
 import { DemandMeter } from './demand-meter.ts';
 import { Allowance } from './hold/allowance.ts';
 import { HoldQueue } from './hold/hold-queue.ts';
+import { WakeRules } from './hold/wake-rules.ts';
+import type { StandIn } from './hold/wake-rules.ts';
 import type { Waiter } from './hold/waiter.ts';
 import { DurationHistogram } from './counters.ts';
+import { ClientRules } from './forwarding/client-rules.ts';
+import type { RequestView } from './request-view.ts';
+import { Resilience } from './resilience/resilience.ts';
+import type { Fallback } from './resilience/fallback.ts';
+import type { ResultKind, RetryKind } from './resilience/resilience.ts';
 import type { UpstreamOptions } from './upstream/connection.ts';
-import { UpstreamEndpoint } from './upstream/endpoint.ts';
+import type { UpstreamEndpoint } from './upstream/endpoint.ts';
 import type { ReadBuffers } from './upstream/read-buffers.ts';
 
 /** Released holds that may wait for a first byte at once, per ready endpoint: a fresh instance isn't flooded over its accept queue. */
@@ -26,6 +34,7 @@ const POKE_AGAIN_MS = 1000;
 
 export interface BackendDeps {
   clock: Clock;
+  logger: Logger;
   send(message: UpMessage): void;
   createStrategy(config: GatewayBackendConfig): Strategy<UpstreamEndpoint>;
   buffers: ReadBuffers;
@@ -40,7 +49,8 @@ export class GatewayBackend {
   version = 0;
   crash: Crash | null = null;
   wakingSinceMs = 0;
-  readonly endpoints = new Map<string, UpstreamEndpoint>();
+  readonly pool: EndpointPool;
+  readonly resilience: Resilience;
   readonly queue = new HoldQueue<Waiter>();
   readonly meter = new DemandMeter();
   readonly holdDuration = new DurationHistogram();
@@ -52,9 +62,10 @@ export class GatewayBackend {
   upstreamOptions: UpstreamOptions;
   /** In the gateway's set of backends that its tick looks at. */
   ticking = false;
-  private strategy: Strategy<UpstreamEndpoint>;
   private allowance: Allowance;
-  private usable: UpstreamEndpoint[] = [];
+  private wakeRules: WakeRules | null;
+  /** Who may ask it; null: everybody. */
+  clients: ClientRules | null;
   private pokedAtMs = -1;
   /** Those released from the queue whose response has not begun. */
   private unanswered = 0;
@@ -67,9 +78,20 @@ export class GatewayBackend {
     this.name = config.name;
     this.config = config;
     this.deps = deps;
-    this.strategy = deps.createStrategy(config);
+    this.wakeRules = WakeRules.compile(config.wake, config.name);
+    this.clients = ClientRules.compile(config.clients, `backends.${config.name}.clients`);
+    this.resilience = new Resilience(config, deps.logger);
+    this.pool = new EndpointPool(config, {
+      createStrategy: deps.createStrategy,
+      onEjected: (endpoint, reason, forMs) => this.resilience.ejected(endpoint.id, reason, forMs),
+      onReturned: (endpoint) => this.resilience.returned(endpoint.id),
+    });
     this.allowance = this.createAllowance();
     this.upstreamOptions = this.createUpstreamOptions();
+  }
+
+  get endpoints(): ReadonlyMap<string, UpstreamEndpoint> {
+    return this.pool.all;
   }
 
   private createUpstreamOptions(): UpstreamOptions {
@@ -78,6 +100,7 @@ export class GatewayBackend {
       connectTimeoutMs: this.config.endpoints.connectTimeoutMs,
       idlePerEndpoint: this.config.endpoints.idlePerEndpoint,
       buffers: this.deps.buffers,
+      security: null,
       nowMs: this.deps.clock.nowMs,
     };
   }
@@ -86,6 +109,13 @@ export class GatewayBackend {
     return new Allowance(this.config.wake.maxHeld, this.config.wake.maxHeldBytes, (type, holds, bytes) =>
       this.deps.send({ type, backend: this.name, holds, bytes }),
     );
+  }
+
+  /** Throws when `reconfigure` could not adopt this configuration. */
+  check(config: GatewayBackendConfig): void {
+    this.deps.createStrategy(config);
+    WakeRules.compile(config.wake, config.name);
+    ClientRules.compile(config.clients, `backends.${config.name}.clients`);
   }
 
   /** A reload changed its balancing, hold bounds or pools; endpoints and holds stay. */
@@ -103,8 +133,10 @@ export class GatewayBackend {
       this.allowance = this.createAllowance();
       if (this.queue.size > 0) this.allowance.ask(this.queue.size, this.queue.bytes);
     }
-    this.strategy = this.deps.createStrategy(config);
-    this.strategy.update(this.usable);
+    this.wakeRules = WakeRules.compile(config.wake, config.name);
+    this.clients = ClientRules.compile(config.clients, `backends.${config.name}.clients`);
+    this.resilience.reconfigure(config);
+    this.pool.reconfigure(config, this.deps.clock.nowMs());
   }
 
   /** Applies the controller's word about this backend. Atomic: nothing is sent to an endpoint between the first and the last line. */
@@ -114,74 +146,78 @@ export class GatewayBackend {
     this.crash = update.crash;
     this.wakingSinceMs = update.wakingSinceMs;
     this.pokedAtMs = -1;
-    const listed = new Set<string>();
-    for (const told of update.endpoints) {
-      listed.add(told.id);
-      let endpoint = this.endpoints.get(told.id);
-      if (endpoint === undefined) {
-        endpoint = new UpstreamEndpoint(told);
-        this.endpoints.set(told.id, endpoint);
-      }
-      endpoint.weight = told.weight;
-      endpoint.state = told.state;
-      endpoint.drainVersion = told.state === 'draining' ? update.version : 0;
-    }
-    for (const endpoint of this.endpoints.values()) {
-      if (listed.has(endpoint.id)) continue;
-      endpoint.removed = true;
-      endpoint.closeIdle();
-      this.endpoints.delete(endpoint.id);
-    }
-    this.refreshUsable();
+    this.pool.apply(update.endpoints, update.version, this.deps.clock.nowMs());
     for (const endpoint of this.endpoints.values()) this.settleDrain(endpoint);
-    if (this.usable.length > 0) this.release();
+    if (this.hasReady) this.release();
     else if (this.crash !== null && this.deps.clock.wallMs() < this.crash.retryAtMs) this.failHolds();
     else if (this.queue.size > 0 && this.phase === 'asleep') this.poke(this.queue.head!);
   }
 
-  private refreshUsable(): void {
-    const nowMs = this.deps.clock.nowMs();
-    const usable: UpstreamEndpoint[] = [];
-    for (const endpoint of this.endpoints.values()) {
-      if (endpoint.suspendedUntilMs !== 0 && endpoint.suspendedUntilMs <= nowMs) endpoint.suspendedUntilMs = 0;
-      if (endpoint.state === 'ready' && endpoint.suspendedUntilMs === 0) usable.push(endpoint);
-    }
-    this.usable = usable;
-    this.strategy.update(usable);
+  /** Something is asked before a request goes to it: client rules, wake rules, a breaker. */
+  get guarded(): boolean {
+    return this.clients !== null || this.wakeRules !== null || this.resilience.breakerState !== null;
   }
 
   get hasReady(): boolean {
-    return this.usable.length > 0;
+    return this.pool.usableCount > 0;
   }
 
   /** A static backend all of whose servers are out: waiting would not help. */
   get isDown(): boolean {
-    return this.config.driver === 'static' && this.version > 0 && this.usable.length === 0 && !this.anySuspended();
-  }
-
-  private anySuspended(): boolean {
-    for (const endpoint of this.endpoints.values()) if (endpoint.suspendedUntilMs !== 0) return true;
-    return false;
+    return this.config.driver === 'static' && this.version > 0 && !this.hasReady && !this.pool.anySuspended;
   }
 
   /** The crash that requests are to be refused with now, or null. */
   activeCrash(): Crash | null {
-    if (this.crash === null || this.usable.length > 0) return null;
+    if (this.crash === null || this.hasReady) return null;
     return this.deps.clock.wallMs() < this.crash.retryAtMs ? this.crash : null;
   }
 
   /** An endpoint for this waiter, or null when it has to wait. */
   pick(waiter: Waiter): UpstreamEndpoint | null {
-    const usable = this.usable;
-    if (usable.length === 0) return null;
-    const max = this.config.endpoints.maxConnections;
-    let exclude: UpstreamEndpoint[] | null = waiter.tried;
-    for (;;) {
-      const endpoint = this.strategy.pick(waiter, exclude);
-      if (endpoint === null) return null;
-      if (max === 0 || endpoint.inFlight + endpoint.tunnels < max) return endpoint;
-      exclude = exclude === null ? [endpoint] : [...exclude, endpoint];
-    }
+    return this.pool.pick(waiter);
+  }
+
+  // ---- Breaker, ejection, retries: see resilience/
+
+  /** Whether a request may be sent now; false: it gets the fallback. While the breaker tries the backend this takes one of the trials. */
+  admit(nowMs: number): boolean {
+    return this.resilience.admit(nowMs);
+  }
+
+  /** What one try came to; each admitted request tells at least one. 'cancelled': nothing is known, the client left. */
+  result(endpoint: UpstreamEndpoint, kind: ResultKind, nowMs: number, generation = this.resilience.generation): void {
+    this.resilience.result(kind, nowMs, generation);
+    if (kind !== 'cancelled') this.pool.result(endpoint, kind !== 'ok', nowMs);
+  }
+
+  countRequest(nowMs: number): void {
+    this.resilience.budget.countRequest(nowMs);
+  }
+
+  /** Whether a failed request may be sent once more: takes a part of the retry budget. Not to be asked when a connection could not be opened. */
+  mayRetry(nowMs: number, budgetPercent = 20, kind: RetryKind = 'error'): boolean {
+    return this.resilience.mayRetry(nowMs, budgetPercent, kind);
+  }
+
+  /** What is answered to a request that was not admitted; null without a breaker. */
+  fallback(): Fallback | null {
+    return this.resilience.fallback(this.name, this.deps.clock.nowMs());
+  }
+
+  /** The Set-Cookie line that keeps this client at this endpoint; '' when it has it, or needs none. */
+  stickyLine(waiter: Waiter, endpoint: UpstreamEndpoint): string {
+    return this.pool.stickyLine(waiter, endpoint);
+  }
+
+  /** What is answered instead of waking it (wake.answers); null: nothing, or an instance is ready. */
+  wakeAnswer(view: RequestView): StandIn | null {
+    return this.wakeRules === null || this.hasReady ? null : this.wakeRules.answer(view);
+  }
+
+  /** Whether this client may wake it, or wait for it (wake.never). */
+  mayWake(view: RequestView | null, client: string): boolean {
+    return this.wakeRules === null || this.hasReady || this.wakeRules.mayWake(view, client);
   }
 
   /** True when a new one has to go behind others that wait. */
@@ -200,7 +236,7 @@ export class GatewayBackend {
     else this.queue.push(waiter);
     if (!this.allowance.covers(this.queue.size, this.queue.bytes))
       this.allowance.ask(this.queue.size, this.queue.bytes);
-    if (this.usable.length === 0) this.poke(waiter);
+    if (!this.hasReady) this.poke(waiter);
     return true;
   }
 
@@ -248,13 +284,13 @@ export class GatewayBackend {
     if (this.releasing) return;
     this.releasing = true;
     try {
-      const window = RELEASE_WINDOW * Math.max(1, this.usable.length) + this.escape;
+      const window = RELEASE_WINDOW * Math.max(1, this.pool.usableCount) + this.escape;
       while (this.queue.head !== null && this.unanswered < window) {
         const waiter = this.queue.head;
         if (!waiter.lookedForDeparture(() => this.release())) break;
         const endpoint = this.pick(waiter);
         if (endpoint === null) {
-          if (waiter.tried === null || this.usable.length === 0) break;
+          if (waiter.tried === null || !this.hasReady) break;
           // It has tried all of them: from the start again.
           waiter.tried = null;
           continue;
@@ -301,10 +337,10 @@ export class GatewayBackend {
 
   private suspend(endpoint: UpstreamEndpoint, forMs: number): void {
     endpoint.suspendedUntilMs = this.deps.clock.nowMs() + forMs;
-    this.refreshUsable();
+    this.pool.refresh(this.deps.clock.nowMs());
     setTimeout(() => {
       if (endpoint.removed) return;
-      this.refreshUsable();
+      this.pool.refresh(this.deps.clock.nowMs());
       this.release();
     }, forMs + 1);
   }
@@ -312,7 +348,7 @@ export class GatewayBackend {
   /** One exchange less on this endpoint: whoever waits for its turn there may go. */
   freed(endpoint: UpstreamEndpoint): void {
     if (endpoint.drainVersion !== 0) this.settleDrain(endpoint);
-    if (this.queue.size > 0 && this.usable.length > 0) this.release();
+    if (this.queue.size > 0 && this.hasReady) this.release();
   }
 
   /** Answers `drained` when an endpoint that shall be drained has nothing in flight any more. */
@@ -335,14 +371,13 @@ export class GatewayBackend {
 
   /** Called every 100 ms or so while anything is open on it. */
   tick(nowMs: number): void {
-    let suspended = false;
+    this.resilience.tick(nowMs);
+    this.pool.tick(nowMs);
     for (const endpoint of this.endpoints.values()) {
-      if (endpoint.suspendedUntilMs !== 0 && endpoint.suspendedUntilMs <= nowMs) suspended = true;
       const maxIdleMs = this.config.endpoints.idleTimeoutMs;
       while (endpoint.idle.length > 0 && nowMs - endpoint.idle[0]!.idleSinceMs >= maxIdleMs)
         endpoint.idle.shift()!.destroy();
     }
-    if (suspended) this.refreshUsable();
     if (this.queue.size === 0) {
       this.escape = 0;
       this.allowance.tick(0, nowMs);
@@ -362,9 +397,9 @@ export class GatewayBackend {
       return;
     }
     if (this.queue.head === null) return;
-    if (this.usable.length === 0) this.poke(this.queue.head);
+    if (!this.hasReady) this.poke(this.queue.head);
     else {
-      if (this.unanswered >= RELEASE_WINDOW * this.usable.length + this.escape) this.escape += RELEASE_ESCAPE;
+      if (this.unanswered >= RELEASE_WINDOW * this.pool.usableCount + this.escape) this.escape += RELEASE_ESCAPE;
       this.release();
     }
   }
@@ -372,8 +407,8 @@ export class GatewayBackend {
   /** Nothing is held, open or pooled: the tick may leave it out. */
   get quiet(): boolean {
     if (this.queue.size > 0 || this.allowance.holds > 0 || this.allowance.bytes > 0) return false;
-    for (const endpoint of this.endpoints.values())
-      if (endpoint.open > 0 || endpoint.suspendedUntilMs !== 0) return false;
+    if (!this.pool.quiet || !this.resilience.quiet) return false;
+    for (const endpoint of this.endpoints.values()) if (endpoint.open > 0) return false;
     return true;
   }
 

@@ -4,10 +4,13 @@ import { BodyKind } from '../http1/body-kind.ts';
 import type { ProtocolError } from '../http1/protocol-error.ts';
 import type { RequestHead } from '../http1/request-head.ts';
 import type { RequestParser } from '../http1/request-parser.ts';
+import { chunkHead, LAST_CHUNK } from '../http1/writer.ts';
+import type { ClientSide } from './client-side.ts';
+import type { ConnectionInfo } from './connection-info.ts';
 import { Exchange } from './exchange.ts';
-import { plainAddress } from './forwarding/client-address.ts';
 import type { ForwardingContext } from './forwarding/forwarded.ts';
 import type { GatewayListener } from './listener.ts';
+import { READ_AHEAD_BYTES } from './upstream/request-body.ts';
 import { WriteProgress } from './write-progress.ts';
 
 /** What the connection reads next. */
@@ -30,9 +33,10 @@ const LINGER_BYTES = 1_048_576;
 const STASH_BYTES = 65_536;
 
 /** One client's connection: reads requests one after the other and hands each to its exchange. */
-export class ClientConnection {
+export class ClientConnection implements ClientSide {
   readonly socket: Socket;
   readonly listener: GatewayListener;
+  readonly info: ConnectionInfo;
   readonly peer: string;
   readonly trusted: boolean;
   readonly forwarding: ForwardingContext;
@@ -48,6 +52,8 @@ export class ClientConnection {
   /** Monotonic ms of the first byte of the present request. */
   requestStartedMs = 0;
   readonly exchange: Exchange;
+  readonly silent = false;
+  private readonly openedMs: number;
   private busy = false;
   private parser: RequestParser | null = null;
   private decoder: BodyDecoder | null = null;
@@ -58,14 +64,21 @@ export class ClientConnection {
   private bodyLength = 0;
   private lingered = 0;
   private requests = 0;
+  /** HTTP/1.x of the present request. */
+  private minor: 0 | 1 = 1;
+  /** The present response is sent chunked. */
+  private chunked = false;
+  /** The parser whose head a waiting filter still reads. */
+  private kept: RequestParser | null = null;
 
-  constructor(socket: Socket, listener: GatewayListener, nowMs: number) {
+  constructor(socket: Socket, listener: GatewayListener, info: ConnectionInfo, nowMs: number) {
     this.socket = socket;
     this.listener = listener;
-    this.peer = plainAddress(socket.remoteAddress ?? '');
-    const runtime = listener.runtime;
-    this.trusted = runtime.clientAddress.isTrusted(this.peer);
-    this.forwarding = listener.forwardingFor(socket, this.trusted);
+    this.info = info;
+    this.peer = info.peer;
+    this.trusted = info.trusted;
+    this.forwarding = listener.forwardingFor(info);
+    this.openedMs = nowMs;
     this.deadlineMs = nowMs + listener.config.timeouts.headerMs;
     this.exchange = new Exchange(this);
     socket.on('data', (chunk: Buffer) => this.onData(chunk));
@@ -77,6 +90,10 @@ export class ClientConnection {
     socket.on('finish', () => {
       if (this.reading === 'linger') this.deadlineMs = listener.nowMs() + LINGER_MS;
     });
+  }
+
+  get acceptedMs(): number {
+    return this.requests === 1 ? this.openedMs : -1;
   }
 
   /** Idle: no request has begun and none is being answered. */
@@ -160,6 +177,7 @@ export class ClientConnection {
         this.headBegun = false;
         this.deadlineMs = Number.POSITIVE_INFINITY;
         this.begin(parser.head);
+        // Not when a filter kept it.
         if (this.parser !== null) {
           this.listener.giveParser(this.parser);
           this.parser = null;
@@ -190,6 +208,8 @@ export class ClientConnection {
   private begin(head: RequestHead): void {
     this.busy = true;
     this.requests++;
+    this.minor = head.minor;
+    this.chunked = false;
     if (head.chunked || head.contentLength > 0) {
       this.decoder ??= new BodyDecoder(this.listener.config.limits);
       this.bodyLength = head.chunked ? -1 : head.contentLength;
@@ -235,7 +255,7 @@ export class ClientConnection {
     if (this.consuming) return;
     if (this.stash === null) {
       // Whatever stopped the reading (a body that nobody took yet): the next request has to be read.
-      this.resume();
+      this.resumeBody();
       if (this.halfClosed) this.finish();
     } else if (!this.mustWait) this.takeUpStash();
   }
@@ -243,25 +263,129 @@ export class ClientConnection {
   private takeUpStash(): void {
     const stash = this.stash!;
     this.stash = null;
-    this.resume();
+    this.resumeBody();
     this.consume(stash);
   }
 
+  // ---- What the exchange asks of its client
+
+  keepHead(): void {
+    if (this.kept !== null) return;
+    if (this.parser === null) this.kept = this.listener.detachParser();
+    else {
+      this.kept = this.parser;
+      this.parser = null;
+    }
+  }
+
+  releaseHead(): void {
+    if (this.kept === null) return;
+    this.listener.giveParser(this.kept);
+    this.kept = null;
+  }
+
+  get bodyPending(): boolean {
+    return this.reading === 'body';
+  }
+
+  get bodyPaused(): boolean {
+    return this.socket.isPaused();
+  }
+
+  pauseBody(): void {
+    this.socket.pause();
+  }
+
+  /** Reads on after the gateway paused. That pause was not the client's: its time for the next part of a body begins anew. */
+  resumeBody(): void {
+    if (!this.socket.isPaused()) return;
+    this.expectBody();
+    this.socket.resume();
+  }
+
+  get unsentBytes(): number {
+    return this.socket.writableLength;
+  }
+
+  sendInterim(status: number, reason: string, lines: string): void {
+    this.socket.write(`HTTP/1.1 ${status} ${reason}\r\n${lines}\r\n`, 'latin1');
+  }
+
+  sendWhole(status: number, reason: string, lines: string, body: Buffer, start: number, end: number): void {
+    const text = `HTTP/1.1 ${status} ${reason}\r\n${lines}${this.persistenceLine()}\r\n`;
+    this.socket.write(start === end ? text : text + body.toString('latin1', start, end), 'latin1');
+  }
+
+  sendHead(status: number, reason: string, lines: string, lengthKnown: boolean): void {
+    const { socket } = this;
+    let framing = '';
+    if (!lengthKnown) {
+      // An HTTP/1.0 client knows the end by the end of the connection.
+      if (this.minor === 0) this.closing = true;
+      else {
+        this.chunked = true;
+        framing = 'Transfer-Encoding: chunked\r\n';
+      }
+    }
+    socket.cork();
+    socket.write(`HTTP/1.1 ${status} ${reason}\r\n${lines}${framing}${this.persistenceLine()}\r\n`, 'latin1');
+    // In one write with the bytes of the body that came with it.
+    queueMicrotask(() => socket.uncork());
+  }
+
+  private persistenceLine(): string {
+    // An answer that comes while much of the body is still to come: what follows is thrown away, and the connection ends with it.
+    if (this.reading === 'body' && this.muchIsMissing()) this.closing = true;
+    if (this.listener.draining) this.closing = true;
+    if (this.closing) return 'Connection: close\r\n';
+    return this.minor === 0 ? 'Connection: keep-alive\r\n' : '';
+  }
+
+  /** More of the request's body is to come than is worth reading only to throw it away. */
+  private muchIsMissing(): boolean {
+    const missing = this.bodyMissing;
+    return missing < 0 || missing > READ_AHEAD_BYTES;
+  }
+
+  sendBody(part: Buffer): boolean {
+    const { socket } = this;
+    if (!this.chunked) return socket.write(part);
+    socket.cork();
+    socket.write(chunkHead(part.length), 'latin1');
+    socket.write(part);
+    const more = socket.write('\r\n', 'latin1');
+    socket.uncork();
+    return more;
+  }
+
+  sendEnd(trailers: string): void {
+    if (!this.chunked) return;
+    this.socket.write(trailers === '' ? LAST_CHUNK : `0\r\n${trailers}\r\n`, 'latin1');
+  }
+
   /** The stash can't be taken up inside `consume`: the loop there goes on by itself. */
-  becomeTunnel(): Buffer | null {
+  sendSwitch(lines: string, protocol: string): { stream: Socket; stash: Buffer | null } {
+    this.socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\n${lines}Connection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`,
+      'latin1',
+    );
     this.reading = 'tunnel';
     this.deadlineMs = Number.POSITIVE_INFINITY;
     const stash = this.stash;
     this.stash = null;
-    this.resume();
-    return stash;
+    this.resumeBody();
+    return { stream: this.socket, stash };
   }
 
-  /** Reads on after the gateway paused. That pause was not the client's: its time for the next part of a body begins anew. */
-  resume(): void {
-    if (!this.socket.isPaused()) return;
-    this.expectBody();
-    this.socket.resume();
+  endTunnel(): void {
+    this.socket.destroySoon();
+  }
+
+  abort(): void {
+    // A body without length ends with a FIN: only a reset says that it isn't complete.
+    if (this.info.tls === null) this.socket.resetAndDestroy();
+    // Without close_notify: a client that speaks TLS knows that something is missing (RFC 8446 6.1).
+    else this.socket.destroy();
   }
 
   /** The next part of the body has its whole time from now on. */
@@ -275,8 +399,9 @@ export class ClientConnection {
    */
   checkProgress(nowMs: number): void {
     const { timeouts } = this.listener.config;
-    if (this.clientProgress.stalledForMs(this.socket, nowMs) >= timeouts.idleMs) this.socket.resetAndDestroy();
+    if (this.clientProgress.stalledForMs(this.socket, nowMs) >= timeouts.idleMs) this.abort();
     else if (this.exchange.attempt.stalledForMs(nowMs) >= timeouts.bodyMs) this.exchange.onUpstreamStalled();
+    else if (this.busy) this.exchange.tick(nowMs);
   }
 
   /** Sends what is written and closes, reading on for a moment if the client may still be sending. */
@@ -289,7 +414,7 @@ export class ClientConnection {
     this.stash = null;
     // Set when the answer is out; a client that doesn't take it is ended by `checkProgress`.
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    this.resume();
+    this.resumeBody();
   }
 
   destroy(): void {

@@ -1,37 +1,60 @@
 import { BodyKind } from '../http1/body-kind.ts';
 import type { ResponseHead } from '../http1/response-head.ts';
-import { chunkHead, httpDate, LAST_CHUNK, simpleResponse } from '../http1/writer.ts';
-import type { ClientConnection } from './client-connection.ts';
+import { httpDate, reasonPhrase } from '../http1/writer.ts';
+import type { Duplex } from 'node:stream';
+import type { ClientSide } from './client-side.ts';
 import type { CompiledFilters } from './filters/compile-filters.ts';
-import { buildResponseHead } from './heads.ts';
+import type { ResponseEdit } from './filters/edits.ts';
+import { TransformChain } from './filters/transform-chain.ts';
+import type { ChainEnd } from './filters/transform-chain.ts';
+import { responseLines } from './heads.ts';
+import { createEventStream, isEventStream } from './protocols/event-stream.ts';
 import type { RequestView } from './request-view.ts';
-import { READ_AHEAD_BYTES } from './upstream/request-body.ts';
+import type { CompiledRule } from './runtime.ts';
 
 /** What the response depends on besides what the endpoint said. */
 export interface ResponseTerms {
-  readonly minor: 0 | 1;
   readonly isHead: boolean;
   readonly coldStart: boolean;
-  readonly requestDone: boolean;
+  readonly minor: 0 | 1;
   readonly expectContinue: boolean;
   readonly routeName: string;
+  readonly rule: CompiledRule | null;
   readonly filters: CompiledFilters | null;
   readonly view: RequestView | null;
+  /** Lines of ours that every final response gets, '' mostly: what request filters added, sticky cookie, Server-Timing. */
+  linesOfOurs(status: number): string;
+  /** Its body is an event stream: it may last, and be silent. */
+  onEventStream(): void;
+  /** The last byte went out after the endpoint's part was over: a filter had still worked on it. */
+  onTransformed(): void;
+  /** A filter can't go on in the middle of the body. */
+  onTransformFailed(): void;
+  /** A filter that was busy takes more of the endpoint's body. */
+  onTransformDrained(): void;
 }
 
+const EMPTY = Buffer.alloc(0);
+/** What says something about the body that isn't true of another one. */
+const OF_THE_BODY = ['content-type', 'content-length', 'content-encoding', 'etag', 'last-modified', 'accept-ranges'];
+const OF_THE_LENGTH = ['content-length', 'accept-ranges'];
+
 /** The response of one exchange on its way to the client. */
-export class ClientResponse {
+export class ClientResponse implements ChainEnd {
   /** What the client got; 0: nothing yet. */
   status = 0;
   begun = false;
   /** Body bytes. */
   bytes = 0;
-  private chunked = false;
-  private readonly connection: ClientConnection;
+  private readonly client: ClientSide;
   private readonly terms: ResponseTerms;
+  private chain: TransformChain | null = null;
+  /** The endpoint's body is read and thrown away: another one was sent. */
+  private replacing = false;
+  private trailers = '';
 
-  constructor(connection: ClientConnection, terms: ResponseTerms) {
-    this.connection = connection;
+  constructor(client: ClientSide, terms: ResponseTerms) {
+    this.client = client;
     this.terms = terms;
   }
 
@@ -39,113 +62,279 @@ export class ClientResponse {
     this.status = 0;
     this.begun = false;
     this.bytes = 0;
-    this.chunked = false;
+    this.chain = null;
+    this.replacing = false;
+    this.trailers = '';
+  }
+
+  /** Filters work on the body, or the gateway on an event stream. */
+  get isTransformed(): boolean {
+    return this.chain !== null;
   }
 
   /** 1xx. Not for HTTP/1.0 clients (RFC 9110 15.2), and 100 only for those that wait for it. */
   interim(head: ResponseHead): void {
     if (this.terms.minor === 0 || (head.status === 100 && !this.terms.expectContinue)) return;
-    this.connection.socket.write(buildResponseHead(head, null, ''), 'latin1');
+    this.client.sendInterim(head.status, head.reason, responseLines(head, null));
   }
 
-  switching(head: ResponseHead): void {
+  switching(head: ResponseHead): { stream: Duplex; stash: Buffer | null } {
     this.begun = true;
     this.status = 101;
-    const cold = this.terms.coldStart ? 'x-cold-start: true\r\n' : '';
-    const extra = `${cold}Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
-    this.connection.socket.write(buildResponseHead(head, null, extra), 'latin1');
+    return this.client.sendSwitch(
+      responseLines(head, null) + this.extraLines(101),
+      head.upgrade === '' ? 'websocket' : head.upgrade,
+    );
   }
 
-  /** Head and body at once. */
-  whole(head: ResponseHead, chunk: Buffer, start: number, end: number): void {
-    // Without a body of its own there is nothing to frame: a Content-Length of HEAD or 304 passes as it is.
-    const text = this.headText(head, BodyKind.NONE);
+  /** Head and body at once. False: a filter works on the body, and `onTransformed` comes later. */
+  whole(head: ResponseHead, chunk: Buffer, start: number, end: number): boolean {
+    const { client, terms } = this;
+    const edit = terms.filters === null || terms.filters.response === null ? null : this.filtered(head, end - start);
+    this.begun = true;
+    this.status = head.status;
+    if (edit !== null) {
+      this.status = edit.status;
+      if (edit.replacement !== null) {
+        this.replaced(edit, edit.bodiless, responseLines(head, edit));
+        return true;
+      }
+      if (edit.transforms !== null && !edit.bodiless) {
+        this.chain = this.chainOf(edit.transforms);
+        client.sendHead(edit.status, this.reason(head, edit), this.linesOf(head, edit), false);
+        this.chain.start();
+        if (end > start) this.chain.write(Buffer.from(chunk.subarray(start, end)));
+        return this.end('');
+      }
+    }
     this.bytes = end - start;
-    this.connection.socket.write(start === end ? text : text + chunk.toString('latin1', start, end), 'latin1');
+    client.sendWhole(this.status, this.reason(head, edit), this.linesOf(head, edit), chunk, start, end);
+    return true;
   }
 
   /** The head of a response whose body comes in parts. */
   head(head: ResponseHead, kind: number): void {
-    const { socket } = this.connection;
-    socket.cork();
-    socket.write(this.headText(head, kind), 'latin1');
-    // In one write with the bytes of the body that came with it.
-    queueMicrotask(() => socket.uncork());
-  }
-
-  /** A part of the body. False: the client takes no more for now. */
-  body(part: Buffer): boolean {
-    const { socket } = this.connection;
-    this.bytes += part.length;
-    if (!this.chunked) return socket.write(part);
-    socket.cork();
-    socket.write(chunkHead(part.length), 'latin1');
-    socket.write(part);
-    const more = socket.write('\r\n', 'latin1');
-    socket.uncork();
-    return more;
-  }
-
-  /** The body is complete. `trailers`: whole lines. */
-  end(trailers: string): void {
-    if (!this.chunked) return;
-    this.connection.socket.write(trailers === '' ? LAST_CHUNK : `0\r\n${trailers}\r\n`, 'latin1');
-  }
-
-  /** An answer of the gateway itself. */
-  own(status: number, headers: string, body: string): void {
-    const { connection, terms } = this;
-    this.begun = true;
-    this.status = status;
-    this.bytes = terms.isHead ? 0 : Buffer.byteLength(body);
-    if (!terms.requestDone && (terms.expectContinue || this.muchIsMissing())) connection.closing = true;
-    if (connection.listener.draining) connection.closing = true;
-    const date = httpDate(connection.listener.runtime.clock.wallMs());
-    const text = simpleResponse({
-      status,
-      headers: `Date: ${date}\r\n${headers}`,
-      body,
-      keepAlive: !connection.closing,
-      head: terms.isHead,
-      minor: terms.minor,
-    });
-    connection.socket.write(text, 'latin1');
-  }
-
-  /** More of the request's body is to come than is worth reading only to throw it away. */
-  private muchIsMissing(): boolean {
-    const missing = this.connection.bodyMissing;
-    return missing < 0 || missing > READ_AHEAD_BYTES;
-  }
-
-  private headText(head: ResponseHead, kind: number): string {
-    const { connection, terms } = this;
+    const { client, terms } = this;
+    const length = kind === BodyKind.LENGTH ? head.contentLength : -1;
+    const edit = terms.filters === null || terms.filters.response === null ? null : this.filtered(head, length);
     this.begun = true;
     this.status = head.status;
-    let extra = terms.coldStart ? 'x-cold-start: true\r\n' : '';
-    if (kind === BodyKind.CHUNKED || kind === BodyKind.UNTIL_CLOSE) {
-      if (terms.minor === 0) connection.closing = true;
-      else {
-        this.chunked = true;
-        extra += 'Transfer-Encoding: chunked\r\n';
+    let lengthKnown = kind === BodyKind.LENGTH;
+    if (edit !== null) {
+      this.status = edit.status;
+      if (edit.replacement !== null) {
+        this.replacing = true;
+        const { body, contentType } = edit.replacement;
+        const lines = `${this.linesOf(head, edit)}Content-Type: ${contentType}\r\nContent-Length: ${body.length}\r\n`;
+        this.bytes = body.length;
+        client.sendHead(edit.status, this.reason(head, edit), lines, true);
+        if (body.length > 0) client.sendBody(body);
+        return;
+      }
+      if (edit.transforms !== null) {
+        this.chain = this.chainOf(edit.transforms);
+        lengthKnown = false;
       }
     }
-    // An answer that comes while much of the body is still to come: what follows is thrown away, and the connection ends with it.
-    if (!terms.requestDone && this.muchIsMissing()) connection.closing = true;
-    if (connection.listener.draining) connection.closing = true;
-    if (connection.closing) extra += 'Connection: close\r\n';
-    else if (terms.minor === 0) extra += 'Connection: keep-alive\r\n';
-    const filter = terms.filters === null ? null : terms.filters.response;
-    if (filter === null) return buildResponseHead(head, null, extra);
-    const { runtime } = connection.listener;
-    const edit = runtime.responseEdit;
-    edit.begin(terms, head.status);
+    if (kind !== BodyKind.LENGTH && terms.rule !== null && isEventStream(head))
+      this.eventStream(head, edit, terms.rule);
+    client.sendHead(this.status, this.reason(head, edit), this.linesOf(head, edit), lengthKnown);
+    this.chain?.start();
+  }
+
+  /** A part of the body; it may be kept. False: hold back. */
+  body(part: Buffer): boolean {
+    if (this.chain !== null) return this.chain.write(part);
+    if (this.replacing) return true;
+    this.bytes += part.length;
+    return this.client.sendBody(part);
+  }
+
+  /** The body is complete. `trailers`: whole lines. False: a filter still works on it, and `onTransformed` comes later. */
+  end(trailers: string): boolean {
+    if (this.chain !== null) {
+      this.trailers = trailers;
+      return this.chain.end();
+    }
+    this.client.sendEnd(this.replacing ? '' : trailers);
+    return true;
+  }
+
+  /** The client takes more. */
+  onClientDrain(): void {
+    this.chain?.onDrain();
+  }
+
+  /** The exchange is over before its response was complete. */
+  destroy(): void {
+    this.chain?.destroy();
+    this.chain = null;
+  }
+
+  /** Called a few times a second while something works on the body. */
+  tick(nowMs: number): void {
+    this.chain?.tick(nowMs);
+  }
+
+  /** An answer of the gateway itself. `headers`: whole lines. */
+  own(status: number, headers: string, body: string): void {
+    const { client, terms } = this;
+    this.begun = true;
+    this.status = status;
+    if (client.bodyPending && terms.expectContinue) client.closing = true;
+    const date = `Date: ${httpDate(client.listener.runtime.clock.wallMs())}\r\n`;
+    const content = Buffer.from(body);
+    let edit: ResponseEdit | null = null;
+    if (terms.filters !== null && terms.filters.response !== null) {
+      edit = client.listener.runtime.responseEdit;
+      edit.begin(terms, status, new OwnHeaders(headers));
+      edit.own = true;
+      edit.bodyBytes = content.length;
+      edit.bodiless = terms.isHead || !mayHaveBody(status);
+      this.run(edit);
+      // A small body of ours isn't worth an encoder.
+      edit.transforms = null;
+      status = edit.status;
+      headers = withoutNamed(headers, edit.removeNames) + edit.append;
+      if (edit.replacement !== null) {
+        this.replaced(edit, edit.bodiless, date + withoutNamed(headers, OF_THE_BODY));
+        return;
+      }
+    }
+    this.status = status;
+    this.sendContent(status, date + headers, content);
+  }
+
+  private sendContent(status: number, lines: string, content: Buffer): void {
+    const { client, terms } = this;
+    const length = mayHaveBody(status) ? `Content-Length: ${content.length}\r\n` : '';
+    const sent = terms.isHead || length === '' ? EMPTY : content;
+    this.bytes = sent.length;
+    client.sendWhole(status, reasonPhrase(status), lines + this.extraLines(status) + length, sent, 0, sent.length);
+  }
+
+  private replaced(edit: ResponseEdit, bodiless: boolean, lines: string): void {
+    const { contentType, body } = edit.replacement!;
+    this.status = edit.status;
+    this.sendContent(
+      edit.status,
+      `${lines}Content-Type: ${contentType}\r\n`,
+      bodiless && !this.terms.isHead ? EMPTY : body,
+    );
+  }
+
+  private reason(head: ResponseHead, edit: ResponseEdit | null): string {
+    return edit === null || edit.status === head.status ? head.reason : reasonPhrase(edit.status);
+  }
+
+  private linesOf(head: ResponseHead, edit: ResponseEdit | null): string {
+    return responseLines(head, edit) + this.extraLines(this.status);
+  }
+
+  private extraLines(status: number): string {
+    const { terms, client } = this;
+    const ours = client.listener.fixedLines + terms.linesOfOurs(status);
+    return terms.coldStart ? `x-cold-start: true\r\n${ours}` : ours;
+  }
+
+  /** Lets the filters look at the head. */
+  private filtered(head: ResponseHead, bodyBytes: number): ResponseEdit {
+    const { terms, client } = this;
+    const edit = client.listener.runtime.responseEdit;
+    edit.begin(terms, head.status, head);
+    edit.bodyBytes = bodyBytes;
+    edit.bodiless = terms.isHead || !mayHaveBody(head.status);
+    this.run(edit);
+    const names = edit.replacement !== null ? OF_THE_BODY : edit.transforms !== null ? OF_THE_LENGTH : null;
+    if (names !== null) edit.removeReceived(names);
+    return edit;
+  }
+
+  private run(edit: ResponseEdit): void {
+    const { terms, client } = this;
     try {
-      filter(edit);
+      terms.filters!.response!(edit);
     } catch (error) {
-      runtime.logger.error('a response filter failed', { route: terms.routeName, error: String(error) });
+      const { logger, counters } = client.listener.runtime;
+      counters.filterFailures++;
+      logger.error('a response filter failed', { route: terms.routeName, error: String(error) });
       edit.reset();
     }
-    return buildResponseHead(head, edit, extra);
   }
+
+  private chainOf(transforms: NonNullable<ResponseEdit['transforms']>): TransformChain {
+    const ofStage = (stage: string) =>
+      transforms.filter((entry) => entry.stage === stage).map((entry) => entry.transform);
+    return new TransformChain([...ofStage('content'), ...ofStage('coding')], this);
+  }
+
+  /** Heartbeats and retry go between the events, before anything encodes them. */
+  private eventStream(head: ResponseHead, edit: ResponseEdit | null, rule: CompiledRule): void {
+    this.terms.onEventStream();
+    if (head.value('content-encoding') !== undefined) return;
+    const { sse } = rule.target.rule;
+    if (sse.heartbeatMs === 0 && sse.retryMs === 0) return;
+    const events = createEventStream(sse, this.client.listener.nowMs());
+    if (this.chain === null) this.chain = new TransformChain([events], this);
+    else this.chain = this.chainOf([{ transform: events, stage: 'content' }, ...edit!.transforms!]);
+  }
+
+  // ---- Where a chain ends
+
+  chainData(part: Buffer): boolean {
+    this.bytes += part.length;
+    return this.client.sendBody(part);
+  }
+
+  chainEnded(late: boolean): void {
+    this.chain = null;
+    this.client.sendEnd(this.trailers);
+    if (late) this.terms.onTransformed();
+  }
+
+  chainDrained(): void {
+    this.terms.onTransformDrained();
+  }
+
+  chainFailed(error: Error): void {
+    this.chain = null;
+    const { logger, counters } = this.client.listener.runtime;
+    counters.filterFailures++;
+    logger.error('a filter broke a response off', { route: this.terms.routeName, error: String(error) });
+    this.terms.onTransformFailed();
+  }
+}
+
+/** RFC 9110 6.4.1. */
+function mayHaveBody(status: number): boolean {
+  return status >= 200 && status !== 204 && status !== 304;
+}
+
+/** The lines of an answer of ours, asked by name. */
+class OwnHeaders {
+  private readonly lines: string;
+
+  constructor(lines: string) {
+    this.lines = lines;
+  }
+
+  value(lowerName: string): string | undefined {
+    for (const line of this.lines.split('\r\n')) {
+      if (
+        line.length > lowerName.length &&
+        line[lowerName.length] === ':' &&
+        line.slice(0, lowerName.length).toLowerCase() === lowerName
+      )
+        return line.slice(lowerName.length + 1).trim();
+    }
+    return undefined;
+  }
+}
+
+function withoutNamed(lines: string, lowerNames: readonly string[]): string {
+  if (lowerNames.length === 0) return lines;
+  return lines
+    .split('\r\n')
+    .filter((line) => !lowerNames.includes(line.slice(0, line.indexOf(':')).toLowerCase()))
+    .join('\r\n');
 }

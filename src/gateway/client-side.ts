@@ -1,13 +1,35 @@
 import type { Duplex } from 'node:stream';
 import type { ForwardingContext } from './forwarding/forwarded.ts';
-import type { GatewayListener } from './listener.ts';
+import type { ListenerConfig } from '../model/config.ts';
+import type { ClientTls } from './connection-info.ts';
+import type { Runtime } from './runtime.ts';
+
+/** What an exchange needs of the listener that its client came through. */
+export interface ListenerView {
+  readonly config: ListenerConfig;
+  readonly runtime: Runtime;
+  readonly draining: boolean;
+  /** Lines that every response carries (Strict-Transport-Security), '' mostly. */
+  readonly fixedLines: string;
+  nowMs(): number;
+}
+
+/** What is known of the client's connection. ConnectionInfo is one. */
+export interface ClientInfo {
+  readonly peer: string;
+  readonly peerPort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly tls: ClientTls | null;
+}
 
 /**
  * The client of one exchange: an HTTP/1.1 connection, an HTTP/2 stream, or the gateway itself (a side call). What an exchange needs to know about
  * it, how its request body is read and how the response goes out. The protocol's own framing (chunks, Connection, frames) is its business.
  */
 export interface ClientSide {
-  readonly listener: GatewayListener;
+  readonly listener: ListenerView;
+  readonly info: ClientInfo;
   /** The peer's address: of the connection, or what its PROXY header says. */
   readonly peer: string;
   /** The peer may speak for others (security.trustedProxies). */
@@ -15,6 +37,10 @@ export interface ClientSide {
   readonly forwarding: ForwardingContext;
   /** Monotonic ms of the first byte of the present request. */
   readonly requestStartedMs: number;
+  /** Monotonic ms at which its connection was accepted, when this is the first request on it; -1 otherwise. */
+  readonly acceptedMs: number;
+  /** The gateway's own request: neither logged nor counted. */
+  readonly silent: boolean;
   /** No request comes after this one: HTTP/1.1 says `Connection: close`. May be set by the exchange; without a meaning elsewhere. */
   closing: boolean;
   /** The client has closed its sending side. */
@@ -32,6 +58,10 @@ export interface ClientSide {
   resumeBody(): void;
   /** Somebody takes the body from now on: the time for its next part begins anew. */
   expectBody(): void;
+  /** The head that was handed to Exchange.begin stays good until `releaseHead`: a filter waits for something. */
+  keepHead(): void;
+  releaseHead(): void;
+
   // ---- Response
 
   /** 1xx but 101. `lines`: whole header lines. */
@@ -45,7 +75,9 @@ export interface ClientSide {
   /** The body is complete. `trailers`: whole lines, or ''. */
   sendEnd(trailers: string): void;
   /** Answers with an upgrade (101 there, 200 to an extended CONNECT) and gives both directions away. `stash`: what had been read beyond the head. */
-  sendSwitch(lines: string): { stream: Duplex; stash: Buffer | null };
+  sendSwitch(lines: string, protocol: string): { stream: Duplex; stash: Buffer | null };
+  /** The endpoint's end of the tunnel is gone: what was written goes out, then it closes. */
+  endTunnel(): void;
   /** Bytes that wait to be sent. */
   readonly unsentBytes: number;
 

@@ -1,4 +1,6 @@
 import { DURATION_BOUNDS_SECONDS } from '../model/metrics.ts';
+import { TunnelCounters } from './protocols/tunnel-counters.ts';
+import type { TunnelKind } from './protocols/tunnel-counters.ts';
 import type { MetricFamily, MetricSeries } from '../model/metrics.ts';
 
 /** A histogram of durations in plain fields. */
@@ -40,19 +42,44 @@ export class RouteCounters {
   responseBytes = 0;
   readonly route: string;
   readonly backend: string;
+  /** By kind; made when the first one is opened. */
+  readonly tunnels = new Map<TunnelKind, TunnelCounters>();
 
   constructor(route: string, backend: string) {
     this.route = route;
     this.backend = backend;
   }
+
+  tunnel(kind: TunnelKind): TunnelCounters {
+    let counters = this.tunnels.get(kind);
+    if (counters === undefined) this.tunnels.set(kind, (counters = new TunnelCounters(kind, this.route, this.backend)));
+    return counters;
+  }
 }
+
+/** Why a connection was closed before its first request. */
+export type ConnectionRefusal = 'limit' | 'clients' | 'proxy-header' | 'client-hello' | 'no-route';
 
 /** What is counted once a gateway. */
 export class GatewayCounters {
   connections = 0;
-  connectionsRefused = 0;
+  readonly connectionsRefused: Record<ConnectionRefusal, number> = {
+    limit: 0,
+    clients: 0,
+    'proxy-header': 0,
+    'client-hello': 0,
+    'no-route': 0,
+  };
+  /** TLS handshakes of clients, by how they ended. */
+  readonly handshakes = { full: 0, resumed: 0, failed: 0, client_certificate: 0, timeout: 0, aborted: 0 };
+  /** Filters that threw, or whose promise was rejected. */
+  filterFailures = 0;
   /** Requests that were answered before a route was found, by status. Bounded: only our own statuses come here. */
   readonly refused = new Map<number, number>();
+
+  refuseConnection(reason: ConnectionRefusal): void {
+    this.connectionsRefused[reason]++;
+  }
 
   refuse(status: number): void {
     this.refused.set(status, (this.refused.get(status) ?? 0) + 1);

@@ -9,12 +9,14 @@ import type { Clock, Logger, RandomSource } from '../model/ports.ts';
 import { GatewayBackend } from './backend.ts';
 import type { StrategyRegistry } from './balancing/strategy.ts';
 import { GatewayCounters } from './counters.ts';
-import type { FilterRegistry } from './filters/filter.ts';
+import type { FilterRegistry, FilterServices } from './filters/filter.ts';
+import { KeptParts } from './filters/kept-parts.ts';
 import { RequestIds } from './forwarding/request-ids.ts';
 import { GatewayListener } from './listener.ts';
 import type { ListenerSockets } from './listener-sockets.ts';
 import { gatewayFamilies } from './metrics.ts';
 import { Runtime } from './runtime.ts';
+import { SideCalls } from './side-call.ts';
 import { ReadBuffers } from './upstream/read-buffers.ts';
 import type { UpstreamEndpoint } from './upstream/endpoint.ts';
 
@@ -22,6 +24,15 @@ import type { UpstreamEndpoint } from './upstream/endpoint.ts';
 const SWEEP_MS = 250;
 /** How often backends with something open are looked at, ms. */
 const TICK_MS = 100;
+
+const NO_LIMITS: FilterServices['limits'] = {
+  rate() {
+    throw new DormouseError('DORMOUSE_LIMITS', 'Limits are not connected.');
+  },
+  concurrency() {
+    throw new DormouseError('DORMOUSE_LIMITS', 'Limits are not connected.');
+  },
+};
 
 export interface GatewayDeps {
   /** Name of this gateway, unique among those of the controller. */
@@ -61,6 +72,8 @@ export class Gateway {
   private sweepTimer: NodeJS.Timeout | null = null;
   private tickTimer: NodeJS.Timeout | null = null;
   private stopping = false;
+  private readonly sideCalls: SideCalls;
+  private readonly services: FilterServices;
   private resolveClosed: () => void = () => {};
 
   constructor(deps: GatewayDeps) {
@@ -68,6 +81,20 @@ export class Gateway {
     let prefix = '';
     while (prefix.length < 12) prefix += Math.floor(deps.random() * 36).toString(36);
     this.ids = new RequestIds(prefix);
+    this.sideCalls = new SideCalls({
+      backend: (name) => this.backends.get(name) ?? null,
+      runtime: () => this.runtime,
+      nowMs: deps.clock.nowMs,
+      ids: this.ids,
+    });
+    this.services = {
+      clock: deps.clock,
+      logger: deps.logger,
+      random: deps.random,
+      limits: NO_LIMITS,
+      kept: new KeptParts(),
+      call: (backend, request, signal) => this.sideCalls.call(backend, request, signal),
+    };
     this.closed = new Promise((resolve) => {
       this.resolveClosed = resolve;
     });
@@ -159,8 +186,10 @@ export class Gateway {
       const backends = new Map<string, GatewayBackend>();
       for (const backendConfig of config.backends) {
         const known = this.backends.get(backendConfig.name);
-        if (known !== undefined && known.config.driver === backendConfig.driver) backends.set(known.name, known);
-        else {
+        if (known !== undefined && known.config.driver === backendConfig.driver) {
+          known.check(backendConfig);
+          backends.set(known.name, known);
+        } else {
           const backend = this.createBackend(backendConfig);
           created.set(backend.name, backend);
           backends.set(backend.name, backend);
@@ -172,6 +201,9 @@ export class Gateway {
           config,
           backends,
           filters: this.deps.filters,
+          services: this.services,
+          sideCalls: this.sideCalls,
+          tracer: null,
           clock: this.deps.clock,
           logger: this.deps.logger,
           random: this.deps.random,
@@ -221,6 +253,7 @@ export class Gateway {
       if (!backends.has(name)) this.departed.set(name, backend);
     }
     for (const [name, backend] of backends) this.backends.set(name, backend);
+    this.current?.retire();
     this.current = runtime;
     for (const [name, listener] of this.listeners) {
       const next = config.listeners.find((candidate) => candidate.name === name);
@@ -260,6 +293,7 @@ export class Gateway {
   private createBackend(config: GatewayConfig['backends'][number]): GatewayBackend {
     return new GatewayBackend(config, {
       clock: this.deps.clock,
+      logger: this.deps.logger.child({ backend: config.name }),
       buffers: this.buffers,
       send: (message) => this.deps.link.send(message),
       createStrategy: (backendConfig) => {

@@ -19,9 +19,15 @@ export function passableUpgrade(upgrade: string): string {
 
 /**
  * The head that goes to the endpoint: the received lines without hop-by-hop ones, in runs as they stand, then ours. The lines were validated
- * by the parser, so that a run can be passed on without looking at it again.
+ * by the parser, so that a run can be passed on without looking at it again. `bodyBytes`: the length of a body that took the received one's place;
+ * -1: it is passed as it comes.
  */
-export function buildRequestHead(head: RequestHead, forwarding: ForwardingContext, edit: RequestEdit | null): string {
+export function buildRequestHead(
+  head: RequestHead,
+  forwarding: ForwardingContext,
+  edit: RequestEdit | null,
+  bodyBytes = -1,
+): string {
   const { text, offsets, kinds, count } = head;
   const dropped = forwarding.dropped;
   const plain = head.connectionNames === null;
@@ -40,6 +46,7 @@ export function buildRequestHead(head: RequestHead, forwarding: ForwardingContex
       (HOP_BY_HOP[kind] === 1 ||
         dropped[kind] === 1 ||
         (kind === HeaderKind.HOST && newHost !== null) ||
+        (kind === HeaderKind.CONTENT_LENGTH && bodyBytes >= 0) ||
         (kind === HeaderKind.MAX_FORWARDS && hops !== ''))
         ? true
         : (!plain && head.dropped(i)) || (removing && edit.removes(head, i));
@@ -55,7 +62,8 @@ export function buildRequestHead(head: RequestHead, forwarding: ForwardingContex
   if (edit !== null) out += edit.append;
   // RFC 9110 7.6.2: one less at every hop. What is no number of a sane size is not passed on.
   if (/^[1-9]\d{0,8}$/.test(hops)) out += `Max-Forwards: ${Number(hops) - 1}\r\n`;
-  if (head.chunked) out += 'Transfer-Encoding: chunked\r\n';
+  if (bodyBytes >= 0) out += `Content-Length: ${bodyBytes}\r\n`;
+  else if (head.chunked) out += 'Transfer-Encoding: chunked\r\n';
   if (head.upgrade !== '') {
     const upgrade = passableUpgrade(head.upgrade);
     if (upgrade !== '') out += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`;
@@ -69,15 +77,12 @@ function originForm(head: RequestHead): string {
   return head.hasQuery ? `${head.path}?${head.query}` : head.path;
 }
 
-/**
- * The head that goes to the client. `extra`: whole lines of ours. `dropLength`: the body is sent chunked, a Content-Length must not stand
- * beside it.
- */
-export function buildResponseHead(head: ResponseHead, edit: HeadEdit | null, extra: string): string {
+/** The header lines that go to the client, without those of the connection and of the message's framing but Content-Length. */
+export function responseLines(head: ResponseHead, edit: HeadEdit | null): string {
   const { text, offsets, kinds, count } = head;
   const plain = head.connectionNames === null;
   const removing = edit !== null && edit.removeNames.length > 0;
-  let out = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
+  let out = '';
   let run = -1;
   for (let i = 0; i < count; i++) {
     const kind = kinds[i]!;
@@ -91,6 +96,5 @@ export function buildResponseHead(head: ResponseHead, edit: HeadEdit | null, ext
     } else if (run < 0) run = offsets[i * 5]!;
   }
   if (run >= 0) out += text.slice(run, offsets[(count - 1) * 5 + 4]);
-  if (edit !== null) out += edit.append;
-  return `${out}${extra}\r\n`;
+  return edit === null ? out : out + edit.append;
 }

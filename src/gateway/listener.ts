@@ -5,7 +5,7 @@ import { simpleResponse } from '../http1/writer.ts';
 import type { ListenerConfig } from '../model/config.ts';
 import { problemBody } from './answers.ts';
 import { ClientConnection } from './client-connection.ts';
-import { plainAddress } from './forwarding/client-address.ts';
+import { ConnectionInfo } from './connection-info.ts';
 import { ForwardingContext } from './forwarding/forwarded.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -15,6 +15,8 @@ const BACKLOG = 4096;
 const DRAIN_IDLE_MS = 1000;
 /** A client that vanished without a word (power, network) is noticed after this long and some ten seconds, ms, though nothing is being sent. */
 const KEEP_ALIVE_MS = 60_000;
+/** Refused connections are logged this often at most, ms, for each reason. */
+const REFUSED_LOG_MS = 10_000;
 /** Refused connections that wait for their client at once, at most. */
 const REFUSED_OPEN = 64;
 /** Parsers that are kept for connections whose heads come in parts. */
@@ -22,6 +24,7 @@ const SPARE_PARSERS = 64;
 
 export interface ListenerOwner {
   readonly runtime: Runtime;
+  readonly handlers: ProtocolHandlers;
   nowMs(): number;
   /** Descriptors that may be used for client connections; beyond it a connection is refused with 503. */
   readonly maxConnections: number;
@@ -29,29 +32,37 @@ export interface ListenerOwner {
   readonly spareConnections: number;
 }
 
-/** One listening socket and the connections that came through it. */
+/**
+ * One listening socket and the connections that came through it. What is accepted passes, in this order: the bound on connections, the PROXY header, the client
+ * rules, TLS; each only where it is configured (accepting.ts).
+ */
 export class GatewayListener {
-  config: ListenerConfig;
+  rules: ListenerRules;
   draining = false;
-  readonly connections = new Set<ClientConnection>();
+  readonly connections = new Set<OpenConnection>();
   parser: RequestParser;
+  /** The port that it listens on. */
+  port = 0;
   private readonly owner: ListenerOwner;
   private readonly server: Server;
   private readonly spare: RequestParser[] = [];
-  private port = 0;
   private drainBeganMs = 0;
   private refusedOpen = 0;
-  private refusedLoggedMs = Number.NEGATIVE_INFINITY;
+  private readonly refusedLoggedMs = new Map<ConnectionRefusal, number>();
   private emptied: (() => void) | null = null;
 
-  constructor(config: ListenerConfig, owner: ListenerOwner) {
-    this.config = config;
+  constructor(rules: ListenerRules, owner: ListenerOwner) {
+    this.rules = rules;
     this.owner = owner;
-    this.parser = new RequestParser(config.limits);
+    this.parser = new RequestParser(rules.config.limits);
     this.server = createServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
       (socket) => this.accept(socket),
     );
+  }
+
+  get config(): ListenerConfig {
+    return this.rules.config;
   }
 
   get runtime(): Runtime {
@@ -66,10 +77,11 @@ export class GatewayListener {
     return { host: this.config.address.host, port: this.port };
   }
 
-  /** A reload changed limits or timeouts; open connections keep the parser that they have. */
-  reconfigure(config: ListenerConfig): void {
-    this.config = config;
-    this.parser = new RequestParser(config.limits);
+  /** A reload changed something; open connections go on as they are. */
+  reconfigure(rules: ListenerRules): void {
+    if (this.rules.tls !== rules.tls) this.rules.tls?.close();
+    this.rules = rules;
+    this.parser = new RequestParser(rules.config.limits);
     this.spare.length = 0;
   }
 
@@ -91,31 +103,46 @@ export class GatewayListener {
   private accept(socket: Socket): void {
     const limit = this.config.limits.connections;
     if ((limit > 0 && this.connections.size >= limit) || this.connections.size >= this.owner.maxConnections) {
-      this.runtime.counters.connectionsRefused++;
-      socket.on('error', () => {});
-      socket.end(
-        simpleResponse({
-          status: 503,
-          headers: 'Retry-After: 1\r\nContent-Type: application/problem+json\r\n',
-          body: problemBody(
-            503,
-            'too-many-connections',
-            'This gateway has as many connections open as it may have (listeners[].limits.connections, or ulimit -n).',
-          ),
-          keepAlive: false,
-          head: false,
-        }),
-        'latin1',
-      );
-      this.letGo(socket);
+      this.refuseBeyondLimit(socket);
       return;
     }
     this.runtime.counters.connections++;
-    this.connections.add(new ClientConnection(socket, this, this.nowMs()));
+    if (this.rules.plain) {
+      this.openHttp1(socket, new ConnectionInfo(socket, this.port, this.runtime.clientAddress));
+      return;
+    }
+    const accepting = new AcceptingConnection(socket, this, this.nowMs());
+    this.connections.add(accepting);
+    accepting.begin();
+  }
+
+  private refuseBeyondLimit(socket: Socket): void {
+    this.refused('limit', '');
+    socket.on('error', () => {});
+    // Nobody who does not speak HTTP in the clear would understand the answer.
+    if (this.config.protocol !== 'http') {
+      socket.destroy();
+      return;
+    }
+    socket.end(
+      simpleResponse({
+        status: 503,
+        headers: 'Retry-After: 1\r\nContent-Type: application/problem+json\r\n',
+        body: problemBody(
+          503,
+          'too-many-connections',
+          'This gateway has as many connections open as it may have (listeners[].limits.connections, or ulimit -n).',
+        ),
+        keepAlive: false,
+        head: false,
+      }),
+      'latin1',
+    );
+    this.letGo(socket);
   }
 
   /** A refused client has a second to take its answer, while what it sends is thrown away; of too many at once the descriptors are needed. */
-  private letGo(socket: Socket): void {
+  letGo(socket: Socket): void {
     if (this.refusedOpen >= Math.min(REFUSED_OPEN, this.owner.spareConnections)) {
       socket.destroySoon();
       return;
@@ -125,19 +152,57 @@ export class GatewayListener {
     socket.resume();
     const timer = setTimeout(() => socket.destroy(), 1000);
     socket.once('close', () => clearTimeout(timer));
-    if (this.nowMs() - this.refusedLoggedMs < 10_000) return;
-    this.refusedLoggedMs = this.nowMs();
-    this.runtime.logger.warn('connections are refused: too many are open', {
-      listener: this.config.name,
-      open: this.connections.size,
-      limit: this.config.limits.connections,
-      next: 'raise listeners[].limits.connections, or the limit of open files (ulimit -n, LimitNOFILE=)',
-    });
   }
 
-  forwardingFor(socket: Socket, trusted: boolean): ForwardingContext {
+  /** Counts a connection that is closed before its first request, and logs it once in ten seconds. */
+  refused(reason: ConnectionRefusal, peer: string, detail = ''): void {
+    this.runtime.counters.refuseConnection(reason);
+    const nowMs = this.nowMs();
+    if (nowMs - (this.refusedLoggedMs.get(reason) ?? Number.NEGATIVE_INFINITY) < REFUSED_LOG_MS) return;
+    this.refusedLoggedMs.set(reason, nowMs);
+    const { logger } = this.runtime;
+    const listener = this.config.name;
+    if (reason === 'limit') {
+      logger.warn('connections are refused: too many are open', {
+        listener,
+        open: this.connections.size,
+        limit: this.config.limits.connections,
+        next: 'raise listeners[].limits.connections, or the limit of open files (ulimit -n, LimitNOFILE=)',
+      });
+    } else if (reason === 'proxy-header') {
+      logger.warn('connections are closed: they do not begin with a right PROXY header', {
+        listener,
+        peer,
+        reason: detail,
+        next: 'let the proxy send it, or take its address out of listeners[].proxyProtocol.acceptFrom',
+      });
+    } else logger.debug('connections are closed before their first request', { listener, peer, reason });
+  }
+
+  get offersHttp2(): boolean {
+    return this.owner.handlers.openHttp2 !== null;
+  }
+
+  /** `socket`: the connection itself, or TLS on it. */
+  openHttp1(socket: Socket, info: ConnectionInfo): void {
+    this.connections.add(new ClientConnection(socket, this, info, this.nowMs()));
+  }
+
+  openHttp2(socket: Socket, info: ConnectionInfo): void {
+    const open = this.owner.handlers.openHttp2;
+    if (open === null) socket.destroy();
+    else this.connections.add(open(socket, this, info));
+  }
+
+  openStream(socket: Socket, info: ConnectionInfo, backend: string, route: string): void {
+    const open = this.owner.handlers.openStream;
+    if (open === null) socket.destroy();
+    else this.connections.add(open(socket, this, info, backend, route));
+  }
+
+  forwardingFor(info: ConnectionInfo): ForwardingContext {
     return new ForwardingContext(
-      { address: plainAddress(socket.remoteAddress ?? ''), trusted, scheme: 'http', port: this.port },
+      { address: info.peer, trusted: info.trusted, scheme: info.scheme, port: info.localPort },
       this.runtime.ids,
     );
   }
@@ -154,7 +219,12 @@ export class GatewayListener {
     if (this.spare.length < SPARE_PARSERS) this.spare.push(parser);
   }
 
-  onConnectionClosed(connection: ClientConnection): void {
+  /** Another connection object stands for the same socket from here on, and is added at once. */
+  onHandedOver(connection: OpenConnection): void {
+    this.connections.delete(connection);
+  }
+
+  onConnectionClosed(connection: OpenConnection): void {
     this.connections.delete(connection);
     if (this.draining && this.connections.size === 0) this.emptied?.();
   }
@@ -173,7 +243,9 @@ export class GatewayListener {
   drain(): Promise<void> {
     this.draining = true;
     this.drainBeganMs = this.nowMs();
+    this.rules.tls?.close();
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    for (const connection of this.connections) connection.beginDrain?.();
     const emptied = new Promise<void>((resolve) => {
       this.emptied = resolve;
       if (this.connections.size === 0) resolve();

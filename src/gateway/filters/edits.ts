@@ -22,6 +22,8 @@ export class RequestEdit extends HeadEdit {
   responseLines = '';
   /** What runs when the exchange is over, however it ends; null: nothing. */
   ends: (() => void)[] | null = null;
+  /** Bytes that the body may have, besides the listener's bound. */
+  maxBodyBytes = Number.MAX_SAFE_INTEGER;
 
   begin(view: RequestView, client: string, scheme: 'http' | 'https'): void {
     this.reset();
@@ -38,13 +40,7 @@ export class RequestEdit extends HeadEdit {
     this.claims = null;
     this.responseLines = '';
     this.ends = null;
-  }
-
-  /** Leaves out received lines of these names (lower case, never changed in place); lines that filters before added stay. */
-  removeReceived(lowerNames: readonly string[]): void {
-    const present = this.removeNames;
-    if (present === lowerNames) return;
-    this.removeNames = present.length === 0 ? lowerNames : [...new Set([...present, ...lowerNames])];
+    this.maxBodyBytes = Number.MAX_SAFE_INTEGER;
   }
 
   /**
@@ -65,6 +61,11 @@ export class RequestEdit extends HeadEdit {
   /** Runs `over` once when the exchange has ended, however it did: for what counts requests in flight. Must not throw. */
   atEnd(over: () => void): void {
     (this.ends ??= []).push(over);
+  }
+
+  /** A body that turns out to be longer is answered 413, or breaks the exchange off when the response has begun. The smallest bound counts. */
+  limitBody(bytes: number): void {
+    if (bytes < this.maxBodyBytes) this.maxBodyBytes = bytes;
   }
 
   /** Query that will be sent, without the question mark, as the filters before left it. */
@@ -141,8 +142,10 @@ export class ResponseEdit extends HeadEdit {
     this.status = status;
   }
 
-  /** Gives this body instead, with its type and length; Content-Encoding, ETag and Last-Modified of the former one go. */
+  /** Gives this body instead, with its type and length; what the former one was (coding, validators, digests) and what was to be done to it goes. */
   replaceBody(contentType: string, body: Buffer): void {
+    for (const name of OF_A_REPRESENTATION) this.removeHeader(name);
+    this.transforms = null;
     this.replacement = { contentType, body };
   }
 
@@ -154,6 +157,20 @@ export class ResponseEdit extends HeadEdit {
     (this.transforms ??= []).push({ transform, stage });
   }
 }
+
+/** RFC 9110 section 8, RFC 9530. */
+const OF_A_REPRESENTATION = [
+  'content-type',
+  'content-encoding',
+  'content-language',
+  'content-range',
+  'etag',
+  'last-modified',
+  'content-digest',
+  'repr-digest',
+  'digest',
+  'content-md5',
+];
 
 export type TransformStage = 'content' | 'coding';
 

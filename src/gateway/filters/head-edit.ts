@@ -49,6 +49,13 @@ export class HeadEdit {
     if (!this.removeNames.includes(lowerName)) this.removeNames = [...this.removeNames, lowerName];
   }
 
+  /** Leaves out received lines of these names (lower case, never changed in place); lines that filters before added stay. */
+  removeReceived(lowerNames: readonly string[]): void {
+    const present = this.removeNames;
+    if (present === lowerNames) return;
+    this.removeNames = present.length === 0 ? lowerNames : [...new Set([...present, ...lowerNames])];
+  }
+
   /** Whether the received line `index` is left out. Ask only when `removeNames` isn't empty. */
   removes(lines: HeaderLines, index: number): boolean {
     const names = this.removeNames;

@@ -176,11 +176,11 @@ describe('holding', () => {
 
   it('holds an upgrade', async () => {
     const { backend, harness } = await sleeping(backendConfig('app'), (r) => {
-      r.socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+      r.socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
       r.socket.on('data', (chunk) => r.socket.write(chunk));
     });
     const client = await harness.connect();
-    client.send('GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst');
+    client.send('GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nfirst');
     await harness.nextOf('wake');
     harness.update('app', [{ port: backend.port }]);
     const text = await client.until((c) => c.received.endsWith('first'));

@@ -9,7 +9,9 @@ export class RuleTarget {
   readonly backends: { name: string; weight: number }[];
   /** 0: nothing may be sent anywhere, so only a filter can answer. */
   readonly totalWeight: number;
-  readonly retry: RuleConfig['retry'];
+  readonly rule: RuleConfig;
+  /** Who may ask on this route. */
+  readonly clients: RouteConfig['clients'];
   readonly match: MatchConfig;
   /** The gateway's own slot: what it compiles for this target, set once before the router is used. */
   data: unknown;
@@ -22,7 +24,8 @@ export class RuleTarget {
     this.filters = rule.filters;
     this.backends = rule.backends;
     this.totalWeight = rule.backends.reduce((sum, backend) => sum + backend.weight, 0);
-    this.retry = rule.retry;
+    this.rule = rule;
+    this.clients = route.clients;
     this.match = match;
     this.data = undefined;
   }

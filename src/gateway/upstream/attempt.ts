@@ -1,21 +1,24 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { ResponseHead } from '../../http1/response-head.ts';
 import type { GatewayBackend } from '../backend.ts';
-import type { ClientConnection } from '../client-connection.ts';
+import type { ClientSide } from '../client-side.ts';
 import type { ClientResponse } from '../client-response.ts';
-import { Tunnel } from '../protocols/tunnel.ts';
+import type { Tunnel } from '../protocols/tunnel.ts';
 import { UpstreamConnection } from './connection.ts';
 import type { UpstreamUser } from './connection.ts';
+import type { ProxySource } from './socket.ts';
+import type { Upstream } from './upstream.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import { READ_AHEAD_BYTES } from './request-body.ts';
 import type { RequestBody } from './request-body.ts';
-import { WriteProgress } from '../write-progress.ts';
 
 /** A request that must not be repeated only goes onto a connection that was used within this time, ms: an older one may be closing. */
 const FRESH_MS = 1000;
 
 /** The exchange that an attempt belongs to. */
 export interface AttemptOwner {
-  readonly connection: ClientConnection;
+  readonly clientSide: ClientSide;
   readonly backend: GatewayBackend | null;
   readonly method: string;
   readonly idempotent: boolean;
@@ -26,18 +29,28 @@ export interface AttemptOwner {
   readonly startedMs: number;
   readonly body: RequestBody;
   readonly response: ClientResponse;
-  /** The first byte of a final response is there. */
-  onAnswered(): void;
-  /** The response is complete. */
+  readonly proxySource: ProxySource | null;
+  /** Longest time from the beginning of a try to the head of its response, ms; 0: none. */
+  readonly perTryMs: number;
+  /** The try has begun to be sent: a connection is there. */
+  onTransmit(): void;
+  /** A final response has this status: whether another try takes its place. */
+  wantsRetry(status: number): boolean;
+  /** The head of a final response is there, and goes on to the client next. */
+  onFinalHead(endpoint: UpstreamEndpoint, head: ResponseHead): void;
+  /** The head of a final response is there and went on to the client. */
+  onAnswered(endpoint: UpstreamEndpoint, status: number): void;
+  /** The response is complete, and all of it is on its way to the client. */
   onComplete(): void;
   onAttemptFailed(failure: AttemptFailure): void;
-  /** The connection is a tunnel now. */
-  onTunnel(): void;
+  /** The connection is a tunnel now; `head`: the 101. */
+  openTunnel(client: Duplex, upstream: Socket, head: ResponseHead, endpoint: UpstreamEndpoint): Tunnel;
   onTunnelOver(): void;
 }
 
 export interface AttemptFailure {
-  stage: 'connect' | 'request' | 'response';
+  /** `status`: the endpoint answered, and the answer is not wanted. */
+  stage: 'connect' | 'request' | 'response' | 'status';
   endpoint: UpstreamEndpoint;
   reason: string;
   timedOut: boolean;
@@ -56,11 +69,13 @@ export class Attempt implements UpstreamUser {
   transmitted = false;
   /** Id of the last endpoint. */
   endpointId = '';
+  /** A byte of the body was sent to an endpoint. */
+  bodyGone = false;
   tunnel: Tunnel | null = null;
-  private upstream: UpstreamConnection | null = null;
+  private upstream: Upstream | null = null;
+  private perTryTimer: NodeJS.Timeout | null = null;
   private endpoint: UpstreamEndpoint | null = null;
   private readonly owner: AttemptOwner;
-  private readonly progress = new WriteProgress();
 
   constructor(owner: AttemptOwner) {
     this.owner = owner;
@@ -70,10 +85,15 @@ export class Attempt implements UpstreamUser {
     return this.owner.method;
   }
 
+  get proxySource(): ProxySource | null {
+    return this.owner.proxySource;
+  }
+
   reset(): void {
     this.count = 0;
     this.transmitted = false;
     this.endpointId = '';
+    this.bodyGone = false;
     this.tunnel = null;
   }
 
@@ -86,6 +106,7 @@ export class Attempt implements UpstreamUser {
     this.endpoint = endpoint;
     this.endpointId = endpoint.id;
     endpoint.inFlight++;
+    if (owner.perTryMs > 0) this.perTryTimer = setTimeout(() => this.onPerTryTimeout(), owner.perTryMs);
     if (endpoint.idle.length > 0) {
       const { idleTimeoutMs } = backend.config.endpoints;
       const kept = endpoint.takeIdle(
@@ -109,54 +130,71 @@ export class Attempt implements UpstreamUser {
 
   /** Writes the head and what there is of the body. */
   private transmit(): void {
-    const { upstreamText, body, idempotent, connection } = this.owner;
+    const { owner } = this;
+    const { upstreamText, body, clientSide } = owner;
     const upstream = this.upstream!;
-    const { socket } = upstream;
     this.transmitted = true;
+    owner.onTransmit();
     if (body.isEmpty) {
-      upstream.markRequestSent();
-      socket.write(upstreamText, 'latin1');
+      upstream.sendHead(upstreamText, false);
+      upstream.sendEnd('');
       return;
     }
-    socket.cork();
-    socket.write(upstreamText, 'latin1');
-    const more = body.writeKept(socket);
-    if (body.done) upstream.markRequestSent();
-    socket.uncork();
-    if (!(idempotent && upstream.served > 0)) body.forget();
+    if (body.keptBytes > 0) this.bodyGone = true;
+    upstream.cork();
+    upstream.sendHead(upstreamText, body.chunked);
+    const more = body.sendKept(upstream);
+    upstream.uncork();
+    if (!this.mayRepeat(upstream)) body.forget();
     if (body.done) return;
-    connection.expectBody();
-    if (more) connection.resume();
+    clientSide.expectBody();
+    if (more) clientSide.resumeBody();
+  }
+
+  /** The request may have to be sent once more, when this kept connection turns out to be closed. */
+  private mayRepeat(upstream: Upstream): boolean {
+    return this.owner.idempotent && upstream.served > 0;
+  }
+
+  private onPerTryTimeout(): void {
+    this.perTryTimer = null;
+    const upstream = this.upstream;
+    const endpoint = this.endpoint;
+    if (upstream === null || endpoint === null) return;
+    const stage = this.transmitted ? 'request' : 'connect';
+    upstream.destroy();
+    this.free();
+    this.owner.onAttemptFailed({ stage, endpoint, reason: 'timeout', timedOut: true, reused: false });
   }
 
   /** For how long the endpoint has taken nothing of the request. */
   stalledForMs(nowMs: number): number {
-    return this.upstream === null ? 0 : this.progress.stalledForMs(this.upstream.socket, nowMs);
+    return this.upstream === null ? 0 : this.upstream.stalledForMs(nowMs);
   }
 
-  /** A part of the body that came after the head was sent. */
+  /** A part of the body that came after the head was sent. The chunk may be kept. */
   sendBody(chunk: Buffer, start: number, end: number): void {
-    const { body, idempotent, response, connection } = this.owner;
+    const { body, response, clientSide } = this.owner;
     const upstream = this.upstream!;
+    const part = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
+    this.bodyGone = true;
     if (body.replayable) {
-      const keeps =
-        idempotent && !response.begun && upstream.served > 0 && body.keptBytes + end - start <= READ_AHEAD_BYTES;
-      if (keeps) body.keep(chunk.subarray(start, end));
+      const keeps = !response.begun && this.mayRepeat(upstream) && body.keptBytes + part.length <= READ_AHEAD_BYTES;
+      if (keeps) body.keep(part);
       else body.forget();
     }
-    if (!body.write(upstream.socket, chunk, start, end)) connection.socket.pause();
+    if (!upstream.sendBody(part)) clientSide.pauseBody();
   }
 
   /** The request is complete. */
   sendEnd(): void {
     if (!this.transmitted || this.upstream === null) return;
-    this.owner.body.writeEnd(this.upstream.socket);
-    this.upstream.markRequestSent();
+    this.upstream.sendEnd(this.owner.body.trailers);
   }
 
   onUpstreamDrain(): void {
     if (this.tunnel !== null) this.tunnel.onUpstreamDrain();
-    else if (!this.owner.body.done) this.owner.connection.resume();
+    else if (!this.owner.body.done) this.owner.clientSide.resumeBody();
   }
 
   onClientDrain(): void {
@@ -168,6 +206,7 @@ export class Attempt implements UpstreamUser {
   private free(): void {
     const endpoint = this.endpoint;
     this.upstream = null;
+    this.stopPerTryTimer();
     if (endpoint === null) return;
     this.endpoint = null;
     endpoint.inFlight--;
@@ -194,35 +233,64 @@ export class Attempt implements UpstreamUser {
   }
 
   onUpstreamWhole(head: ResponseHead, chunk: Buffer, start: number, end: number): void {
-    this.owner.response.whole(head, chunk, start, end);
-    this.owner.onAnswered();
+    const { owner } = this;
+    if (head.status >= 500 && owner.wantsRetry(head.status)) {
+      this.dropAnswer(head.status);
+      return;
+    }
+    owner.onFinalHead(this.endpoint!, head);
+    const more = owner.response.whole(head, chunk, start, end);
+    owner.onAnswered(this.endpoint!, head.status);
     this.free();
-    this.owner.onComplete();
+    // A filter may still be working on the body.
+    if (more) owner.onComplete();
   }
 
   onUpstreamHead(head: ResponseHead, kind: number): void {
-    this.owner.response.head(head, kind);
-    this.owner.onAnswered();
+    const { owner } = this;
+    if (head.status >= 500 && owner.wantsRetry(head.status)) {
+      this.upstream!.destroy();
+      this.dropAnswer(head.status);
+      return;
+    }
+    this.stopPerTryTimer();
+    owner.onFinalHead(this.endpoint!, head);
+    owner.response.head(head, kind);
+    owner.onAnswered(this.endpoint!, head.status);
+  }
+
+  private dropAnswer(status: number): void {
+    const endpoint = this.endpoint!;
+    this.free();
+    this.owner.onAttemptFailed({ stage: 'status', endpoint, reason: String(status), timedOut: false, reused: false });
   }
 
   onUpstreamBody(chunk: Buffer, start: number, end: number, isVolatile: boolean): void {
     const part = chunk.subarray(start, end);
-    const more = this.owner.response.body(isVolatile ? Buffer.from(part) : part);
-    if (!isVolatile && this.owner.connection.socket.writableLength > 0) this.upstream!.keepBuffer();
-    if (!more) this.upstream!.pause();
+    const { response, clientSide } = this.owner;
+    const more = response.body(isVolatile ? Buffer.from(part) : part);
+    if (!isVolatile && (clientSide.unsentBytes > 0 || response.isTransformed)) this.upstream?.keepBuffer();
+    if (!more) this.upstream?.pause();
+  }
+
+  private stopPerTryTimer(): void {
+    if (this.perTryTimer === null) return;
+    clearTimeout(this.perTryTimer);
+    this.perTryTimer = null;
   }
 
   onUpstreamEnd(trailers: string): void {
-    this.owner.response.end(trailers);
+    const over = this.owner.response.end(trailers);
     this.free();
-    this.owner.onComplete();
+    // A filter may still be working on the body.
+    if (over) this.owner.onComplete();
   }
 
   // ---- Upgrade ---------------------------------------------------------------------------------------------------------------------
 
   onUpstreamSwitch(head: ResponseHead, chunk: Buffer, start: number, end: number): void {
     const { owner } = this;
-    const upstream = this.upstream!;
+    const upstream = this.upstream as UpstreamConnection;
     const endpoint = this.endpoint!;
     if (owner.upgrade === '' || !owner.body.done) {
       upstream.destroy();
@@ -236,16 +304,15 @@ export class Attempt implements UpstreamUser {
       });
       return;
     }
-    owner.response.switching(head);
-    owner.onAnswered();
+    const { stream, stash } = owner.response.switching(head);
+    this.stopPerTryTimer();
+    owner.onAnswered(endpoint, head.status);
     endpoint.inFlight--;
     endpoint.tunnels++;
-    this.tunnel = new Tunnel(owner.connection.socket, upstream.socket);
-    owner.onTunnel();
-    const stash = owner.connection.becomeTunnel();
+    this.tunnel = owner.openTunnel(stream, upstream.socket, head, endpoint);
     if (end > start) this.tunnel.fromUpstream(chunk, start, end);
     if (stash !== null) this.tunnel.fromClient(stash);
-    if (owner.connection.halfClosed) this.tunnel.onClientEnd();
+    if (owner.clientSide.halfClosed) this.tunnel.onClientEnd();
   }
 
   onTunnelData(chunk: Buffer, start: number, end: number): void {
@@ -257,7 +324,7 @@ export class Attempt implements UpstreamUser {
   }
 
   onTunnelClosed(): void {
-    this.owner.connection.socket.destroySoon();
+    this.owner.clientSide.endTunnel();
     this.endTunnel();
   }
 

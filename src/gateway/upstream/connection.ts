@@ -1,4 +1,3 @@
-import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { BodyDecoder } from '../../http1/body-decoder.ts';
 import { bodyKind, BodyKind } from '../../http1/body-kind.ts';
@@ -6,12 +5,19 @@ import { ResponseParser } from '../../http1/response-parser.ts';
 import type { ResponseHead } from '../../http1/response-head.ts';
 import type { HeadLimits } from '../../http1/limits.ts';
 import { HeaderKind } from '../../http1/header-kind.ts';
+import { chunkHead, LAST_CHUNK } from '../../http1/writer.ts';
+import { WriteProgress } from '../write-progress.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import type { ReadBuffers } from './read-buffers.ts';
+import { openUpstreamSocket } from './socket.ts';
+import type { EndpointSecurity, ProxySource } from './socket.ts';
+import type { Upstream } from './upstream.ts';
 
 /** What a connection tells to the exchange that is on it. */
 export interface UpstreamUser {
   readonly method: string;
+  /** What a PROXY header says of its client; null: nothing is known. */
+  readonly proxySource: ProxySource | null;
   /** The connection is open: send the request. */
   onUpstreamConnected(): void;
   /** An interim response other than 101. */
@@ -40,6 +46,8 @@ export interface UpstreamOptions {
   buffers: ReadBuffers;
   /** Idle connections that are kept to one endpoint. */
   idlePerEndpoint: number;
+  /** null: plain TCP without a PROXY header. */
+  security: EndpointSecurity | null;
   nowMs(): number;
 }
 
@@ -53,7 +61,7 @@ type Phase = 'connecting' | 'idle' | 'head' | 'body' | 'tunnel' | 'closed';
  * are small and are turned into a string at once; only while a long body passes does a connection have a buffer of its own, which can be
  * written on without a copy.
  */
-export class UpstreamConnection {
+export class UpstreamConnection implements Upstream {
   readonly endpoint: UpstreamEndpoint;
   readonly socket: Socket;
   user: UpstreamUser | null = null;
@@ -74,6 +82,8 @@ export class UpstreamConnection {
   private keepAlive = false;
   /** The whole request has been written: without it the connection can't be used again. */
   private requestSent = false;
+  private chunked = false;
+  private readonly progress = new WriteProgress();
   private privateBuffer: Buffer | null = null;
   private sinkVolatile = true;
   private failure = '';
@@ -87,17 +97,14 @@ export class UpstreamConnection {
     this.parser = new ResponseParser(options.limits);
     this.decoder = new BodyDecoder(options.limits);
     endpoint.open++;
-    this.socket = connect({
-      host: endpoint.host,
-      port: endpoint.port,
-      noDelay: true,
-      allowHalfOpen: true,
-      onread: {
-        buffer: () => this.nextBuffer(),
-        callback: (size: number, buffer: Uint8Array) => this.onRead(size, buffer as Buffer),
-      },
-    });
-    this.socket.on('connect', () => this.onConnect());
+    this.socket = openUpstreamSocket(
+      endpoint.host,
+      endpoint.port,
+      options.security,
+      options.security === null ? null : user.proxySource,
+      { buffer: () => this.nextBuffer(), callback: (size, buffer) => this.onRead(size, buffer) },
+      () => this.onConnect(),
+    );
     this.socket.on('error', (error: NodeJS.ErrnoException) => {
       this.failure = error.code ?? error.message;
     });
@@ -124,9 +131,38 @@ export class UpstreamConnection {
     this.interims = 0;
   }
 
-  /** The last byte of the request was handed to the socket. */
-  markRequestSent(): void {
+  sendHead(text: string, chunked: boolean): void {
+    this.chunked = chunked;
+    this.socket.write(text, 'latin1');
+  }
+
+  sendBody(part: Buffer): boolean {
+    const { socket } = this;
+    if (!this.chunked) return socket.write(part);
+    socket.cork();
+    socket.write(chunkHead(part.length), 'latin1');
+    socket.write(part);
+    const more = socket.write('\r\n', 'latin1');
+    socket.uncork();
+    return more;
+  }
+
+  sendEnd(trailers: string): void {
     this.requestSent = true;
+    if (!this.chunked) return;
+    this.socket.write(trailers === '' ? LAST_CHUNK : `0\r\n${trailers}\r\n`, 'latin1');
+  }
+
+  cork(): void {
+    this.socket.cork();
+  }
+
+  uncork(): void {
+    this.socket.uncork();
+  }
+
+  stalledForMs(nowMs: number): number {
+    return this.progress.stalledForMs(this.socket, nowMs);
   }
 
   /** Stops reading until `resume`. */
@@ -263,6 +299,8 @@ export class UpstreamConnection {
       this.halfClosed ||
       this.endpoint.state === 'draining' ||
       this.endpoint.removed ||
+      // Its PROXY header speaks of one client.
+      (this.options.security !== null && this.options.security.proxyHeader !== null) ||
       this.endpoint.idle.length >= this.options.idlePerEndpoint
     ) {
       this.phase = 'closed';

@@ -1,5 +1,6 @@
 import type { Endpoint } from '../../model/backend.ts';
 import type { BalancedEndpoint } from '../balancing/strategy.ts';
+import { EndpointRecord } from '../resilience/ejection.ts';
 import type { UpstreamConnection } from './connection.ts';
 
 /**
@@ -10,7 +11,14 @@ export class UpstreamEndpoint implements BalancedEndpoint {
   readonly id: string;
   readonly host: string;
   readonly port: number;
+  /** Its share of the traffic now: `fullWeight`, less while it starts slowly. */
   weight: number;
+  fullWeight: number;
+  /** Gets requests only while no other endpoint is usable. */
+  backup: boolean;
+  /** Monotonic ms at which its slow start began; -1: it has its full share. */
+  slowSinceMs = -1;
+  readonly record = new EndpointRecord();
   state: Endpoint['state'];
   /** Exchanges on it now; tunnels are in `tunnels`. */
   inFlight = 0;
@@ -30,6 +38,8 @@ export class UpstreamEndpoint implements BalancedEndpoint {
     this.host = endpoint.host;
     this.port = endpoint.port;
     this.weight = endpoint.weight;
+    this.fullWeight = endpoint.weight;
+    this.backup = endpoint.backup === true;
     this.state = endpoint.state;
   }
 

@@ -1,5 +1,4 @@
-import type { Socket } from 'node:net';
-import { chunkHead, LAST_CHUNK } from '../../http1/writer.ts';
+import type { Upstream } from './upstream.ts';
 
 /** This much of a body is read while nobody takes it (held, connecting), bytes; the rest stays in the socket (decisions, 4). */
 export const READ_AHEAD_BYTES = 65_536;
@@ -13,8 +12,9 @@ export class RequestBody {
   /** What is kept holds the whole body so far, so that the request can be sent once more. */
   replayable = true;
   keptBytes = 0;
-  private chunked = false;
-  private trailers = '';
+  /** Its length is not known. */
+  chunked = false;
+  trailers = '';
   private kept: Buffer[] = [];
 
   begin(chunked: boolean, done: boolean): void {
@@ -47,30 +47,24 @@ export class RequestBody {
     this.trailers = trailers;
   }
 
-  /** False: the socket's buffer is full. */
-  write(socket: Socket, chunk: Buffer, start: number, end: number): boolean {
-    const part = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
-    if (!this.chunked) return socket.write(part);
-    socket.cork();
-    socket.write(chunkHead(end - start), 'latin1');
-    socket.write(part);
-    const more = socket.write('\r\n', 'latin1');
-    socket.uncork();
-    return more;
+  /** A filter has the whole body and puts another one into its place. */
+  replace(body: Buffer): void {
+    this.drop();
+    this.chunked = false;
+    if (body.length > 0) this.keep(body);
   }
 
-  /** What is kept, and the end if it has come. False: the socket's buffer is full. */
-  writeKept(socket: Socket): boolean {
+  /** All that is kept, in one piece. */
+  whole(): Buffer {
+    return this.kept.length === 1 ? this.kept[0]! : Buffer.concat(this.kept);
+  }
+
+  /** Sends what is kept, and the end if it has come. False: the endpoint takes no more for now. */
+  sendKept(upstream: Upstream): boolean {
     let more = true;
-    for (const part of this.kept) more = this.write(socket, part, 0, part.length);
-    if (this.done) more = this.writeEnd(socket);
+    for (const part of this.kept) more = upstream.sendBody(part);
+    if (this.done) upstream.sendEnd(this.trailers);
     return more;
-  }
-
-  /** What marks the end of a chunked body. */
-  writeEnd(socket: Socket): boolean {
-    if (!this.chunked) return true;
-    return socket.write(this.trailers === '' ? LAST_CHUNK : `0\r\n${this.trailers}\r\n`, 'latin1');
   }
 
   /** There is nothing to send after the head. */

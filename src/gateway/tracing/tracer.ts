@@ -1,0 +1,42 @@
+import type { RequestView } from '../request-view.ts';
+
+/** What is known of an exchange when its trace ends. */
+export interface TracedExchange {
+  readonly route: string;
+  readonly endpoint: string;
+  readonly method: string;
+  readonly path: string;
+  readonly host: string;
+  readonly client: string;
+  /** 0: the client got none. */
+  readonly status: number;
+  readonly outcome: string;
+  readonly attempts: number;
+  readonly coldStart: boolean;
+  readonly requestId: string;
+}
+
+/** The times of one request, told as they happen. All times are monotonic ms. Only sampled requests have one, so that others pay for a null check. */
+export interface RequestTrace {
+  /** The traceparent line for the endpoint, ended by CR LF, and tracestate as received; '' when the request isn't traced on. */
+  readonly upstreamLines: string;
+  /** A filter ran. Asynchronous ones: until it settled. */
+  filter(name: string, fromMs: number, toMs: number): void;
+  /** It had waited for an endpoint. `wake`: the backend was not awake when it came. */
+  held(fromMs: number, toMs: number, wake: boolean): void;
+  /** An endpoint was chosen. */
+  attempt(endpoint: string, atMs: number): void;
+  /** A connection is there, kept or new, and the request is being sent. */
+  connected(atMs: number): void;
+  /** The head of the final response. `serverTiming`: what the endpoint says of its own time, or undefined. */
+  answered(atMs: number, serverTiming: string | undefined): void;
+  /** The lines that the response gets, each ended by CR LF; '' when none are wanted. */
+  responseLines(atMs: number): string;
+  /** `backend`: '' when the request came to none. */
+  end(atMs: number, exchange: TracedExchange, backend: string): void;
+}
+
+export interface Tracer {
+  /** null: this request is not recorded. `startedMs`: of its first byte; `acceptedMs`: of its connection, when it is the first on it, else -1. */
+  begin(view: RequestView, startedMs: number, acceptedMs: number): RequestTrace | null;
+}
