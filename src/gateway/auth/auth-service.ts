@@ -1,0 +1,49 @@
+import type { RequestEdit } from '../filters/edits.ts';
+import type { FilterServices, SideResponse } from '../filters/filter.ts';
+import { WebClient } from './web-client.ts';
+
+/** Who decides: a backend of this configuration, or a server that is none of it. */
+export type AuthServiceOptions = { backend: string; path: string } | { url: string };
+
+/** An answer of a server outside may have so many bytes; a backend's is bounded by side calls. */
+const MAX_ANSWER_BYTES = 1024 * 1024;
+
+export interface AuthService {
+  /** `lines`: header lines of the question. Rejects when it can't be asked, or with the signal's reason. */
+  ask(edit: RequestEdit, lines: string, signal: AbortSignal): Promise<SideResponse>;
+  close(): void;
+}
+
+export function openAuthService(options: AuthServiceOptions, services: FilterServices): AuthService {
+  if ('backend' in options) {
+    const { backend, path } = options;
+    return {
+      ask: ({ client, view }, lines, signal) =>
+        services.call(
+          backend,
+          { method: 'GET', target: path, host: view.host, headers: lines, body: null, client },
+          signal,
+        ),
+      close() {},
+    };
+  }
+  const { url } = options;
+  const lease = services.kept.take(`auth service ${url}`, () => new WebClient());
+  return {
+    async ask({ client }, lines, signal) {
+      const headers = `${lines}X-Forwarded-For: ${client}\r\nAccept-Encoding: identity\r\n`
+        .split('\r\n')
+        .slice(0, -1)
+        .map((line): [string, string] => {
+          const colon = line.indexOf(':');
+          return [line.slice(0, colon), line.slice(colon + 1).trim()];
+        });
+      const response = await lease.part.get({ url, headers, maxBytes: MAX_ANSWER_BYTES, signal });
+      return {
+        ...response,
+        header: (lowerName) => response.headers.find(([name]) => name.toLowerCase() === lowerName)?.[1],
+      };
+    },
+    close: lease.release,
+  };
+}

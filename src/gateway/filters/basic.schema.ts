@@ -1,0 +1,19 @@
+import { z } from 'zod';
+import { userMap } from '../auth/user-list.ts';
+import { identityHeader, realm } from './auth.schema.ts';
+import type { BasicOptions } from './basic.ts';
+import { nameList } from './name-list.schema.ts';
+import { filePathSchema } from './named.schema.ts';
+
+export const basicSchema = z
+  .strictObject({
+    users: nameList(userMap).optional(),
+    file: filePathSchema.optional(),
+    identityHeader,
+    realm,
+    optional: z.boolean().prefault(false),
+    forward: z.boolean().prefault(false),
+    maxEntries: z.int().min(2).max(1_000_000).prefault(1000),
+  })
+  .refine(({ users, file }) => (users === undefined) !== (file === undefined), 'needs exactly one of users and file')
+  .transform(({ users, file, ...rest }): BasicOptions => ({ ...rest, users: users ?? null, file: file ?? null }));
