@@ -28,7 +28,12 @@ export class EndpointStream {
   private failure = '';
 
   /** `client`: whom a PROXY header tells of. */
-  constructor(endpoint: UpstreamEndpoint, options: UpstreamOptions, client: ConnectionInfo, owner: EndpointStreamOwner) {
+  constructor(
+    endpoint: UpstreamEndpoint,
+    options: UpstreamOptions,
+    client: ConnectionInfo,
+    owner: EndpointStreamOwner,
+  ) {
     this.endpoint = endpoint;
     this.owner = owner;
     endpoint.open++;
