@@ -1,8 +1,13 @@
 import type { z } from 'zod';
+import { apiKeySchema } from './api-key.schema.ts';
+import { basicSchema } from './basic.schema.ts';
+import { forwardAuthSchema } from './forward-auth.schema.ts';
+import { jwtSchema } from './jwt.schema.ts';
 import { redirectSchema } from './redirect.schema.ts';
 import { requestHeadersSchema } from './request-headers.schema.ts';
 import { responseHeadersSchema } from './response-headers.schema.ts';
 import { rewriteSchema } from './rewrite.schema.ts';
+import { validateSchema } from './validate.schema.ts';
 
 /** The options of each filter by its name in the file: same keys as `filters` in registry.ts. */
 export const filterSchemas: Readonly<Record<string, z.ZodType>> = {
@@ -10,4 +15,9 @@ export const filterSchemas: Readonly<Record<string, z.ZodType>> = {
   responseHeaders: responseHeadersSchema,
   rewrite: rewriteSchema,
   redirect: redirectSchema,
+  jwt: jwtSchema,
+  apiKey: apiKeySchema,
+  basic: basicSchema,
+  forwardAuth: forwardAuthSchema,
+  validate: validateSchema,
 };
