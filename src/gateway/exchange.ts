@@ -911,8 +911,8 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     this.active = false;
     listener.runtime.touch(this.backend!);
     const { counters } = this.chosen!;
-    if (this.upgrade.toLowerCase() !== 'websocket')
-      return new Tunnel(client, upstream, counters.tunnel('upgrade'), nowMs);
+    const protocol = head.upgrade === '' ? this.upgrade : head.upgrade;
+    if (protocol.toLowerCase() !== 'websocket') return new Tunnel(client, upstream, counters.tunnel('upgrade'), nowMs);
     const extended = head.value('sec-websocket-extensions') !== undefined;
     return new WebSocketTunnel(client, upstream, extended, this.rule!.target.rule.webSocket, {
       owner: this,
@@ -922,10 +922,11 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     });
   }
 
-  /** Its listener or its endpoint is being drained. */
+  /** Its listener or its endpoint is being drained, or the endpoint is not one of the backend any more. */
   get leaving(): boolean {
     const { listener, destroyed } = this.clientSide;
-    return !destroyed && (listener.draining || this.tunnelEndpoint?.state === 'draining');
+    const endpoint = this.tunnelEndpoint;
+    return !destroyed && (listener.draining || endpoint === null || endpoint.state === 'draining' || endpoint.removed);
   }
 
   onTunnelOver(): void {

@@ -1,4 +1,4 @@
-import { DurationHistogram } from '../counters.ts';
+import { DurationHistogram } from '../duration-histogram.ts';
 
 export type TunnelKind = 'websocket' | 'upgrade' | 'tcp';
 
