@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Link } from '../link/link.ts';
 import { LINK_VERSION } from '../link/messages.ts';
 import type { DownMessage, GatewayConfig, GatewayStatus, UpMessage } from '../link/messages.ts';
@@ -12,9 +13,12 @@ import { GatewayCounters } from './counters.ts';
 import type { FilterRegistry, FilterServices } from './filters/filter.ts';
 import { KeptParts } from './filters/kept-parts.ts';
 import { RequestIds } from './forwarding/request-ids.ts';
+import { createSharedLimits, type GatewayLimits } from './limits/create-shared-limits.ts';
 import { GatewayListener } from './listener.ts';
+import { prepareListeners, type ListenerRules } from './listener-rules.ts';
 import type { ListenerSockets } from './listener-sockets.ts';
 import { gatewayFamilies } from './metrics.ts';
+import type { ProtocolHandlers } from './open-connection.ts';
 import { Runtime } from './runtime.ts';
 import { SideCalls } from './side-call.ts';
 import { ReadBuffers } from './upstream/read-buffers.ts';
@@ -24,15 +28,6 @@ import type { UpstreamEndpoint } from './upstream/endpoint.ts';
 const SWEEP_MS = 250;
 /** How often backends with something open are looked at, ms. */
 const TICK_MS = 100;
-
-const NO_LIMITS: FilterServices['limits'] = {
-  rate() {
-    throw new DormouseError('DORMOUSE_LIMITS', 'Limits are not connected.');
-  },
-  concurrency() {
-    throw new DormouseError('DORMOUSE_LIMITS', 'Limits are not connected.');
-  },
-};
 
 export interface GatewayDeps {
   /** Name of this gateway, unique among those of the controller. */
@@ -54,6 +49,8 @@ export class Gateway {
   /** Resolves when the gateway has drained and its link is closed. */
   readonly closed: Promise<void>;
   readonly counters = new GatewayCounters();
+  /** Set before `start`. */
+  readonly handlers: ProtocolHandlers = { openHttp2: null, openStream: null };
   private readonly deps: GatewayDeps;
   private readonly backends = new Map<string, GatewayBackend>();
   private readonly listeners = new Map<string, GatewayListener>();
@@ -64,6 +61,8 @@ export class Gateway {
   private readonly dirty = new Set<GatewayBackend>();
   /** Backends that the tick looks at. */
   private readonly ticking = new Set<GatewayBackend>();
+  /** With which sessions of TLS clients are sealed: its own until the controller sends those that all gateways share. */
+  private ticketKeys: Buffer = randomBytes(48);
   private accessLog: AccessLog = noAccessLog;
   private accessLogKey = '';
   private backlog: DownMessage[] | null = null;
@@ -74,6 +73,7 @@ export class Gateway {
   private stopping = false;
   private readonly sideCalls: SideCalls;
   private readonly services: FilterServices;
+  private readonly limits: GatewayLimits;
   private resolveClosed: () => void = () => {};
 
   constructor(deps: GatewayDeps) {
@@ -87,11 +87,17 @@ export class Gateway {
       nowMs: deps.clock.nowMs,
       ids: this.ids,
     });
+    this.limits = createSharedLimits({
+      clock: deps.clock,
+      logger: deps.logger,
+      send: (message) => deps.link.send(message),
+      workers: () => this.current?.config.workers ?? 1,
+    });
     this.services = {
       clock: deps.clock,
       logger: deps.logger,
       random: deps.random,
-      limits: NO_LIMITS,
+      limits: this.limits,
       kept: new KeptParts(),
       call: (backend, request, signal) => this.sideCalls.call(backend, request, signal),
     };
@@ -172,6 +178,10 @@ export class Gateway {
           status: this.status(),
         });
         return;
+      case 'ticket-keys':
+        this.ticketKeys = Buffer.from(message.keys, 'base64');
+        for (const listener of this.listeners.values()) listener.rules.tls?.setTicketKeys(this.ticketKeys);
+        return;
       case 'shutdown':
         void this.shutdown(message.drainMs);
     }
@@ -182,6 +192,7 @@ export class Gateway {
     const created = new Map<string, GatewayBackend>();
     const opened: GatewayListener[] = [];
     let accessLog = this.accessLog;
+    let prepared: Awaited<ReturnType<typeof prepareListeners>> | null = null;
     try {
       const backends = new Map<string, GatewayBackend>();
       for (const backendConfig of config.backends) {
@@ -214,19 +225,24 @@ export class Gateway {
         },
         this.current,
       );
+      prepared = await prepareListeners(config, (listener) => this.keptListener(listener)?.rules ?? null, {
+        logger: this.deps.logger,
+        clock: this.deps.clock,
+        ticketKeys: this.ticketKeys,
+      });
       for (const listenerConfig of config.listeners) {
-        const known = this.listeners.get(listenerConfig.name);
-        if (known !== undefined && sameAddress(known.config, listenerConfig)) continue;
-        const listener = new GatewayListener(listenerConfig, this);
+        if (this.keptListener(listenerConfig) !== null) continue;
+        const listener = new GatewayListener(prepared.rules.get(listenerConfig.name)!, this);
         // Connections may come as soon as it is open: the first configuration has to be in force by then.
         this.current ??= runtime;
         await listener.open(await this.deps.sockets.open(listenerConfig));
         opened.push(listener);
       }
-      this.commit(config, runtime, backends, opened, accessLog);
+      this.commit(config, runtime, backends, opened, prepared.rules, accessLog);
       this.deps.link.send({ type: 'configured', version });
     } catch (error) {
       for (const listener of opened) void listener.drain();
+      prepared?.close();
       // Opened for a configuration that never came into force; the key still names the former one.
       if (accessLog !== this.accessLog) void accessLog.close();
       for (const backend of created.values()) backend.dispose();
@@ -239,6 +255,7 @@ export class Gateway {
     runtime: Runtime,
     backends: ReadonlyMap<string, GatewayBackend>,
     opened: GatewayListener[],
+    rules: ReadonlyMap<string, ListenerRules>,
     accessLog: AccessLog,
   ): void {
     for (const backendConfig of config.backends) {
@@ -256,8 +273,8 @@ export class Gateway {
     this.current?.retire();
     this.current = runtime;
     for (const [name, listener] of this.listeners) {
-      const next = config.listeners.find((candidate) => candidate.name === name);
-      if (next !== undefined && sameAddress(listener.config, next)) listener.reconfigure(next);
+      const next = rules.get(name);
+      if (next !== undefined && sameAddress(listener.config, next.config)) listener.reconfigure(next);
       else {
         this.listeners.delete(name);
         void listener.drain();
@@ -282,6 +299,12 @@ export class Gateway {
 
   /** Listeners that a reload took away and whose connections are still being answered. */
   private readonly leaving = new Set<GatewayListener>();
+
+  /** The listener that goes on with this configuration; null: its address is a new one. */
+  private keptListener(config: ListenerConfig): GatewayListener | null {
+    const known = this.listeners.get(config.name);
+    return known !== undefined && sameAddress(known.config, config) ? known : null;
+  }
 
   private accessLogFor(config: GatewayConfig): AccessLog {
     if (accessLogKey(config) === this.accessLogKey) return this.accessLog;
@@ -406,5 +429,5 @@ function accessLogKey(config: GatewayConfig): string {
 }
 
 function sameAddress(a: ListenerConfig, b: ListenerConfig): boolean {
-  return a.address.host === b.address.host && a.address.port === b.address.port && a.protocol === b.protocol;
+  return a.address.host === b.address.host && a.address.port === b.address.port;
 }

@@ -3,10 +3,14 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { RequestParser } from '../http1/request-parser.ts';
 import { simpleResponse } from '../http1/writer.ts';
 import type { ListenerConfig } from '../model/config.ts';
+import { AcceptingConnection } from './accepting.ts';
 import { problemBody } from './answers.ts';
 import { ClientConnection } from './client-connection.ts';
 import { ConnectionInfo } from './connection-info.ts';
+import type { ConnectionRefusal } from './counters.ts';
 import { ForwardingContext } from './forwarding/forwarded.ts';
+import type { ListenerRules } from './listener-rules.ts';
+import type { OpenConnection, ProtocolHandlers } from './open-connection.ts';
 import type { Runtime } from './runtime.ts';
 
 /** The accept queue; the kernel bounds it by net.core.somaxconn. */
@@ -41,6 +45,8 @@ export class GatewayListener {
   draining = false;
   readonly connections = new Set<OpenConnection>();
   parser: RequestParser;
+  /** Lines that every response carries (Strict-Transport-Security), '' mostly. */
+  fixedLines: string;
   /** The port that it listens on. */
   port = 0;
   private readonly owner: ListenerOwner;
@@ -54,6 +60,7 @@ export class GatewayListener {
   constructor(rules: ListenerRules, owner: ListenerOwner) {
     this.rules = rules;
     this.owner = owner;
+    this.fixedLines = rules.tls?.hstsLine ?? '';
     this.parser = new RequestParser(rules.config.limits);
     this.server = createServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
@@ -81,6 +88,7 @@ export class GatewayListener {
   reconfigure(rules: ListenerRules): void {
     if (this.rules.tls !== rules.tls) this.rules.tls?.close();
     this.rules = rules;
+    this.fixedLines = rules.tls?.hstsLine ?? '';
     this.parser = new RequestParser(rules.config.limits);
     this.spare.length = 0;
   }

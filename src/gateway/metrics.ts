@@ -70,8 +70,13 @@ export function gatewayFamilies(
     ]),
     counter(
       'dormouse_client_connections_refused_total',
-      'Connections of clients that were refused because too many were open.',
-      [{ labels: {}, value: counters.connectionsRefused }],
+      'Connections of clients that were closed before their first request, by reason.',
+      Object.entries(counters.connectionsRefused).map(([reason, value]) => ({ labels: { reason }, value })),
+    ),
+    counter(
+      'dormouse_tls_handshakes_total',
+      'TLS handshakes of clients, by how they ended.',
+      Object.entries(counters.handshakes).map(([result, value]) => ({ labels: { result }, value })),
     ),
     counter(
       'dormouse_requests_refused_total',

@@ -15,7 +15,7 @@ export type GatewayConfig = Omit<Config, 'backends' | 'stateDir' | 'observe'> & 
   backends: GatewayBackendConfig[];
 };
 
-export type GatewayBackendConfig = Omit<Config['backends'][number], 'source' | 'health'> & {
+export type GatewayBackendConfig = Omit<Config['backends'][number], 'source' | 'health' | 'triggers'> & {
   driver: 'process' | 'static';
 };
 
@@ -29,6 +29,8 @@ export type DownMessage =
   | { type: 'lease'; backend: string; holds: number; bytes: number }
   /** Answers the `limit-ask` of this number: one grant for each of its asks, in their order. */
   | { type: 'limit-grant'; seq: number; grants: LimitGrant[] }
+  /** Keys (48 bytes, base64) with which every gateway seals the sessions of TLS clients, so that any of them takes them up. Sent before the first `configure` and whenever they are changed. Secret. */
+  | { type: 'ticket-keys'; keys: string }
   /** Stop accepting, finish what was accepted within `drainMs`, then close the link. */
   | { type: 'shutdown'; drainMs: number }
   | { type: 'collect'; id: number };

@@ -21,6 +21,7 @@ const DOWN: Shapes<DownMessage> = {
   },
   lease: { backend: 'string', holds: 'number', bytes: 'number' },
   'limit-grant': { seq: 'number', grants: 'array' },
+  'ticket-keys': { keys: 'string' },
   shutdown: { drainMs: 'number' },
   collect: { id: 'number' },
 };

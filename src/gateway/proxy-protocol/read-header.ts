@@ -50,7 +50,7 @@ function readV1(bytes: Buffer): ProxyHeader {
   const end = bytes.subarray(0, V1_MAX_BYTES).indexOf('\r\n', 0, 'latin1');
   if (end < 0) return bytes.length < V1_MAX_BYTES ? MORE : malformed('version 1: longer than 107 bytes');
   const size = end + 2;
-  const words = bytes.latin1Slice(V1_START.length, end).split(' ');
+  const words = bytes.toString('latin1', V1_START.length, end).split(' ');
   // Section 2.1: whatever follows UNKNOWN is ignored.
   if (words[0] === 'UNKNOWN') return { kind: 'header', size, told: null };
   const [protocol, peer = '', localAddress = '', peerPort = '', localPort = ''] = words;

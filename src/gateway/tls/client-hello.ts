@@ -83,7 +83,7 @@ function hostNameOf(list: Buffer): string | null {
   if (list[2] !== HOST_NAME) return '';
   const length = list.readUInt16BE(3);
   if (length === 0 || 5 + length > list.length) return null;
-  const name = list.latin1Slice(5, 5 + length);
+  const name = list.toString('latin1', 5, 5 + length);
   // RFC 6066 section 3: ASCII, without the dot at the end. Something else names nobody.
   return /^[\w.-]{1,255}$/.test(name) ? name.toLowerCase() : '';
 }
