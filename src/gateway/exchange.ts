@@ -330,6 +330,8 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     this.responseLines = edit.responseLines;
     this.ends = edit.ends;
     this.identity = edit.identity;
+    if (edit.loggedTarget !== null) this.target = edit.loggedTarget;
+    if (edit.removeNames.length > 0) this.body.withhold(edit.removeNames);
   }
 
   onFiltered(head: RequestHead, edit: RequestEdit, replaced: number): void {

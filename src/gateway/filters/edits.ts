@@ -1,4 +1,4 @@
-import { isSpelledLike, type HeaderLines, type RequestView } from '../request-view.ts';
+import { hasUnderscore, isSpelledLike, type HeaderLines, type RequestView } from '../request-view.ts';
 import type { BodyTransform } from './body-transform.ts';
 import { HeadEdit } from './head-edit.ts';
 import { headerLine } from './header-line.ts';
@@ -18,12 +18,15 @@ export class RequestEdit extends HeadEdit {
   identity = '';
   /** Claims of the token that was verified; null: none was. */
   claims: Readonly<Record<string, unknown>> | null = null;
+  /** What the access log says instead of the received target, which has a secret in its query; null: the target. */
+  loggedTarget: string | null = null;
   /** Lines that the response will carry, whoever gives it. */
   responseLines = '';
   /** What runs when the exchange is over, however it ends; null: nothing. */
   ends: (() => void)[] | null = null;
   /** Bytes that the body may have, besides the listener's bound. */
   maxBodyBytes = Number.MAX_SAFE_INTEGER;
+  private withoutUnderscores = false;
 
   begin(view: RequestView, client: string, scheme: 'http' | 'https'): void {
     this.reset();
@@ -38,9 +41,21 @@ export class RequestEdit extends HeadEdit {
     this.host = null;
     this.identity = '';
     this.claims = null;
+    this.loggedTarget = null;
     this.responseLines = '';
     this.ends = null;
     this.maxBodyBytes = Number.MAX_SAFE_INTEGER;
+    this.withoutUnderscores = false;
+  }
+
+  /** Some received line is left out: only then need `removes` be asked. */
+  get removesSome(): boolean {
+    return this.removeNames.length > 0 || this.withoutUnderscores;
+  }
+
+  /** Leaves out every received line with `_` in its name. */
+  dropUnderscored(): void {
+    this.withoutUnderscores = true;
   }
 
   /**
@@ -48,6 +63,7 @@ export class RequestEdit extends HeadEdit {
    * through where `X-User` is taken away.
    */
   override removes(lines: HeaderLines, index: number): boolean {
+    if (this.withoutUnderscores && hasUnderscore(lines, index)) return true;
     const names = this.removeNames;
     for (let i = 0; i < names.length; i++) if (isSpelledLike(lines, index, names[i]!)) return true;
     return false;

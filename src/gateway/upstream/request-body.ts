@@ -1,3 +1,4 @@
+import { withoutTrailers } from '../filters/trailer-lines.ts';
 import type { Upstream } from './upstream.ts';
 
 /** This much of a body is read while nobody takes it (held, connecting), bytes; the rest stays in the socket (decisions, 4). */
@@ -16,6 +17,8 @@ export class RequestBody {
   chunked = false;
   trailers = '';
   private kept: Buffer[] = [];
+  /** Names of trailers that filters have taken away. */
+  private withheld: readonly string[] | null = null;
 
   begin(chunked: boolean, done: boolean): void {
     this.chunked = chunked;
@@ -23,7 +26,14 @@ export class RequestBody {
     this.received = 0;
     this.replayable = true;
     this.trailers = '';
+    this.withheld = null;
     this.drop();
+  }
+
+  /** Headers of these names (lower case) are not passed on, so trailers aren't either. */
+  withhold(lowerNames: readonly string[]): void {
+    this.withheld = lowerNames;
+    this.trailers = withoutTrailers(this.trailers, lowerNames);
   }
 
   keep(part: Buffer): void {
@@ -44,7 +54,7 @@ export class RequestBody {
 
   end(trailers: string): void {
     this.done = true;
-    this.trailers = trailers;
+    this.trailers = this.withheld === null ? trailers : withoutTrailers(trailers, this.withheld);
   }
 
   /** A filter has the whole body and puts another one into its place. */
