@@ -1,12 +1,4 @@
-import { RE2JS } from 're2js';
-import type {
-  BackendConfig,
-  BalanceConfig,
-  EndpointTlsConfig,
-  HashKey,
-  ValueMatch,
-  WakeConfig,
-} from '../model/config.ts';
+import type { BackendConfig, BalanceConfig, EndpointTlsConfig, HashKey, WakeConfig } from '../model/config.ts';
 import { compileMatch } from './compile-match.ts';
 import { compileBreaker, compileEjection, compileHealth } from './compile-resilience.ts';
 import { compileSource, schemeOf } from './compile-source.ts';
@@ -14,15 +6,19 @@ import type { Path, Problem } from './config-error.ts';
 import { problem } from './explain.ts';
 import type { NamedFiles } from './named-files.ts';
 import type { BackendEntry } from './schema/backend.ts';
+import type { PluginParts } from './schema/file.ts';
+
+/** What compiling a backend takes and fills besides the entry itself. */
+export interface BackendContext {
+  folder: string;
+  files: NamedFiles;
+  plugins: PluginParts | undefined;
+  problems: Problem[];
+}
 
 /** One entry of `backends:` in the shape of the model. What is inconsistent goes to `problems`; the result counts only when nothing did. */
-export function compileBackend(
-  name: string,
-  entry: BackendEntry,
-  folder: string,
-  files: NamedFiles,
-  problems: Problem[],
-): BackendConfig | undefined {
+export function compileBackend(name: string, entry: BackendEntry, context: BackendContext): BackendConfig | undefined {
+  const { folder, files, problems } = context;
   const at: Path = ['backends', name];
   const source = compileSource(entry, at, folder, problems);
   if (source === undefined) return undefined;
@@ -38,7 +34,7 @@ export function compileBackend(
     scale: compileScale(entry, at, problems),
     idle: { webSockets: entry.idle.webSockets },
     wake: compileWake(entry.wake, [...at, 'wake'], problems),
-    balance: compileBalance(entry, at, problems),
+    balance: compileBalance(entry, at, context.plugins, problems),
     endpoints: {
       maxConnections: entry.endpoints.maxConnections,
       maxRequests: entry.endpoints.maxRequests,
@@ -48,6 +44,7 @@ export function compileBackend(
       idleTimeoutMs: entry.endpoints.idleTimeout,
     },
     health: compileHealth(entry.health),
+    triggers: compileTriggers(entry, at, problems),
   };
 }
 
@@ -115,29 +112,47 @@ function compileWake(wake: BackendEntry['wake'], at: Path, problems: Problem[]):
       match: compileMatch(match, [...at, 'answers', index, 'match'], problems),
       status,
       headers,
-      body,
+      body: body ?? '',
     })),
-    never: {
-      userAgents: wake.never.userAgents.map(userAgent),
-      clients: wake.never.clients,
-    },
+    never: wake.never,
   };
 }
 
-/** Plain text is looked for anywhere in User-Agent, in any case: nobody knows the versions that programs add to their names. */
-function userAgent(match: Omit<ValueMatch, 'name'>): ValueMatch {
-  if (match.kind === 'regex') return { name: 'user-agent', ...match };
-  return { name: 'user-agent', kind: 'regex', value: `(?is).*${RE2JS.quote(match.value)}.*` };
-}
-
-function compileBalance(entry: BackendEntry, at: Path, problems: Problem[]): BalanceConfig {
-  const { strategy, sticky, slowStart } = entry.balance;
+function compileBalance(
+  entry: BackendEntry,
+  at: Path,
+  plugins: PluginParts | undefined,
+  problems: Problem[],
+): BalanceConfig {
+  const { strategy, sticky, slowStart, options } = entry.balance;
+  const plugin = plugins?.strategies[strategy];
+  if (plugin === undefined && options !== undefined) {
+    problems.push(problem([...at, 'balance', 'options'], `${strategy} has no options`, 'remove it'));
+  }
   return {
     strategy,
     hash: compileHash(entry, at, problems),
     sticky: sticky === undefined ? null : { cookie: sticky.cookie, ttlMs: sticky.ttl },
     slowStartMs: slowStart,
+    ...(plugin === undefined ? {} : { options, plugin: plugin.version }),
   };
+}
+
+function compileTriggers(entry: BackendEntry, at: Path, problems: Problem[]): BackendConfig['triggers'] {
+  const seen = new Set<string>();
+  if (entry.triggers.length > 0 && entry.process === undefined) {
+    const hint = 'remove it: triggers start and stop what dormouse runs';
+    problems.push(problem([...at, 'triggers'], 'has no effect on servers: that somebody else runs', hint));
+  }
+  return entry.triggers.map(({ name = '', type, options }, index) => {
+    const called = name === '' ? type : name;
+    if (seen.has(called)) {
+      const message = `${called} is the name of another trigger`;
+      problems.push(problem([...at, 'triggers', index], message, 'give each a name: of its own'));
+    }
+    seen.add(called);
+    return { name: called, type, options };
+  });
 }
 
 function compileScale(entry: BackendEntry, at: Path, problems: Problem[]): BackendConfig['scale'] {

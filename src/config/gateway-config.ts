@@ -2,14 +2,18 @@ import type { BackendConfig, Config } from '../model/config.ts';
 
 /** What link/messages.ts calls GatewayConfig: everything but how backends are run. */
 export type GatewayShare = Omit<Config, 'backends' | 'stateDir' | 'observe'> & {
-  backends: (Omit<BackendConfig, 'source' | 'health'> & { driver: 'process' | 'static' })[];
+  backends: (Omit<BackendConfig, 'source' | 'health' | 'triggers'> & { driver: 'process' | 'static' })[];
 };
 
 /** The part of the configuration that gateways are told: no commands, no environment. */
 export function toGatewayConfig(config: Config): GatewayShare {
-  const { backends, stateDir: _stateDir, observe: _observe, ...shared } = config;
+  const { backends, stateDir: _stateDir, observe: _observe, telemetry, ...shared } = config;
   return {
     ...shared,
-    backends: backends.map(({ source, health: _health, ...backend }) => ({ ...backend, driver: source.driver })),
+    telemetry: { ...telemetry, metricsSinks: [] },
+    backends: backends.map(({ source, health: _health, triggers: _triggers, ...backend }) => ({
+      ...backend,
+      driver: source.driver,
+    })),
   };
 }

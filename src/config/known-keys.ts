@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Path } from './config-error.ts';
 import { nearestName } from '../model/nearest-name.ts';
 import { plannedKeysUnder } from './not-yet-available.ts';
-import type { FilterEntryMeta } from './schema/route.ts';
+import type { PartEntryMeta } from './schema/named-parts.ts';
 
 /** The hint for an unknown key: the nearest one here, or the place where this very key belongs. */
 export function hintForUnknownKey(whole: z.ZodType, path: Path, key: string): string | undefined {
@@ -84,8 +84,8 @@ function spell(steps: readonly string[]): string {
 
 /** One step down: a key's name, `*` for any name, `[]` for a list's items. */
 function childrenOf(schema: z.ZodType): [string, z.ZodType][] {
-  const filters = (schema.meta() as FilterEntryMeta | undefined)?.filterSchemas;
-  if (filters !== undefined) return Object.entries(filters);
+  const parts = schema.meta() as PartEntryMeta | undefined;
+  if (parts?.partSchemas !== undefined) return Object.entries({ ...parts.beside, ...parts.partSchemas });
   if (schema instanceof z.ZodObject) return Object.entries(schema.shape) as [string, z.ZodType][];
   if (schema instanceof z.ZodRecord) return [['*', schema.valueType as z.ZodType]];
   if (schema instanceof z.ZodArray) return [['[]', schema.element as z.ZodType]];

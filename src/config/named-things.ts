@@ -13,8 +13,13 @@ export interface BackendMention {
 
 /** Replaces them in `value`, however deep (in place where it is plain data), and returns it. Names of backends go to `mentions`. */
 export function lookUpNamed(value: unknown, at: Path, files: NamedFiles, mentions: BackendMention[]): unknown {
-  if (value instanceof NamedFile)
-    return value.as === 'path' ? files.path(value.written, at) : files.text(value.written, at, value.read);
+  if (value instanceof NamedFile) {
+    if (value.as === 'text') return files.text(value.written, at, value.read);
+    if (value.read === null) return files.path(value.written, at);
+    // Only to be told here what is wrong with it.
+    files.text(value.written, at, value.read);
+    return files.resolve(value.written);
+  }
   if (value instanceof NamedBackend) {
     mentions.push({ name: value.name, path: at });
     return value.name;

@@ -21,7 +21,7 @@ export const PLANNED_KEYS: readonly PlannedKey[] = [
   { at: 'admin', standard: { address: '127.0.0.1:8081', tokens: null, tls: null, commands: 'loopback' } },
 
   { at: 'backends.*.kubernetes', standard: null },
-  { at: 'backends.*.triggers', standard: [] },
+
   { at: 'backends.*.scale.by', standard: 'dormouse', values: ['hpa', 'keda'] },
   { at: 'backends.*.scale.formula', standard: null },
   { at: 'backends.*.scale.fallback', standard: null },
@@ -32,22 +32,6 @@ export const PLANNED_KEYS: readonly PlannedKey[] = [
   // Processes: a start that fails answers at once. It is for platforms on which a start can be seen to hang (unschedulable, image errors).
   { at: 'backends.*.wake.failFastAfter', standard: '10s' },
   { at: 'backends.*.wake.before', standard: null },
-];
-
-/** Filters that are planned; one that the registry knows is available, whatever this list says. */
-export const PLANNED_FILTERS: readonly string[] = [
-  'mirror',
-  'rateLimit',
-  'concurrency',
-  'validate',
-  'jwt',
-  'apiKey',
-  'basic',
-  'forwardAuth',
-  'cors',
-  'compress',
-  'body',
-  'errorPages',
 ];
 
 interface PlannedNode {
@@ -103,7 +87,7 @@ export function takeOutPlannedKeys(data: unknown): Problem[] {
   return problems;
 }
 
-export function notYet(path: Path): Problem {
+function notYet(path: Path): Problem {
   return {
     path: [...path],
     message: 'not yet available',
@@ -112,11 +96,11 @@ export function notYet(path: Path): Problem {
   };
 }
 
-export function notYetValue(path: Path, value: unknown, instead?: string): Problem {
+function notYetValue(path: Path, value: unknown): Problem {
   return {
     path: [...path],
     message: `${shown(value)} is not yet available`,
-    hint: instead ?? 'remove it: it is planned for a later version',
+    hint: 'remove it: it is planned for a later version',
   };
 }
 

@@ -2,14 +2,14 @@
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
-import type { BackendConfig, Config, ListenerConfig, RouteConfig } from '../model/config.ts';
+import type { BackendConfig, Config, ListenerConfig, PluginConfig, RouteConfig } from '../model/config.ts';
 import { ConfigError, dotted, shown } from './config-error.ts';
 import type { ConfigIssue, Path, Problem } from './config-error.ts';
 import { compileListener } from './compile-listener.ts';
 import { NamedFiles, realFiles } from './named-files.ts';
 import type { FileAccess } from './named-files.ts';
 import type { BackendMention } from './named-things.ts';
-import { compileBackend } from './compile-backend.ts';
+import { compileBackend, type BackendContext } from './compile-backend.ts';
 import { compileRoute, leadTo } from './compile-route.ts';
 import { expand } from './expand.ts';
 import type { Environment, Expanded, SoftValue } from './expand.ts';
@@ -35,6 +35,8 @@ export interface ParseOptions {
   /** For `${NAME}`. */
   env: Environment;
   registry: ConfigRegistry;
+  /** What `plugins:` names, found and loaded: `registry.plugins` is what they bring. */
+  plugins?: readonly PluginConfig[];
   /** The default of `workers`; when left out, the number of cores that this process may run on. */
   cores?: number;
   /** Where files that it names are looked for; the file system when left out. */
@@ -88,6 +90,7 @@ class Compilation {
   readonly #schema: ReturnType<typeof fileSchema>;
   readonly #folder: string;
   readonly #files: NamedFiles;
+  readonly #backendContext: BackendContext;
   readonly #mentions: BackendMention[] = [];
 
   constructor(
@@ -105,6 +108,12 @@ class Compilation {
     this.#schema = fileSchema(options.registry);
     this.#folder = dirname(resolve(options.file));
     this.#files = new NamedFiles(this.#folder, options.files ?? realFiles, problems);
+    this.#backendContext = {
+      folder: this.#folder,
+      files: this.#files,
+      plugins: options.registry.plugins,
+      problems,
+    };
   }
 
   run(): Config | undefined {
@@ -136,7 +145,7 @@ class Compilation {
       listeners: listeners.map(({ entry }) => entry),
       backends,
       routes: routes.map(({ entry }) => entry),
-      plugins: top.plugins.map((plugin) => this.#files.resolve(plugin)),
+      plugins: [...(this.#options.plugins ?? [])],
       security: top.security,
       observe: top.observe,
       telemetry: {
@@ -144,6 +153,11 @@ class Compilation {
         log: top.telemetry.log,
         traces: top.telemetry.traces ?? null,
         serverTiming: top.telemetry.serverTiming,
+        metricsSinks: top.telemetry.metricsSinks.map(({ type, options, interval }) => ({
+          type,
+          options,
+          intervalMs: interval,
+        })),
       },
       reportIntervalMs: reportInterval(backends),
     };
@@ -185,8 +199,7 @@ class Compilation {
       if (fault !== undefined) this.#problems.push(problem(path, fault.message, fault.hint));
       if (isMapping(value)) this.#checkSource(value, path);
       const entry = this.#parse<BackendEntry>(this.#schema.backend, value, path);
-      const backend =
-        entry === undefined ? undefined : compileBackend(name, entry, this.#folder, this.#files, this.#problems);
+      const backend = entry === undefined ? undefined : compileBackend(name, entry, this.#backendContext);
       if (backend === undefined) continue;
       backends.push(backend);
       if (backend.source.driver === 'static' && isMapping(value) && value['scale'] !== undefined) {
@@ -251,7 +264,12 @@ class Compilation {
       return [];
     }
     if (!this.#isList(list, 'routes')) return [];
-    const answeringFilters = this.#options.registry.answeringFilters ?? ['redirect'];
+    const { registry } = this.#options;
+    const brought = Object.entries(registry.plugins?.filters ?? {});
+    const answeringFilters = [
+      ...(registry.answeringFilters ?? ['redirect']),
+      ...brought.filter(([, { answers }]) => answers === true).map(([name]) => name),
+    ];
     const routes: Placed<RouteConfig>[] = [];
     for (const [index, value] of list.entries()) {
       const entry = this.#parse<RouteEntry>(this.#schema.route, value, ['routes', index]);

@@ -432,7 +432,7 @@ export function configOf(backends: BackendConfig[]): [Config, GatewayConfig] {
     reportIntervalMs: 1000,
   };
   const { stateDir: _stateDir, observe: _observe, ...rest } = config;
-  const gatewayBackends = backends.map(({ source, health: _health, ...backend }) => ({
+  const gatewayBackends = backends.map(({ source, health: _health, triggers: _triggers, ...backend }) => ({
     ...backend,
     driver: source.driver,
   }));

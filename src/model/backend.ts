@@ -21,6 +21,8 @@ export interface Endpoint {
   port: number;
   weight: number;
   state: EndpointState;
+  /** Gets requests only while no other endpoint of the backend is usable. Missing: no. */
+  backup?: boolean;
 }
 
 /** A backend that can't start is crashing, which is not sleep: it answers 503 with the reason at once. */

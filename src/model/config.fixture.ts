@@ -63,6 +63,7 @@ export function defaultBackend(name: string): Omit<BackendConfig, 'source'> {
       idleTimeoutMs: 60_000,
     },
     health: null,
+    triggers: [],
   };
 }
 
@@ -96,5 +97,6 @@ export function defaultTelemetry(): Config['telemetry'] {
     log: { level: 'info', format: 'json' },
     traces: null,
     serverTiming: false,
+    metricsSinks: [],
   };
 }

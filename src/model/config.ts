@@ -13,8 +13,8 @@ export interface Config {
   backends: BackendConfig[];
   /** In the order of the file. */
   routes: RouteConfig[];
-  /** Absolute paths of modules that register strategies, filters, metrics sinks and triggers. */
-  plugins: string[];
+  /** Modules that add strategies, filters, metrics sinks and triggers. */
+  plugins: PluginConfig[];
   security: { trustedProxies: string[]; clients: ClientRules };
   /** null: switched off. */
   observe: { address: HostPort } | null;
@@ -25,6 +25,8 @@ export interface Config {
     traces: TracesConfig | null;
     /** Whether every response carries Server-Timing. */
     serverTiming: boolean;
+    /** Who is given the metrics regularly, beside those that scrape them. Gateways are told none. */
+    metricsSinks: MetricsSinkConfig[];
   };
   /** Gateways report demand this often: 1000, less when a backend's idleAfter is short (a quarter of it, at least 50). */
   reportIntervalMs: number;
@@ -35,6 +37,21 @@ export interface HostPort {
   host: string;
   /** 0 = any free port. */
   port: number;
+}
+
+export interface PluginConfig {
+  /** Absolute path of the module. */
+  path: string;
+  /** Changes with the content of the file, so that a changed module is loaded anew. */
+  version: string;
+}
+
+export interface MetricsSinkConfig {
+  /** A name in the registry of metrics sinks. */
+  type: string;
+  /** As its schema left them. */
+  options: unknown;
+  intervalMs: number;
 }
 
 export interface TracesConfig {
@@ -169,6 +186,17 @@ export interface BackendConfig {
   endpoints: EndpointsConfig;
   /** Active health checks; null: none. */
   health: HealthConfig | null;
+  /** What wakes it, keeps it awake and asks for instances, besides requests. */
+  triggers: TriggerConfig[];
+}
+
+export interface TriggerConfig {
+  /** Unique among the backend's. */
+  name: string;
+  /** A name in the registry of triggers. */
+  type: string;
+  /** As its schema left them. */
+  options: unknown;
 }
 
 export type BackendSource =
@@ -250,6 +278,10 @@ export interface BalanceConfig {
   sticky: { cookie: string; ttlMs: number } | null;
   /** An endpoint that became ready gets its full share only after this. */
   slowStartMs: number;
+  /** For a strategy of a plugin: its options, as its schema left them. */
+  options?: unknown;
+  /** For a strategy of a plugin: the plugin's version, so that a changed one makes a new strategy. */
+  plugin?: string;
 }
 
 export type HashKey =

@@ -7,7 +7,7 @@ export class NamedFile {
   /** As written, relative or absolute. */
   readonly written: string;
   readonly as: 'path' | 'text';
-  /** What becomes of the text. It throws an Error whose message says what is wrong with it and begins with a verb: "is not JSON". */
+  /** What becomes of the text; with `path` it is only tried, so that a file that can't be used is an error of the configuration. It throws an Error whose message says what is wrong with it and begins with a verb: "is not JSON". */
   readonly read: ((text: string) => unknown) | null;
 
   constructor(written: string, as: 'path' | 'text', read: ((text: string) => unknown) | null = null) {

@@ -4,6 +4,7 @@ import { shown } from '../config-error.ts';
 import { didYouMean } from '../nearest.ts';
 import { clientsSection } from './clients.ts';
 import { breakerSection, ejectionSection, healthSection } from './resilience.ts';
+import { partEntry, type PartSchemas } from './named-parts.ts';
 import { wakeSection } from './wake.ts';
 import {
   Rejected,
@@ -11,6 +12,7 @@ import {
   duration,
   headerName,
   isHostName,
+  name,
   number,
   oneOf,
   percent,
@@ -21,8 +23,17 @@ import {
   toggle,
 } from './scalars.ts';
 
-/** An entry of `backends:`. `strategies`: the names that `balance.strategy` may have. */
-export function backendSchema(strategies: readonly string[]) {
+/** What the registry knows that a backend may name. */
+export interface BackendParts {
+  strategies: readonly string[];
+  /** Strategies with options of their own. */
+  pluginStrategies: PartSchemas;
+  triggers: PartSchemas;
+}
+
+/** An entry of `backends:`. */
+export function backendSchema(parts: BackendParts) {
+  const strategies = [...parts.strategies, ...Object.keys(parts.pluginStrategies)];
   return section({
     process: processSection().optional(),
     servers: z
@@ -55,6 +66,7 @@ export function backendSchema(strategies: readonly string[]) {
     wake: wakeSection(),
     balance: section({
       strategy: strategyName(strategies).prefault('round-robin'),
+      options: z.unknown().optional(),
       hash: section({
         header: headerName().optional(),
         cookie: cookieName().optional(),
@@ -63,7 +75,18 @@ export function backendSchema(strategies: readonly string[]) {
       }).optional(),
       sticky: section({ cookie: cookieName(), ttl: duration().prefault('0s') }).optional(),
       slowStart: duration({ maxMs: 3_600_000 }).prefault('0s'),
-    }).prefault({}),
+    })
+      .transform((balance, context) => {
+        const schema = parts.pluginStrategies[balance.strategy];
+        if (schema === undefined) return balance;
+        const options = schema.safeParse(balance.options);
+        if (options.success) return { ...balance, options: options.data };
+        for (const issue of options.error.issues) {
+          context.issues.push({ ...issue, path: ['options', ...issue.path] } as (typeof context.issues)[number]);
+        }
+        return z.NEVER;
+      })
+      .prefault({}),
     endpoints: section({
       maxConnections: number({ min: 0, max: 1_000_000 }).prefault(0),
       maxRequests: number({ min: 0, max: 1_000_000 }).prefault(0),
@@ -84,6 +107,10 @@ export function backendSchema(strategies: readonly string[]) {
     health: healthSection(),
     ejection: ejectionSection(),
     breaker: breakerSection(),
+    triggers: z
+      .array(partEntry('trigger', parts.triggers, { name: name().optional() }))
+      .max(100)
+      .prefault([]),
   });
 }
 

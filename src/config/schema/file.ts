@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { backendSchema } from './backend.ts';
 import { clientsSection, networks } from './clients.ts';
 import { listenerSchema } from './listener.ts';
+import { partEntry, type PartSchemas } from './named-parts.ts';
+import { pluginOptions } from './plugin-options.ts';
 import { routeSchema } from './route.ts';
-import type { FilterSchemas } from './route.ts';
 import {
   Rejected,
   address,
@@ -21,15 +22,34 @@ import {
   toggle,
 } from './scalars.ts';
 import type { HostPort } from '../../model/config.ts';
+import type { OptionsSchema } from '../../model/options-schema.ts';
 
 /** What the program can do, as far as the file can ask for it. */
 export interface ConfigRegistry {
   /** Schema of each filter's options, by the filter's name. */
-  filters: FilterSchemas;
+  filters: PartSchemas;
   /** Names of balancing strategies. */
   strategies: readonly string[];
   /** Filters that answer by themselves, so that their rule needs no backend; `redirect` when left out. */
   answeringFilters?: readonly string[];
+  /** Schemas of triggers' options, by the triggers' names; none when left out. */
+  triggers?: PartSchemas;
+  /** What plugins add to that. */
+  plugins?: PluginParts;
+}
+
+/** The parts that plugins bring, by the names that the file has for them. */
+export interface PluginParts {
+  filters: Readonly<Record<string, PluginPart & { answers?: boolean | undefined }>>;
+  strategies: Readonly<Record<string, PluginPart>>;
+  triggers: Readonly<Record<string, PluginPart>>;
+  metricsSinks: Readonly<Record<string, PluginPart>>;
+}
+
+export interface PluginPart {
+  options?: OptionsSchema | undefined;
+  /** PluginConfig.version of its plugin. */
+  version: string;
 }
 
 export interface FileSchema {
@@ -43,10 +63,15 @@ export interface FileSchema {
 }
 
 export function fileSchema(registry: ConfigRegistry): FileSchema {
-  const top = topSchema();
+  const { plugins } = registry;
+  const top = topSchema(optionsOf(plugins?.metricsSinks));
   const listener = listenerSchema();
-  const backend = backendSchema(registry.strategies);
-  const route = routeSchema(registry.filters);
+  const backend = backendSchema({
+    strategies: registry.strategies,
+    pluginStrategies: optionsOf(plugins?.strategies),
+    triggers: { ...registry.triggers, ...optionsOf(plugins?.triggers) },
+  });
+  const route = routeSchema({ ...registry.filters, ...optionsOf(plugins?.filters) });
   const backendName = z.string().refine((value) => nameFault(value) === undefined);
   const whole = top.extend({
     listeners: z.array(listener).optional(),
@@ -56,7 +81,11 @@ export function fileSchema(registry: ConfigRegistry): FileSchema {
   return { top, listener, backend, route, whole };
 }
 
-function topSchema() {
+function optionsOf(parts: Readonly<Record<string, PluginPart>> = {}): PartSchemas {
+  return Object.fromEntries(Object.entries(parts).map(([name, { options }]) => [name, pluginOptions(options)]));
+}
+
+function topSchema(metricsSinks: PartSchemas) {
   return section({
     workers: number({ min: 1, max: 1024 }).optional(),
     stateDir: text().prefault('.dormouse'),
@@ -81,6 +110,14 @@ function topSchema() {
         serviceName: text({ max: 256 }).prefault('dormouse'),
       }).optional(),
       serverTiming: toggle().prefault('off'),
+      metricsSinks: z
+        .array(
+          partEntry('metrics sink', metricsSinks, {
+            interval: duration({ minMs: 100, maxMs: 3_600_000 }).prefault('10s'),
+          }),
+        )
+        .max(100)
+        .prefault([]),
     }).prefault({}),
   });
 }

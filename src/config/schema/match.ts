@@ -21,23 +21,27 @@ export type MatchEntry = z.output<ReturnType<typeof matchSection>>;
 
 /** `value`, `{ exact: value }` or `{ regex: pattern }`. */
 export function valueMatch() {
-  const value = text({ empty: true });
   return z.union([
-    value.transform((exact): Omit<ValueMatch, 'name'> => ({ kind: 'exact', value: exact })),
-    section({ exact: value.optional(), regex: regex().optional() }).transform(
-      (match, context): Omit<ValueMatch, 'name'> => {
-        if (match.exact !== undefined && match.regex === undefined) return { kind: 'exact', value: match.exact };
-        if (match.regex !== undefined && match.exact === undefined) return { kind: 'regex', value: match.regex };
-        context.issues.push({
-          code: 'custom',
-          message: 'needs exactly one of exact and regex',
-          path: [],
-          input: match,
-        });
-        return z.NEVER;
-      },
-    ),
+    text({ empty: true }).transform((exact): Omit<ValueMatch, 'name'> => ({ kind: 'exact', value: exact })),
+    longValueMatch(),
   ]);
+}
+
+/** `{ exact: value }` or `{ regex: pattern }`. */
+export function longValueMatch() {
+  return section({ exact: text({ empty: true }).optional(), regex: regex().optional() }).transform(
+    (match, context): Omit<ValueMatch, 'name'> => {
+      if (match.exact !== undefined && match.regex === undefined) return { kind: 'exact', value: match.exact };
+      if (match.regex !== undefined && match.exact === undefined) return { kind: 'regex', value: match.regex };
+      context.issues.push({
+        code: 'custom',
+        message: 'needs exactly one of exact and regex',
+        path: [],
+        input: match,
+      });
+      return z.NEVER;
+    },
+  );
 }
 
 function method() {

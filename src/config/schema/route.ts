@@ -1,18 +1,14 @@
 import { z } from 'zod';
 import type { RetryCondition } from '../../model/config.ts';
 import { shown } from '../config-error.ts';
-import { isMapping } from '../plain-data.ts';
 import { didYouMean } from '../nearest.ts';
-import { PLANNED_FILTERS, notYet } from '../not-yet-available.ts';
 import { clientsSection } from './clients.ts';
+import { partEntry, type PartSchemas } from './named-parts.ts';
 import { matchSection } from './match.ts';
 import { Rejected, duration, hostPattern, name, number, percent, scalar, section } from './scalars.ts';
 
-/** Schemas of the filters by name; each checks what stands under that name. */
-export type FilterSchemas = Readonly<Record<string, z.ZodType>>;
-
 /** An entry of `routes:`. */
-export function routeSchema(filters: FilterSchemas) {
+export function routeSchema(filters: PartSchemas) {
   return section({
     name: name().optional(),
     listeners: z.array(name()).max(1000).prefault([]),
@@ -26,10 +22,13 @@ export function routeSchema(filters: FilterSchemas) {
 export type RouteEntry = z.output<ReturnType<typeof routeSchema>>;
 export type RuleEntry = NonNullable<RouteEntry['rules']>[number];
 
-function ruleSection(filters: FilterSchemas) {
+function ruleSection(filters: PartSchemas) {
   return section({
     matches: z.array(matchSection()).max(1000).prefault([]),
-    filters: z.array(filterEntry(filters)).max(100).prefault([]),
+    filters: z
+      .array(partEntry('filter', filters, {}))
+      .max(100)
+      .prefault([]),
     backends: z
       .array(section({ name: name(), weight: number({ min: 0, max: 1_000_000 }).prefault(1) }))
       .max(1000)
@@ -66,55 +65,4 @@ function retryCondition() {
     const hint = typeof value === 'string' ? didYouMean(value, known) : undefined;
     return new Rejected(`${shown(value)} is nothing to retry on`, hint ?? `there are ${known.join(', ')}`);
   });
-}
-
-/** The schema whose children are the registry's: known-keys.ts and json-schema.ts look for the `filters` in its meta data. */
-export interface FilterEntryMeta {
-  filterSchemas?: FilterSchemas;
-}
-
-/** `{ requestHeaders: { … } }`: a mapping of exactly one key, the filter's name. */
-function filterEntry(filters: FilterSchemas) {
-  return z
-    .unknown()
-    .meta({ filterSchemas: filters })
-    .transform((value, context): { type: string; options: unknown } => {
-      const refuse = (message: string, hint: string | undefined, path: string[] = []): never => {
-        context.issues.push({ code: 'custom', message, path, input: value, params: { hint } });
-        return z.NEVER;
-      };
-      const known = Object.keys(filters);
-      if (typeof value === 'string') {
-        const hint = known.includes(value) ? `write ${value}: { … }` : didYouMean(value, known);
-        return refuse(`expected a mapping of one filter, got ${shown(value)}`, hint);
-      }
-      if (!isMapping(value))
-        return refuse(`expected a mapping of one filter, got ${shown(value)}`, 'write - name: { … }');
-      const names = Object.keys(value);
-      if (names.length !== 1) {
-        return refuse(`expected one filter, got ${names.length}`, 'give each filter a list item of its own');
-      }
-      const type = names[0]!;
-      const schema = Object.hasOwn(filters, type) ? filters[type] : undefined;
-      if (schema === undefined) {
-        if (PLANNED_FILTERS.includes(type)) {
-          const { message, hint } = notYet([]);
-          return refuse(message, hint, [type]);
-        }
-        const hint = didYouMean(type, [...known, ...PLANNED_FILTERS]);
-        return refuse('unknown filter', hint ?? (known.length > 0 ? `there are ${known.join(', ')}` : undefined), [
-          type,
-        ]);
-      }
-      const options = schema.safeParse(value[type]);
-      if (options.success) return { type, options: options.data };
-      for (const issue of options.error.issues) {
-        context.issues.push({
-          ...issue,
-          path: [type, ...issue.path],
-          input: issue.input,
-        } as (typeof context.issues)[number]);
-      }
-      return z.NEVER;
-    });
 }
