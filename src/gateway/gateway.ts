@@ -136,6 +136,7 @@ export class Gateway {
     const { link } = this.deps;
     link.onMessage((message) => this.receive(message));
     link.onClose(() => {
+      this.limits.end();
       if (!this.stopping) void this.shutdown(this.current?.config.shutdown.drainMs ?? 0);
     });
     link.send({ type: 'hello', gateway: this.deps.id, pid: process.pid, linkVersion: LINK_VERSION });
@@ -144,6 +145,11 @@ export class Gateway {
   }
 
   private receive(message: DownMessage): void {
+    if (message.type === 'limit-grant') {
+      // Requests wait for it, whatever configuration comes next.
+      this.limits.receive(message);
+      return;
+    }
     if (this.backlog !== null) {
       this.backlog.push(message);
       return;
@@ -174,7 +180,10 @@ export class Gateway {
         this.deps.link.send({
           type: 'collected',
           id: message.id,
-          metrics: gatewayFamilies(this.counters, this.runtime, this.backends.values(), this.listeners.values()),
+          metrics: [
+            ...gatewayFamilies(this.counters, this.runtime, this.backends.values(), this.listeners.values()),
+            ...this.limits.families(),
+          ],
           status: this.status(),
         });
         return;
@@ -207,7 +216,7 @@ export class Gateway {
         }
       }
       accessLog = this.accessLogFor(config);
-      const runtime = new Runtime(
+      runtime = new Runtime(
         {
           config,
           backends,
@@ -241,6 +250,7 @@ export class Gateway {
       this.commit(config, runtime, backends, opened, prepared.rules, accessLog);
       this.deps.link.send({ type: 'configured', version });
     } catch (error) {
+      if (runtime !== this.current) runtime?.retire();
       for (const listener of opened) void listener.drain();
       prepared?.close();
       // Opened for a configuration that never came into force; the key still names the former one.
@@ -270,7 +280,8 @@ export class Gateway {
       if (!backends.has(name)) this.departed.set(name, backend);
     }
     for (const [name, backend] of backends) this.backends.set(name, backend);
-    this.current?.retire();
+    // The first one may be in force already: see configure.
+    if (this.current !== runtime) this.current?.retire();
     this.current = runtime;
     for (const [name, listener] of this.listeners) {
       const next = rules.get(name);
@@ -418,6 +429,8 @@ export class Gateway {
     for (const timer of [this.reportTimer, this.sweepTimer, this.tickTimer]) if (timer !== null) clearInterval(timer);
     this.report();
     for (const backend of this.backends.values()) backend.dispose();
+    this.current?.retire();
+    this.limits.end();
     await this.accessLog.close();
     this.deps.link.close();
     this.resolveClosed();
