@@ -2,11 +2,12 @@
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   model: [],
   http1: ['model'],
+  http2: ['model', 'http1'],
   link: ['model'],
   tls: ['model'],
   config: ['model', 'tls'],
   autoscaling: ['model'],
-  gateway: ['model', 'http1', 'link', 'autoscaling', 'tls'],
+  gateway: ['model', 'http1', 'http2', 'link', 'autoscaling', 'tls'],
   drivers: ['model', 'kubernetes', 'http1', 'tls'],
   controller: ['model', 'autoscaling', 'link', 'drivers/driver.ts'],
   supervisor: ['model', 'link'],
@@ -15,6 +16,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   commands: [
     'model',
     'http1',
+    'http2',
     'link',
     'tls',
     'config',
