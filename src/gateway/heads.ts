@@ -31,7 +31,7 @@ export function buildRequestHead(
   const { text, offsets, kinds, count } = head;
   const dropped = forwarding.dropped;
   const plain = head.connectionNames === null;
-  const removing = edit !== null && edit.removeNames.length > 0;
+  const removing = edit !== null && edit.removesSome;
   const newHost = edit !== null && edit.host !== null ? edit.host : head.hostFromTarget ? head.host : null;
   let out = `${head.method} ${edit !== null && edit.target !== null ? edit.target : originForm(head)} HTTP/1.1\r\n`;
   let run = -1;

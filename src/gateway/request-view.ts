@@ -68,6 +68,13 @@ export function isSpelledLike(lines: HeaderLines, index: number, lowerName: stri
   return true;
 }
 
+/** True when the name of line `index` has a `_`. */
+export function hasUnderscore(lines: HeaderLines, index: number): boolean {
+  const end = lines.offsets[index * STRIDE + 1]!;
+  for (let at = lines.offsets[index * STRIDE]!; at < end; at++) if (lines.text.charCodeAt(at) === 0x5f) return true;
+  return false;
+}
+
 /** Index of the next line with this name at or after `from`; -1 when there is none. */
 export function nextNamed(lines: HeaderLines, lowerName: string, from: number): number {
   for (let i = from; i < lines.count; i++) if (isNamed(lines, i, lowerName)) return i;

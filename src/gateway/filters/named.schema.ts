@@ -15,10 +15,11 @@ export const backendNameSchema = z
   .regex(/^[a-z0-9][-a-z0-9.]{0,252}$/, 'the name of a backend')
   .transform((name) => new NamedBackend(name)) as unknown as z.ZodType<string>;
 
-function named(as: NamedFile['as']): z.ZodType<NamedFile> {
+/** `read`: what becomes of the text; it says what is wrong by throwing (NamedFile). */
+export function named(as: NamedFile['as'], read: NamedFile['read'] = null): z.ZodType<NamedFile> {
   return z
     .string()
     .min(1, 'the path of a file')
     .max(4096)
-    .transform((written) => new NamedFile(written, as));
+    .transform((written) => new NamedFile(written, as, read));
 }
