@@ -21,6 +21,8 @@ import { gatewayFamilies } from './metrics.ts';
 import type { ProtocolHandlers } from './open-connection.ts';
 import { Runtime } from './runtime.ts';
 import { SideCalls } from './side-call.ts';
+import { isTracing, RequestTracer } from './tracing/request-tracer.ts';
+import type { TracerOptions } from './tracing/request-tracer.ts';
 import { ReadBuffers } from './upstream/read-buffers.ts';
 import type { UpstreamEndpoint } from './upstream/endpoint.ts';
 
@@ -72,6 +74,7 @@ export class Gateway {
   private tickTimer: NodeJS.Timeout | null = null;
   private stopping = false;
   private readonly sideCalls: SideCalls;
+  private readonly tracer: RequestTracer;
   private readonly services: FilterServices;
   private readonly limits: GatewayLimits;
   private resolveClosed: () => void = () => {};
@@ -81,6 +84,8 @@ export class Gateway {
     let prefix = '';
     while (prefix.length < 12) prefix += Math.floor(deps.random() * 36).toString(36);
     this.ids = new RequestIds(prefix);
+    const { clock, random } = deps;
+    this.tracer = new RequestTracer({ traces: null, serverTiming: false, token: '', clock, random });
     this.sideCalls = new SideCalls({
       backend: (name) => this.backends.get(name) ?? null,
       runtime: () => this.runtime,
@@ -201,6 +206,8 @@ export class Gateway {
     const created = new Map<string, GatewayBackend>();
     const opened: GatewayListener[] = [];
     let accessLog = this.accessLog;
+    const tracerOptions = this.tracerOptions(config);
+    let runtime: Runtime | null = null;
     let prepared: Awaited<ReturnType<typeof prepareListeners>> | null = null;
     try {
       const backends = new Map<string, GatewayBackend>();
@@ -223,7 +230,7 @@ export class Gateway {
           filters: this.deps.filters,
           services: this.services,
           sideCalls: this.sideCalls,
-          tracer: null,
+          tracer: isTracing(tracerOptions) ? this.tracer : null,
           clock: this.deps.clock,
           logger: this.deps.logger,
           random: this.deps.random,
@@ -324,6 +331,12 @@ export class Gateway {
       : this.deps.createAccessLog(config.telemetry.accessLog);
   }
 
+  private tracerOptions(config: GatewayConfig): TracerOptions {
+    const { clock, random } = this.deps;
+    const { traces, serverTiming } = config.telemetry;
+    return { traces, serverTiming, token: config.traceToken, clock, random };
+  }
+
   private createBackend(config: GatewayConfig['backends'][number]): GatewayBackend {
     return new GatewayBackend(config, {
       clock: this.deps.clock,
@@ -361,6 +374,8 @@ export class Gateway {
 
   /** One window per backend on which something happened or is going on. */
   private report(): void {
+    const traces = this.tracer.take();
+    if (traces !== null) this.deps.link.send({ type: 'traces', ...traces });
     if (this.dirty.size === 0) return;
     const windows = [];
     for (const backend of this.dirty) {
@@ -429,6 +444,7 @@ export class Gateway {
     for (const timer of [this.reportTimer, this.sweepTimer, this.tickTimer]) if (timer !== null) clearInterval(timer);
     this.report();
     for (const backend of this.backends.values()) backend.dispose();
+    this.tracer.configure(this.tracerOptions(config));
     this.current?.retire();
     this.limits.end();
     await this.accessLog.close();

@@ -151,25 +151,31 @@ export class Runtime {
     const counters = new Map<string, RouteCounters>();
     for (const known of previous?.routeCounters ?? []) counters.set(`${known.route}\n${known.backend}`, known);
     const used = new Set<RouteCounters>();
-    for (const target of this.router.rules()) {
-      const backends: RuleBackend[] = [];
-      for (const { name, weight } of target.backends) {
-        const backend = deps.backends.get(name);
-        if (backend === undefined) continue;
-        const key = `${target.route}\n${name}`;
-        let counter = counters.get(key);
-        if (counter === undefined) {
-          counter = new RouteCounters(target.route, name);
-          counters.set(key, counter);
+    try {
+      for (const target of this.router.rules()) {
+        const backends: RuleBackend[] = [];
+        for (const { name, weight } of target.backends) {
+          const backend = deps.backends.get(name);
+          if (backend === undefined) continue;
+          const key = `${target.route}\n${name}`;
+          let counter = counters.get(key);
+          if (counter === undefined) {
+            counter = new RouteCounters(target.route, name);
+            counters.set(key, counter);
+          }
+          used.add(counter);
+          backends.push({ backend, weight, counters: counter });
         }
-        used.add(counter);
-        backends.push({ backend, weight, counters: counter });
+        target.data = new CompiledRule(
+          target,
+          compileFilters(target.filters, deps.filters, target, deps.services),
+          backends,
+        );
       }
-      target.data = new CompiledRule(
-        target,
-        compileFilters(target.filters, deps.filters, target, deps.services),
-        backends,
-      );
+    } catch (error) {
+      // The filters before the one that can't stand there have begun things.
+      this.retire();
+      throw error;
     }
     this.routeCounters.push(...used);
   }
@@ -187,7 +193,7 @@ export class Runtime {
 
   /** Another configuration is in force. */
   retire(): void {
-    for (const target of this.router.rules()) (target.data as CompiledRule).filters.retire();
+    for (const target of this.router.rules()) (target.data as CompiledRule | undefined)?.filters.retire();
   }
 }
 

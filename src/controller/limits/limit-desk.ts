@@ -58,7 +58,9 @@ export class LimitDesk<G> {
 
   close(gateway: G, name: string): void {
     const desk = this.#desks.get(name);
-    if (desk !== undefined && desk.openBy.has(gateway)) this.#closed(gateway, name, desk);
+    if (desk === undefined || !desk.openBy.has(gateway)) return;
+    this.#settle(gateway, desk);
+    this.#closed(gateway, name, desk);
   }
 
   ask(gateway: G, asks: readonly LimitAsk[]): LimitGrant[] {
@@ -77,11 +79,16 @@ export class LimitDesk<G> {
   left(gateway: G): void {
     const nowMs = this.#clock.nowMs();
     for (const [name, desk] of this.#desks) {
-      if (desk.kind === 'rate') desk.ledger.left(gateway, nowMs);
-      else desk.ledger.left(gateway);
+      this.#settle(gateway, desk);
       if (desk.openBy.has(gateway)) this.#closed(gateway, name, desk);
     }
     this.#forgetRetired(nowMs);
+  }
+
+  /** It will give nothing back any more. */
+  #settle(gateway: G, desk: Desk<G>): void {
+    if (desk.kind === 'rate') desk.ledger.left(gateway, this.#clock.nowMs());
+    else desk.ledger.left(gateway);
   }
 
   #closed(gateway: G, name: string, desk: Desk<G>): void {

@@ -83,17 +83,23 @@ export function compileFilters(
   services: FilterServices,
 ): CompiledFilters {
   const { route, ruleIndex, match, backends } = place;
-  const made = filters.map(({ type, options }, index): Filter => {
-    const factory = Object.hasOwn(registry, type) ? registry[type] : undefined;
-    if (factory === undefined) {
-      throw new DormouseError(
-        'DORMOUSE_FILTER_UNKNOWN',
-        `routes.${route}.rules[${ruleIndex}].filters: there is no filter "${type}"; known are ${Object.keys(registry).join(', ')}`,
-        { userFault: true },
-      );
+  const made: Filter[] = [];
+  try {
+    for (const [index, { type, options }] of filters.entries()) {
+      const factory = Object.hasOwn(registry, type) ? registry[type] : undefined;
+      if (factory === undefined) {
+        throw new DormouseError(
+          'DORMOUSE_FILTER_UNKNOWN',
+          `routes.${route}.rules[${ruleIndex}].filters: there is no filter "${type}"; known are ${Object.keys(registry).join(', ')}`,
+          { userFault: true },
+        );
+      }
+      made.push(factory(options as never, { route, ruleIndex, match, index, backends, services }));
     }
-    return factory(options as never, { route, ruleIndex, match, index, backends, services });
-  });
+  } catch (error) {
+    for (const filter of made) filter.close?.();
+    throw error;
+  }
   return new CompiledFilters(
     filters.map((filter) => filter.type),
     made,

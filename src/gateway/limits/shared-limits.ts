@@ -1,8 +1,11 @@
-/** Limits that several workers, and gateways, count together. */
+/** Limits that several workers, and gateways, count together. docs/limits.md says how exact they are. */
+import type { BucketTerms } from '../../model/token-bucket.ts';
 
 /** What a limiter says about one request. */
 export interface LimitDecision {
   allowed: boolean;
+  /** False: whoever counts could not be asked, and `allowed` is what was configured for that. The numbers mean nothing then. */
+  counted: boolean;
   /** Tokens of a full bucket. */
   limit: number;
   /** Whole tokens that are left. */
@@ -13,17 +16,24 @@ export interface LimitDecision {
   retryAfterMs: number;
 }
 
-export interface RateLimitSpec {
+/** Tokens that come back per `windowMs`, and at most `burst` in the bucket: at most TOP_TERMS. */
+export interface RateLimitSpec extends BucketTerms {
   /** Unique among the limiters of the configuration, and the same for the same place in the file after a reload: its buckets go on. */
   id: string;
-  /** Tokens that come back per `windowMs`, and at most `burst` in the bucket. */
-  limit: number;
-  windowMs: number;
-  burst: number;
-  /** Keys that are kept at most; beyond it the one that was unused longest is forgotten. */
+  /** For the metrics. */
+  route: string;
+  /** Keys that are kept at most; beyond it the one that was unused longest is forgotten. Means nothing with Redis, where keys expire. */
   maxKeys: number;
   /** null: shared by the workers of this machine. Otherwise by all gateways that use this Redis. */
-  redis: { url: string; failure: 'open' | 'closed'; timeoutMs: number } | null;
+  redis: RedisLimitSpec | null;
+}
+
+export interface RedisLimitSpec {
+  url: string;
+  failure: 'open' | 'closed';
+  timeoutMs: number;
+  /** Of the keys in Redis. */
+  prefix: string;
 }
 
 export interface RateLimiter {
@@ -34,14 +44,15 @@ export interface RateLimiter {
 
 export interface ConcurrencySpec {
   id: string;
-  /** Requests in flight at most, over all workers. */
+  route: string;
+  /** Requests in flight at most per key, over all workers. */
   max: number;
 }
 
 export interface ConcurrencyLimiter {
   /** False: as many are in flight as may be. Each true is given back by `leave`, once. */
-  enter(): boolean | Promise<boolean>;
-  leave(): void;
+  enter(key: string): boolean | Promise<boolean>;
+  leave(key: string): void;
   close(): void;
 }
 
