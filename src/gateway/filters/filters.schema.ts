@@ -1,6 +1,9 @@
 import type { z } from 'zod';
 import { apiKeySchema } from './api-key.schema.ts';
 import { basicSchema } from './basic.schema.ts';
+import { corsSchema } from './cors.schema.ts';
+import { mirrorSchema } from './mirror.schema.ts';
+import { errorPagesSchema } from './error-pages.schema.ts';
 import { forwardAuthSchema } from './forward-auth.schema.ts';
 import { jwtSchema } from './jwt.schema.ts';
 import { redirectSchema } from './redirect.schema.ts';
@@ -20,4 +23,7 @@ export const filterSchemas: Readonly<Record<string, z.ZodType>> = {
   basic: basicSchema,
   forwardAuth: forwardAuthSchema,
   validate: validateSchema,
+  errorPages: errorPagesSchema,
+  mirror: mirrorSchema,
+  cors: corsSchema,
 };

@@ -4,8 +4,8 @@ import { DormouseError } from '../../model/errors.ts';
 import { requestView } from '../request-view.fixture.ts';
 import { compileFilters } from './compile-filters.ts';
 import { RequestEdit } from './edits.ts';
-import type { FilterRegistry } from './filter.ts';
-import { filter, filterContext, issues, runRequest, runResponse } from './filters.fixture.ts';
+import type { Answer, FilterRegistry } from './filter.ts';
+import { filter, filterContext, filterServices, issues, runRequest, runResponse } from './filters.fixture.ts';
 import { filterSchemas } from './filters.schema.ts';
 import { filters } from './registry.ts';
 
@@ -66,11 +66,12 @@ describe('requestHeaders and responseHeaders', () => {
       [filter('requestHeaders', {}), filter('responseHeaders', { set: { a: 'b' } })],
       filters,
       filterContext(),
+      filterServices(),
     );
     assert.equal(compiled.request, null);
     assert.notEqual(compiled.response, null);
     assert.deepEqual(compiled.names, ['requestHeaders', 'responseHeaders']);
-    assert.equal(compileFilters([], filters, filterContext()).response, null);
+    assert.equal(compileFilters([], filters, filterContext(), filterServices()).response, null);
   });
 
   test('a compiled change is handed over as it is, so that no request pays for it', () => {
@@ -78,6 +79,7 @@ describe('requestHeaders and responseHeaders', () => {
       [filter('requestHeaders', { set: { a: 'b' }, remove: ['c'] })],
       filters,
       filterContext(),
+      filterServices(),
     );
     const edit = new RequestEdit();
     edit.begin(requestView(), '', 'http');
@@ -149,7 +151,7 @@ describe('what the file may not say', () => {
 
   test('an unknown filter is an error that names the known ones', () => {
     assert.throws(
-      () => compileFilters([{ type: 'toString', options: {} }], filters, filterContext()),
+      () => compileFilters([{ type: 'toString', options: {} }], filters, filterContext(), filterServices()),
       (error) =>
         error instanceof DormouseError &&
         error.code === 'DORMOUSE_FILTER_UNKNOWN' &&
@@ -173,7 +175,7 @@ describe('a filter of somebody else', () => {
   };
 
   test('reads the request and sets headers', () => {
-    const { request } = compileFilters([{ type: 'echo', options: null }], registry, filterContext());
+    const { request } = compileFilters([{ type: 'echo', options: null }], registry, filterContext(), filterServices());
     const edit = new RequestEdit();
     edit.begin(requestView({ headers: [['User-Agent', 'curl']] }), '192.0.2.1', 'http');
     assert.equal(request!(edit), null);
@@ -209,17 +211,19 @@ describe('a filter of somebody else', () => {
       ],
       registry,
       filterContext(),
+      filterServices(),
     );
     const edit = new RequestEdit();
     edit.begin(requestView(), '', 'http');
-    assert.equal(request!(edit)?.status, 403);
+    assert.equal((request!(edit) as Answer).status, 403);
     assert.equal(edit.append, '');
   });
 
   test('can ask for a copy of the request', () => {
-    assert.deepEqual(compileFilters([{ type: 'shadow', options: null }], registry, filterContext()).mirrors, [
-      { backend: 'next', percent: 10 },
-    ]);
+    assert.deepEqual(
+      compileFilters([{ type: 'shadow', options: null }], registry, filterContext(), filterServices()).mirrors,
+      [{ backend: 'next', percent: 10 }],
+    );
   });
 });
 

@@ -1,5 +1,8 @@
 import { apiKey } from './api-key.ts';
 import { basic } from './basic.ts';
+import { cors } from './cors.ts';
+import { mirror } from './mirror.ts';
+import { errorPages } from './error-pages.ts';
 import type { FilterRegistry } from './filter.ts';
 import { forwardAuth } from './forward-auth.ts';
 import { jwt } from './jwt.ts';
@@ -16,6 +19,9 @@ export const filters: FilterRegistry = {
   rewrite,
   redirect,
   validate,
+  errorPages,
+  mirror,
+  cors,
   jwt,
   apiKey,
   basic,
