@@ -3,7 +3,13 @@ import type { FilterServices, SideResponse } from '../filters/filter.ts';
 import { WebClient } from './web-client.ts';
 
 /** Who decides: a backend of this configuration, or a server that is none of it. */
-export type AuthServiceOptions = { backend: string; path: string } | { url: string };
+export interface AuthServiceOptions {
+  /** One of the two is there. */
+  backend: string | null;
+  url: string | null;
+  /** What a backend is asked for. */
+  path: string;
+}
 
 /** An answer of a server outside may have so many bytes; a backend's is bounded by side calls. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
@@ -15,8 +21,8 @@ export interface AuthService {
 }
 
 export function openAuthService(options: AuthServiceOptions, services: FilterServices): AuthService {
-  if ('backend' in options) {
-    const { backend, path } = options;
+  const { backend, path, url } = options;
+  if (backend !== null) {
     return {
       ask: ({ client, view }, lines, signal) =>
         services.call(
@@ -27,7 +33,7 @@ export function openAuthService(options: AuthServiceOptions, services: FilterSer
       close() {},
     };
   }
-  const { url } = options;
+  if (url === null) throw new TypeError('neither backend nor url');
   const lease = services.kept.take(`auth service ${url}`, () => new WebClient());
   return {
     async ask({ client }, lines, signal) {

@@ -13,6 +13,7 @@ export const AMBIGUOUS = Symbol('more than one credential');
 
 export class Credentials {
   readonly #places: readonly CredentialPlace[];
+  readonly #parameters: readonly string[];
 
   constructor(places: readonly CredentialPlace[]) {
     this.#places = places.map((place) =>
@@ -20,15 +21,13 @@ export class Credentials {
         ? { header: place.header.toLowerCase(), scheme: place.scheme === null ? null : place.scheme.toLowerCase() }
         : place,
     );
+    this.#parameters = this.#places.flatMap((place) => ('query' in place ? place.query : []));
   }
 
-  /** Headers (lower case) of which each whole line is a credential. */
-  get headers(): string[] {
-    return this.#places.flatMap((place) => ('header' in place ? place.header : []));
-  }
-
-  /** The credential; null when there is none. An empty one counts as none. */
-  read(view: RequestView): string | null | typeof AMBIGUOUS {
+  /** The credential; null when there is none. An empty one counts as none. One in the query does not get into the access log. */
+  read(edit: RequestEdit): string | null | typeof AMBIGUOUS {
+    const { view } = edit;
+    if (this.#parameters.length > 0 && view.query !== '') this.#concealInLog(edit);
     let found: string | null = null;
     for (let i = 0; i < this.#places.length; i++) {
       const value = readAt(view, this.#places[i]!);
@@ -37,6 +36,20 @@ export class Credentials {
       found = value;
     }
     return found;
+  }
+
+  #concealInLog(edit: RequestEdit): void {
+    const target = edit.loggedTarget ?? edit.view.target;
+    const question = target.indexOf('?');
+    if (question < 0) return;
+    let concealed = false;
+    const parts = target.slice(question + 1).split('&');
+    const shown = parts.map((part) => {
+      if (!this.#parameters.some((name) => queryValue(part, name) !== null)) return part;
+      concealed = true;
+      return `${part.split('=', 1)[0]}=[redacted]`;
+    });
+    if (concealed) edit.loggedTarget = `${target.slice(0, question)}?${shown.join('&')}`;
   }
 
   /** The backend does not get what stood in these places, whether it was good or not. */

@@ -48,7 +48,7 @@ export function apiKey(options: ApiKeyOptions, { services }: FilterContext): Fil
   return {
     request(edit) {
       identityHeaders.strip(edit);
-      const key = credentials.read(edit.view);
+      const key = credentials.read(edit);
       if (key === null) return optional ? null : missing;
       if (key === AMBIGUOUS) return twice;
       const name = (lease === null ? inline : lease.part.value).nameOf(key);

@@ -1,14 +1,17 @@
 import { z } from 'zod';
+import { parseNameList } from '../auth/name-list.ts';
 import { userMap } from '../auth/user-list.ts';
 import { identityHeader, realm } from './auth.schema.ts';
 import type { BasicOptions } from './basic.ts';
 import { nameList } from './name-list.schema.ts';
-import { filePathSchema } from './named.schema.ts';
+import { named } from './named.schema.ts';
+
+const listFile = named('path', (text) => userMap(parseNameList(text))) as unknown as z.ZodType<string>;
 
 export const basicSchema = z
   .strictObject({
     users: nameList(userMap).optional(),
-    file: filePathSchema.optional(),
+    file: listFile.optional(),
     identityHeader,
     realm,
     optional: z.boolean().prefault(false),

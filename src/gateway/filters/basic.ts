@@ -69,7 +69,7 @@ export function basic(options: BasicOptions, { services }: FilterContext): Filte
   return {
     request(edit) {
       identityHeaders.strip(edit);
-      const given = credentials.read(edit.view);
+      const given = credentials.read(edit);
       if (given === null) return optional ? null : missing;
       if (given === AMBIGUOUS) return twice;
       const verdict = lease.part.check(given);

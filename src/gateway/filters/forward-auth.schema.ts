@@ -37,7 +37,9 @@ export const forwardAuthSchema = z
   .transform(
     ({ backend, path, url, timeout, cache, identityHeader, responseHeaders, ...rest }): ForwardAuthOptions => ({
       ...rest,
-      service: url === undefined ? { backend: backend!, path: path ?? '/' } : { url },
+      backend: backend ?? null,
+      url: url ?? null,
+      path: path ?? '/',
       identityHeader,
       responseHeaders: [...new Set(identityHeader === null ? responseHeaders : [...responseHeaders, identityHeader])],
       timeoutMs: timeout,

@@ -9,8 +9,7 @@ import type { RequestEdit } from './edits.ts';
 import type { Answer, Filter, FilterContext, SideResponse } from './filter.ts';
 import { headerLine } from './header-line.ts';
 
-export interface ForwardAuthOptions {
-  service: AuthServiceOptions;
+export interface ForwardAuthOptions extends AuthServiceOptions {
   /** Received headers that the service gets, lower case. */
   requestHeaders: string[];
   /** Headers of its consent that the backend gets, lower case. */
@@ -50,7 +49,7 @@ interface Consent {
 export function forwardAuth(options: ForwardAuthOptions, { services, route }: FilterContext): Filter {
   const { responseHeaders, identityHeader, cache, timeoutMs } = options;
   const { clock, logger } = services;
-  const service = openAuthService(options.service, services);
+  const service = openAuthService(options, services);
   const identityHeaders = new IdentityHeaders(responseHeaders);
   const consents = cache === null ? null : new RecentCache<Consent>(cache.maxEntries);
   const unavailable = undecided(1);

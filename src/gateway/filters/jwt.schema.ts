@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { TOKEN, duration } from '../../config/schema/scalars.ts';
-import { ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS } from '../auth/signing-keys.ts';
+import { ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, parseKeySet } from '../auth/signing-keys.ts';
 import { authHeaderName, places, realm } from './auth.schema.ts';
 import type { JwtOptions } from './jwt.ts';
-import { backendNameSchema, filePathSchema } from './named.schema.ts';
+import { backendNameSchema, named } from './named.schema.ts';
 import { webAddress } from './web-address.schema.ts';
 
 const text = z.string().min(1, 'is empty').max(1024);
@@ -15,10 +15,13 @@ const oneOrMore = z
   })
   .pipe(z.array(z.string()).nullable());
 
+/** Whether shared secrets in it count is known to the filter only. */
+const keySetFile = named('path', (text) => parseKeySet(text, true)) as unknown as z.ZodType<string>;
+
 const jwks = z
   .strictObject({
     url: webAddress.optional(),
-    file: filePathSchema.optional(),
+    file: keySetFile.optional(),
     backend: backendNameSchema.optional(),
     path: z
       .string()

@@ -73,7 +73,7 @@ export function jwt(options: JwtOptions, { services }: FilterContext): Filter {
   return {
     request(edit) {
       identityHeaders.strip(edit);
-      const token = credentials.read(edit.view);
+      const token = credentials.read(edit);
       if (token === null) return options.optional ? null : missing;
       if (token === AMBIGUOUS) return twice;
       const verdict = verifier.checks.check(token);
