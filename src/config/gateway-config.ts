@@ -2,14 +2,16 @@ import type { BackendConfig, Config } from '../model/config.ts';
 
 /** What link/messages.ts calls GatewayConfig: everything but how backends are run. */
 export type GatewayShare = Omit<Config, 'backends' | 'stateDir' | 'observe'> & {
+  traceToken: string;
   backends: (Omit<BackendConfig, 'source' | 'health' | 'triggers'> & { driver: 'process' | 'static' })[];
 };
 
-/** The part of the configuration that gateways are told: no commands, no environment. */
-export function toGatewayConfig(config: Config): GatewayShare {
+/** The part of the configuration that gateways are told: no commands, no environment. `traceToken`: see GatewayConfig; '' for none. */
+export function toGatewayConfig(config: Config, traceToken = ''): GatewayShare {
   const { backends, stateDir: _stateDir, observe: _observe, telemetry, ...shared } = config;
   return {
     ...shared,
+    traceToken,
     telemetry: { ...telemetry, metricsSinks: [] },
     backends: backends.map(({ source, health: _health, triggers: _triggers, ...backend }) => ({
       ...backend,

@@ -12,6 +12,19 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   controller: ['model', 'autoscaling', 'link', 'drivers/driver.ts'],
   supervisor: ['model', 'link'],
   telemetry: ['model'],
+  triggers: ['model'],
+  // What plugins may be: the interfaces of their parts.
+  plugins: [
+    'model',
+    'gateway/balancing/strategy.ts',
+    'gateway/filters/body-transform.ts',
+    'gateway/filters/edits.ts',
+    'gateway/filters/filter.ts',
+    'gateway/filters/header-line.ts',
+    'gateway/request-view.ts',
+    'telemetry/metrics-sink.ts',
+    'triggers/trigger.ts',
+  ],
   apis: ['model', 'controller'],
   commands: [
     'model',
@@ -26,6 +39,8 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'controller',
     'supervisor',
     'telemetry',
+    'triggers',
+    'plugins',
     'apis',
   ],
 };

@@ -18,7 +18,8 @@ export function pluginOptions(schema: OptionsSchema | undefined): z.ZodType {
     }
     let output: unknown;
     try {
-      if (typeof schema === 'function') output = schema(value);
+      // A Standard Schema may be a function too.
+      if (!('~standard' in schema)) output = schema(value);
       else {
         const result = schema['~standard'].validate(value);
         if (result instanceof Promise) {

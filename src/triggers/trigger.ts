@@ -1,0 +1,45 @@
+/**
+ * What a trigger is: something besides requests that says how many instances a backend needs (messages in a queue, the time of day). A
+ * trigger is one file with a definition, its options' schema, and a line in registry.ts; plugins bring others. It runs in the supervisor, once per
+ * entry of `backends.NAME.triggers`, from the time that the configuration names it until that no longer does.
+ */
+import type { OptionsSchema } from '../model/options-schema.ts';
+import type { Clock, Logger } from '../model/ports.ts';
+
+/** What a trigger knows at a moment. It replaces what was reported before, and stands until the next report. */
+export interface TriggerReport {
+  /** Whether the backend is to be awake. It wakes it, and keeps it awake while it stands. */
+  active: boolean;
+  /** Instances that would be right, >= 0. While anything keeps the backend awake the largest of all triggers and of the requests' demand counts, within scale.min and scale.max. */
+  desired: number;
+  /** For people, in `dormouse status`: "12 messages wait in jobs". Cut to 200 characters. */
+  reason: string;
+}
+
+export interface TriggerContext {
+  /** The backend's name. */
+  readonly backend: string;
+  /** The trigger's name. */
+  readonly name: string;
+  readonly clock: Clock;
+  /** Says whose trigger it is on each line. */
+  readonly logger: Logger;
+}
+
+export interface TriggerDefinition {
+  /** How its options are checked; without it there are none. */
+  options?: OptionsSchema;
+  /**
+   * Watches until `signal` aborts, and calls `report` at the beginning and when something changes. It may return when it has begun, or
+   * a promise that lives as long as it does. When it throws or the promise rejects it is started again (after 1 s, doubled up to 60 s);
+   * meanwhile the last report stands. What it holds must be given back when the signal aborts.
+   */
+  start(
+    options: never,
+    signal: AbortSignal,
+    report: (report: TriggerReport) => void,
+    context: TriggerContext,
+  ): void | Promise<void>;
+}
+
+export type TriggerRegistry = Readonly<Record<string, TriggerDefinition>>;
