@@ -41,7 +41,6 @@ import type { RequestTrace, TracedExchange } from './tracing/tracer.ts';
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
 /** Tries of one request over kept connections that were closed: each pool has such a moment, none has it five times in a row. */
 const MAX_STALE_TRIES = 5;
-const TRACE_CONTEXT = ['traceparent', 'tracestate'];
 /** Connects that failed because this process has no more descriptors or ports: the endpoint is not to blame, the request waits for its turn. */
 const OWN_FAULTS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL']);
 
@@ -107,8 +106,11 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
   // Tries
   perTryMs = 0;
   private backoffTimer: NodeJS.Timeout | null = null;
-  /** What the breaker gave for this request; 0: nothing, or it was told how it went. */
+  /** What the breaker gave for this request; 0: nothing. */
   private admission = 0;
+  /** Number of the last try whose result was told. */
+  private told = 0;
+  sticky: UpstreamEndpoint | null = null;
   /** The endpoint that the sticky cookie shall name. */
   private answeredBy: UpstreamEndpoint | null = null;
   // Times
@@ -170,6 +172,10 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
 
   get attempts(): number {
     return this.attempt.count;
+  }
+
+  get secure(): boolean {
+    return this.view !== null && this.clientSide.forwarding.scheme(this.view) === 'https';
   }
 
   /** The head, for strategies that hash a header: the parser's own while the request is begun, parsed again later. */
@@ -447,8 +453,8 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
   }
 
   private passTraceOn(edit: RequestEdit, trace: RequestTrace): void {
-    if (trace.upstreamLines === '') return;
-    edit.removeReceived(TRACE_CONTEXT);
+    if (trace.removes.length === 0) return;
+    edit.removeReceived(trace.removes);
     edit.append += trace.upstreamLines;
   }
 
@@ -488,6 +494,8 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     this.identity = '';
     this.perTryMs = 0;
     this.admission = 0;
+    this.told = 0;
+    this.sticky = null;
     this.answeredBy = null;
     this.lasting = false;
     this.passedBytes = 0;
@@ -566,6 +574,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
   /** The endpoint takes nothing of the request's body, and the client can't be read meanwhile. */
   onUpstreamStalled(): void {
     this.clientSide.closing = true;
+    this.tellTimeout();
     this.breakOff(504, 'upstream-stalled', `${this.backend!.name} stopped reading the request body.`);
   }
 
@@ -635,6 +644,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
       this.passedAtMs = nowMs;
     } else if (nowMs - this.passedAtMs >= idleMs) {
       this.passedAtMs = 0;
+      this.tellTimeout();
       this.breakOff(504, 'idle-timeout', `Nothing came from ${this.backend!.name} for too long (timeouts.idle).`);
     }
   }
@@ -645,6 +655,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
       this.clientSide.closing = true;
       this.breakOff(408, 'request-timeout', 'The request did not arrive in time (timeouts.request).');
     } else {
+      this.tellTimeout();
       this.breakOff(504, 'request-timeout', `${this.backend!.name} did not answer in time (timeouts.request).`);
     }
   }
@@ -687,6 +698,8 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
 
   private hold(): void {
     const backend = this.backend!;
+    // Waiting once more: it isn't one of those that were let go.
+    this.noLongerReleased();
     if (backend.activeCrash() !== null) {
       this.refuseHold('crashing');
       return;
@@ -757,9 +770,9 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
   // ---- Attempts --------------------------------------------------------------------------------------------------------------------
 
   /** Before the head of a final response goes on. */
-  onFinalHead(endpoint: UpstreamEndpoint, head: ResponseHead): void {
+  onFinalHead(endpoint: UpstreamEndpoint): void {
     this.answeredBy = endpoint;
-    if (this.trace !== null) this.trace.answered(this.clientSide.listener.nowMs(), head.value('server-timing'));
+    if (this.trace !== null) this.trace.answered(this.clientSide.listener.nowMs());
   }
 
   onAnswered(endpoint: UpstreamEndpoint, status: number): void {
@@ -770,8 +783,16 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
 
   /** How a try went, for ejection and breaker. */
   private tell(endpoint: UpstreamEndpoint, result: ResultKind): void {
-    this.backend!.result(endpoint, result, this.clientSide.listener.nowMs(), this.admission);
-    this.admission = 0;
+    // The breaker hears once of each try: what breaks after the head was fine is news for ejection only.
+    const admission = this.told < this.attempt.count ? this.admission : 0;
+    this.told = this.attempt.count;
+    this.backend!.result(endpoint, result, this.clientSide.listener.nowMs(), admission);
+  }
+
+  /** The endpoint that has the request now took too long. */
+  private tellTimeout(): void {
+    const { endpoint } = this.attempt;
+    if (endpoint !== null && this.attempt.transmitted && !this.response.begun) this.tell(endpoint, 'timeout');
   }
 
   private noLongerReleased(): void {
@@ -792,7 +813,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
       return;
     }
     if (stage === 'connect') {
-      this.tell(endpoint, 'connect');
+      if (!OWN_FAULTS.has(reason)) this.tell(endpoint, 'connect');
       this.tryElsewhere(endpoint, reason, timedOut);
       return;
     }
@@ -875,7 +896,6 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     else if (waits) {
       this.tried = null;
       this.attempt.transmitted = false;
-      this.noLongerReleased();
       this.hold();
     } else {
       const when = timedOut ? ' in time' : '';
@@ -984,10 +1004,8 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     const { status } = this.response;
     this.noLongerReleased();
     this.deadline.stop();
-    if (this.admission !== 0) {
-      this.backend!.resilience.result('cancelled', nowMs, this.admission);
-      this.admission = 0;
-    }
+    if (this.admission !== 0 && this.told === 0) this.backend!.resilience.result('cancelled', nowMs, this.admission);
+    this.admission = 0;
     if (this.ends !== null) {
       const ends = this.ends;
       this.ends = null;

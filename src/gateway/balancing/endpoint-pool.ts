@@ -192,8 +192,8 @@ export class EndpointPool {
 
   /** Set-Cookie for a response of this endpoint, or ''. */
   stickyLine(waiter: Waiter, endpoint: UpstreamEndpoint): string {
-    if (this.#sticky === null || waiter.view === null || (waiter.sticky ?? null) !== null) return '';
-    return this.#sticky.line(endpoint, waiter.secure === true);
+    if (this.#sticky === null || waiter.view === null || waiter.sticky !== null) return '';
+    return this.#sticky.line(endpoint, waiter.secure);
   }
 
   /** What a request at this endpoint came to. Nothing is counted with one endpoint only, which is never ejected. */

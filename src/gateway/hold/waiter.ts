@@ -8,9 +8,9 @@ export interface Waiter extends Held, PickContext {
   /** Endpoints that it could not use, which it is not given again; null: none yet. */
   tried: UpstreamEndpoint[] | null;
   /** The usable endpoint that its cookie names (balance.sticky); set by each pick, null when there is none. */
-  sticky?: UpstreamEndpoint | null;
+  sticky: UpstreamEndpoint | null;
   /** The client came over TLS. */
-  readonly secure?: boolean;
+  readonly secure: boolean;
   /** '' when no route was needed. */
   readonly routeName: string;
   /** '' for a raw connection. */

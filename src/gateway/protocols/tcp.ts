@@ -43,7 +43,9 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
   holdDeadlineMs = 0;
   heldBytes = 0;
   tried: UpstreamEndpoint[] | null = null;
+  sticky: UpstreamEndpoint | null = null;
   readonly view = null;
+  readonly secure = false;
   readonly method = '';
   // OpenConnection
   readonly idle = false;

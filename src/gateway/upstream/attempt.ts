@@ -37,7 +37,7 @@ export interface AttemptOwner {
   /** A final response has this status: whether another try takes its place. */
   wantsRetry(status: number): boolean;
   /** The head of a final response is there, and goes on to the client next. */
-  onFinalHead(endpoint: UpstreamEndpoint, head: ResponseHead): void;
+  onFinalHead(endpoint: UpstreamEndpoint): void;
   /** The head of a final response is there and went on to the client. */
   onAnswered(endpoint: UpstreamEndpoint, status: number): void;
   /** The response is complete, and all of it is on its way to the client. */
@@ -74,7 +74,8 @@ export class Attempt implements UpstreamUser {
   tunnel: Tunnel | null = null;
   private upstream: Upstream | null = null;
   private perTryTimer: NodeJS.Timeout | null = null;
-  private endpoint: UpstreamEndpoint | null = null;
+  /** The endpoint that has the request now. */
+  endpoint: UpstreamEndpoint | null = null;
   private readonly owner: AttemptOwner;
 
   constructor(owner: AttemptOwner) {
@@ -238,7 +239,7 @@ export class Attempt implements UpstreamUser {
       this.dropAnswer(head.status);
       return;
     }
-    owner.onFinalHead(this.endpoint!, head);
+    owner.onFinalHead(this.endpoint!);
     const more = owner.response.whole(head, chunk, start, end);
     owner.onAnswered(this.endpoint!, head.status);
     this.free();
@@ -254,7 +255,7 @@ export class Attempt implements UpstreamUser {
       return;
     }
     this.stopPerTryTimer();
-    owner.onFinalHead(this.endpoint!, head);
+    owner.onFinalHead(this.endpoint!);
     owner.response.head(head, kind);
     owner.onAnswered(this.endpoint!, head.status);
   }
