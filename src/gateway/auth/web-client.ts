@@ -38,7 +38,7 @@ export class WebClient {
     return new Promise((resolve, reject) => {
       const request = client.request(
         address,
-        { agent, signal, headers: headers.flat(), maxHeaderSize: 32 * 1024 },
+        { agent, signal, headers: ['Host', address.host, ...headers.flat()], maxHeaderSize: 32 * 1024 },
         (response) => readResponse(response, maxBytes).then(resolve, reject),
       );
       request.on('error', (error) => reject(signal.aborted ? signal.reason : error));

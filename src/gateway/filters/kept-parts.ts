@@ -22,6 +22,10 @@ export class KeptParts {
     return this.#parts.size;
   }
 
+  keys(): Iterable<string> {
+    return this.#parts.keys();
+  }
+
   /** The part of this key; made when nobody has it yet. The key says the kind of part and everything that it was made from. */
   take<P extends KeptPart>(key: string, make: () => P): PartLease<P> {
     let kept = this.#parts.get(key);
