@@ -20,7 +20,10 @@ export interface SharedSlotTerms {
 
 export type SharedLimitTerms = SharedRateTerms | SharedSlotTerms;
 
-/** For one key of one limit. What was leased before is used, given back, or still the gateway's. */
+/**
+ * For one key of one limit. Tokens that are needed count as used when they are given; those beyond are leased: used later, given back, or still the
+ * gateway's. Slots are the gateway's until it gives them back.
+ */
 export interface LimitAsk {
   /** Of the limit. */
   name: string;
@@ -29,7 +32,7 @@ export interface LimitAsk {
   need: number;
   /** Useful beyond that in the next moments. */
   more: number;
-  /** Tokens that were used since the last ask. Always 0 for slots. */
+  /** Leased tokens that were used since the last ask. Always 0 for slots. */
   used: number;
   /** Leased before and not needed any more. */
   back: number;

@@ -15,9 +15,9 @@ interface Entry<G> {
 }
 
 /**
- * The buckets of one rate limit. Leased tokens stay in their bucket, set aside, until a gateway tells that it used them: the bucket never has more than
- * `burst` less what is out, so that never more than burst + rate x time pass, whenever a gateway uses its lease. In return up to one
- * batch per gateway may lie unused while another one is refused.
+ * The buckets of one rate limit. What a gateway needs is taken from the bucket at once. What it gets beyond that is leased: it stays in the bucket, set
+ * aside, until the gateway tells that it used it. So the bucket never has more than `burst` less what is out, and never more than burst + rate x
+ * time pass, whenever a gateway uses its lease. In return up to one batch per gateway may lie unused while another one is refused.
  */
 export class RateLedger<G> {
   #terms: SharedRateTerms;
@@ -66,10 +66,11 @@ export class RateLedger<G> {
     }
     const free = Math.max(0, bucket.tokens(terms) - entry.leased);
     const given = granted(free, need, more, gateways);
-    if (given > 0) {
-      entry.leased += given;
+    if (given > 0) bucket.take(terms, Math.min(given, need));
+    if (given > need) {
+      entry.leased += given - need;
       entry.leases ??= new Map();
-      entry.leases.set(gateway, (entry.leases.get(gateway) ?? 0) + given);
+      entry.leases.set(gateway, (entry.leases.get(gateway) ?? 0) + given - need);
     }
     if (known !== undefined) this.#entries.delete(ask.key);
     if (!bucket.isFull || entry.leased > 0) {

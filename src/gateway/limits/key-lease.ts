@@ -5,7 +5,7 @@ export class KeyLease {
   readonly key: string;
   /** Leased and not used. */
   tokens = 0;
-  /** Used and not yet told. */
+  /** Of the leased ones: used and not yet told. */
   used = 0;
   /** Used since the last ask: says how many are worth leasing ahead. */
   recent = 0;

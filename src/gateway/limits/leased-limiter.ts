@@ -8,7 +8,7 @@ import { TokenBucket, type BucketTerms } from '../../model/token-bucket.ts';
 import { KeyLease } from './key-lease.ts';
 import type { LimitDecision } from './shared-limits.ts';
 import type { SourceTimers } from './supervisor-source.ts';
-import type { TokenSource } from './token-source.ts';
+import type { Amounts, TokenSource } from './token-source.ts';
 
 /** Tokens that a key did not use for so long go back, ms. */
 export const KEEP_MS = 1000;
@@ -83,16 +83,16 @@ export class LeasedLimiter {
     lease.usedMs = nowMs;
     if (lease.tokens > 0) {
       this.#use(lease);
-      if (lease.tokens <= lease.low && !lease.asking && this.#source.ready) this.#ask(lease, nowMs);
+      if (lease.tokens <= lease.low && !lease.asking && this.#source.ready) this.#ask(lease);
       return this.#decision(lease, true, nowMs);
     }
     if (nowMs < lease.refusedUntilMs) return this.#decision(lease, false, nowMs);
     if (!this.#source.ready || this.#waiting >= MAX_WAITING) return this.#decideAlone(lease, nowMs);
-    if (!lease.asking && !this.#ask(lease, nowMs, 1)) return this.#decideAlone(lease, nowMs);
-    return new Promise((resolve) => {
-      lease.waiting.push(resolve);
-      this.#waiting++;
-    });
+    const { promise, resolve } = Promise.withResolvers<LimitDecision>();
+    lease.waiting.push(resolve);
+    this.#waiting++;
+    if (!lease.asking && !this.#ask(lease)) this.#allAlone(lease, nowMs);
+    return promise;
   }
 
   /** Tells what is leased and what was used, and forgets all. Nobody takes any more. */
@@ -126,39 +126,48 @@ export class LeasedLimiter {
     lease.recent++;
   }
 
-  /** `joining`: requests that wait from now on, besides those that do. */
-  #ask(lease: KeyLease, nowMs: number, joining = 0): boolean {
-    const need = lease.waiting.length + joining;
+  #ask(lease: KeyLease): boolean {
+    const asker = {
+      amounts: () => this.#wanted(lease),
+      granted: (grant: LimitGrant): void => this.#granted(lease, grant),
+      unanswered: (): void => this.#unanswered(lease),
+      unwanted: (given: number, need: number): number => Math.max(0, given - need),
+    };
+    lease.asking = this.#source.ask(lease.key, asker);
+    return lease.asking;
+  }
+
+  #wanted(lease: KeyLease): Amounts {
+    const nowMs = this.#clock.nowMs();
     const elapsedMs = nowMs - lease.askedMs;
     const perMs = elapsedMs > 4 * KEEP_MS ? 0 : lease.recent / Math.max(elapsedMs, LEAST_SEEN_MS);
     const more = Math.min(MAX_AHEAD, this.#terms.burst, Math.floor(perMs * AHEAD_MS));
-    const asker = {
-      granted: (grant: LimitGrant): void => this.#granted(lease, grant),
-      unanswered: (): void => this.#unanswered(lease),
-    };
-    if (!this.#source.ask(lease.key, { need, more, used: lease.used, back: 0 }, asker)) return false;
+    const { used } = lease;
     lease.used = 0;
     lease.recent = 0;
     lease.askedMs = nowMs;
-    lease.asked = need;
-    lease.asking = true;
-    return true;
+    lease.asked = lease.waiting.length;
+    return { need: lease.asked, more, used, back: 0 };
   }
 
   #granted(lease: KeyLease, { given, left, waitMs }: LimitGrant): void {
     const nowMs = this.#clock.nowMs();
     lease.asking = false;
-    lease.tokens += given;
+    const needed = Math.min(given, lease.asked);
+    lease.tokens += given - needed;
     lease.left = left;
     lease.answeredMs = nowMs;
     lease.low = given >= 8 ? given >> 2 : -1;
     lease.refusedUntilMs = 0;
-    const served = Math.min(lease.tokens, lease.waiting.length);
-    for (let i = 0; i < served; i++) {
-      this.#use(lease);
-      this.#answer(lease.waiting[i]!, this.#decision(lease, true, nowMs));
+    // Those that the ask spoke of: theirs is used already.
+    for (const resolve of lease.waiting.splice(0, needed)) {
+      lease.recent++;
+      this.#answer(resolve, this.#decision(lease, true, nowMs));
     }
-    lease.waiting.splice(0, served);
+    for (const resolve of lease.waiting.splice(0, lease.tokens)) {
+      this.#use(lease);
+      this.#answer(resolve, this.#decision(lease, true, nowMs));
+    }
     if (given < lease.asked) {
       const { limit, windowMs, burst } = this.#terms;
       // A bucket that is full sooner than that would lose tokens by the pause.
@@ -167,8 +176,7 @@ export class LeasedLimiter {
       const refused = lease.waiting;
       lease.waiting = [];
       for (const resolve of refused) this.#answer(resolve, this.#decision(lease, false, nowMs));
-    } else if (lease.waiting.length > 0 && (!this.#source.ready || !this.#ask(lease, nowMs)))
-      this.#allAlone(lease, nowMs);
+    } else if (lease.waiting.length > 0 && (!this.#source.ready || !this.#ask(lease))) this.#allAlone(lease, nowMs);
     if (lease.forgotten) this.#tell(lease);
   }
 

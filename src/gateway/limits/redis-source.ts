@@ -1,7 +1,7 @@
 import type { BucketTerms } from '../../model/token-bucket.ts';
 import type { RedisConnection } from './redis-connection.ts';
 import type { RedisLimitSpec } from './shared-limits.ts';
-import type { Amounts, Asker, TokenSource } from './token-source.ts';
+import type { Asker, TokenSource } from './token-source.ts';
 
 /** Batches are at most this part of what is free: nobody knows how many gateways share it. */
 const PART = 16;
@@ -35,9 +35,10 @@ export class RedisSource implements TokenSource {
     this.#spec = spec;
   }
 
-  ask(key: string, { need, more }: Amounts, asker: Asker): boolean {
+  ask(key: string, asker: Asker): boolean {
     if (!this.#connection.ready) return false;
     const { limit, windowMs, burst } = this.#terms;
+    const { need, more } = asker.amounts();
     void this.#connection
       .take(this.#keyStart + key, [limit, windowMs, burst, need, more, PART], this.#spec.timeoutMs)
       .then((answer) => {

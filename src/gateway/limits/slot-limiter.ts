@@ -89,10 +89,10 @@ export class SlotLimiter {
     }
     if (nowMs < slots.refusedUntilMs) return false;
     if (!this.#source.ready || this.#waiting >= MAX_WAITING) return this.#enterAlone(slots);
-    if (!slots.asking && !this.#ask(slots, 1)) return this.#enterAlone(slots);
     const { promise, resolve } = Promise.withResolvers<boolean>();
     slots.waiting.push(resolve);
     this.#waiting++;
+    if (!slots.asking && !this.#ask(slots)) this.#allAlone(slots);
     return promise;
   }
 
@@ -115,19 +115,20 @@ export class SlotLimiter {
     this.#source.close();
   }
 
-  #ask(slots: Slots, joining: number): boolean {
-    const need = slots.waiting.length + joining;
-    const asker = {
-      granted: (grant: LimitGrant): void => this.#granted(slots, grant),
-      unanswered: (): void => {
+  #ask(slots: Slots): boolean {
+    slots.asking = this.#source.ask(slots.key, {
+      amounts: () => {
+        slots.asked = slots.waiting.length;
+        return { need: slots.asked, more: slots.inUse, used: 0, back: 0 };
+      },
+      granted: (grant) => this.#granted(slots, grant),
+      unanswered: () => {
         slots.asking = false;
         this.#allAlone(slots);
       },
-    };
-    if (!this.#source.ask(slots.key, { need, more: slots.inUse, used: 0, back: 0 }, asker)) return false;
-    slots.asking = true;
-    slots.asked = need;
-    return true;
+      unwanted: (given) => given,
+    });
+    return slots.asking;
   }
 
   #granted(slots: Slots, { given }: LimitGrant): void {
@@ -142,7 +143,7 @@ export class SlotLimiter {
       slots.waiting = [];
       this.#waiting -= refused.length;
       for (const resolve of refused) resolve(false);
-    } else if (slots.waiting.length > 0 && (!this.#source.ready || !this.#ask(slots, 0))) this.#allAlone(slots);
+    } else if (slots.waiting.length > 0 && (!this.#source.ready || !this.#ask(slots))) this.#allAlone(slots);
     this.#giveBack(slots);
   }
 

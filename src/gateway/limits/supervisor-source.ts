@@ -5,7 +5,7 @@
 import type { LimitAsk, LimitGrant, SharedLimitTerms } from '../../link/limit-messages.ts';
 import type { DownMessage, UpMessage } from '../../link/messages.ts';
 import type { Logger } from '../../model/ports.ts';
-import type { Amounts, Asker, TokenSource } from './token-source.ts';
+import type { Asker, TokenSource } from './token-source.ts';
 
 /** How long an answer may take, ms. It usually takes a fifth of one. */
 export const SILENCE_MS = 250;
@@ -35,20 +35,27 @@ export const systemSourceTimers: SourceTimers = {
   },
 };
 
-interface Sent {
-  askers: (Asker | null)[];
-  /** Of the asks: so that what comes too late can be given back. */
-  asks: LimitAsk[];
+interface Queued {
+  name: string;
+  key: string;
+  /** null: a report. */
+  asker: Asker | null;
+  /** Nobody waits for the answer any more. */
+  givenUp: boolean;
+  used: number;
+  back: number;
+  /** That was needed, as told. */
+  need: number;
 }
 
 export class SupervisorLink {
   readonly #send: (message: UpMessage) => void;
   readonly #logger: Logger;
   readonly #timers: SourceTimers;
-  #queue: Sent = { askers: [], asks: [] };
+  #queue: Queued[] = [];
   #scheduled = false;
   #seq = 0;
-  readonly #sent = new Map<number, Sent>();
+  readonly #sent = new Map<number, Queued[]>();
   #cancelTimer: (() => void) | null = null;
   #silent = false;
   /** Messages that were not answered in time. */
@@ -81,10 +88,17 @@ export class SupervisorLink {
     this.#send({ type: 'limit-close', name });
   }
 
-  add(name: string, key: string, { need, more, used, back }: Amounts, asker: Asker | null): boolean {
-    if (this.#queue.asks.length >= MAX_QUEUED) return false;
-    this.#queue.asks.push({ name, key, need, more, used, back });
-    this.#queue.askers.push(asker);
+  ask(name: string, key: string, asker: Asker): boolean {
+    return this.#add({ name, key, asker, givenUp: false, used: 0, back: 0, need: 0 });
+  }
+
+  report(name: string, key: string, used: number, back: number): boolean {
+    return this.#add({ name, key, asker: null, givenUp: false, used, back, need: 0 });
+  }
+
+  #add(queued: Queued): boolean {
+    if (this.#queue.length >= MAX_QUEUED) return false;
+    this.#queue.push(queued);
     if (!this.#scheduled) {
       this.#scheduled = true;
       this.#timers.soon(this.#flush);
@@ -94,13 +108,21 @@ export class SupervisorLink {
 
   readonly #flush = (): void => {
     this.#scheduled = false;
-    if (this.#queue.asks.length === 0 || this.#sent.size >= MAX_MESSAGES) return;
+    if (this.#queue.length === 0 || this.#sent.size >= MAX_MESSAGES) return;
     const sent = this.#queue;
-    this.#queue = { askers: [], asks: [] };
+    this.#queue = [];
     const seq = ++this.#seq;
     this.#sent.set(seq, sent);
     this.messages++;
-    this.#send({ type: 'limit-ask', seq, asks: sent.asks });
+    const asks = sent.map((queued): LimitAsk => {
+      const { name, key, asker } = queued;
+      // Spelled out: a spread per ask costs as much as the rest.
+      if (asker === null) return { name, key, need: 0, more: 0, used: queued.used, back: queued.back };
+      const { need, more, used, back } = asker.amounts();
+      queued.need = need;
+      return { name, key, need, more, used, back };
+    });
+    this.#send({ type: 'limit-ask', seq, asks });
     this.#cancelTimer ??= this.#timers.later(SILENCE_MS, () => this.#waitedFor(seq));
   };
 
@@ -116,13 +138,12 @@ export class SupervisorLink {
     this.#cancelTimer = null;
     const next = this.#sent.keys().next();
     if (!next.done) this.#cancelTimer = this.#timers.later(SILENCE_MS, () => this.#waitedFor(next.value));
-    for (let i = 0; i < sent.asks.length; i++) {
-      const grant = grants[i];
-      const ask = sent.asks[i]!;
-      const asker = sent.askers[i];
-      if (asker !== null && asker !== undefined) asker.granted(grant ?? NOTHING);
-      else if (grant !== undefined && grant.given > 0)
-        this.add(ask.name, ask.key, { need: 0, more: 0, used: 0, back: grant.given }, null);
+    for (let i = 0; i < sent.length; i++) {
+      const { name, key, asker, givenUp, need } = sent[i]!;
+      const grant = grants[i] ?? NOTHING;
+      if (asker === null) continue;
+      if (!givenUp) asker.granted(grant);
+      else if (grant.given > 0) this.report(name, key, 0, asker.unwanted(grant.given, need));
     }
     this.#flush();
   }
@@ -141,12 +162,17 @@ export class SupervisorLink {
         },
       );
     }
-    for (const sent of [...this.#sent.values(), this.#queue]) {
-      for (let i = 0; i < sent.askers.length; i++) {
-        const asker = sent.askers[i];
-        sent.askers[i] = null;
-        asker?.unanswered();
-      }
+    this.#giveUp();
+  }
+
+  #giveUp(): void {
+    // Those that were not sent yet are not sent any more.
+    const unsent = this.#queue.filter(({ asker }) => asker !== null);
+    this.#queue = this.#queue.filter(({ asker }) => asker === null);
+    for (const queued of [...[...this.#sent.values()].flat(), ...unsent]) {
+      if (queued.givenUp) continue;
+      queued.givenUp = true;
+      queued.asker?.unanswered();
     }
   }
 
@@ -155,15 +181,13 @@ export class SupervisorLink {
     this.#cancelTimer?.();
     this.#cancelTimer = null;
     this.#silent = true;
-    const all = [...this.#sent.values(), this.#queue];
+    this.#giveUp();
     this.#sent.clear();
-    this.#queue = { askers: [], asks: [] };
-    for (const sent of all) for (const asker of sent.askers) asker?.unanswered();
+    this.#queue = [];
   }
 }
 
 const NOTHING: LimitGrant = Object.freeze({ given: 0, left: 0, waitMs: 0 });
-const NO_NEED: Amounts = { need: 0, more: 0, used: 0, back: 0 };
 
 /** One limit at the controller. */
 export class SupervisorSource implements TokenSource {
@@ -179,12 +203,12 @@ export class SupervisorSource implements TokenSource {
     return this.#link.ready;
   }
 
-  ask(key: string, amounts: Amounts, asker: Asker): boolean {
-    return this.#link.add(this.#name, key, amounts, asker);
+  ask(key: string, asker: Asker): boolean {
+    return this.#link.ask(this.#name, key, asker);
   }
 
   report(key: string, used: number, back: number): boolean {
-    return this.#link.add(this.#name, key, { ...NO_NEED, used, back }, null);
+    return this.#link.report(this.#name, key, used, back);
   }
 
   close(): void {
