@@ -13,6 +13,7 @@ export interface UpTargetParts {
   startedAtMs: number;
   config(): Status['config'];
   reload(): Promise<ReloadResult>;
+  traceToken: string;
 }
 
 /** Gateways that don't answer within this are shown without their figures, ms. */
@@ -29,6 +30,7 @@ export function upTarget(parts: UpTargetParts): ControlTarget {
     onLog: (name, listener) => controller.onLog(name, listener),
     onEvent: (listener) => controller.onEvent(listener),
     reload: parts.reload,
+    traceToken: () => parts.traceToken,
   };
 
   async function status({ version, startedAtMs, config }: UpTargetParts): Promise<Status> {

@@ -1,4 +1,5 @@
 /** `dormouse up`: the one place where all parts of a machine are put together, and taken apart in the reverse order. */
+import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 // Not from its index, which would load the client too.
@@ -19,6 +20,7 @@ import { isPretty, logDestination, type LogDestination } from '../telemetry/log-
 import { startObserveServer, type ObserveServer } from '../telemetry/observe-server.ts';
 import { processMetrics } from '../telemetry/process-metrics.ts';
 import { renderMetrics } from '../telemetry/render.ts';
+import { TraceExporter } from '../telemetry/trace-exporter.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { loadConfigApart } from './load-config-apart.ts';
 import { packageVersion } from './package-version.ts';
@@ -51,6 +53,8 @@ export interface UpIo {
 const LEFTOVER_GRACE_MS = 2000;
 /** After a fault of the program itself nobody is waited for longer than this, ms. */
 const FAULT_DRAIN_MS = 5000;
+/** How long the last traces may take to be exported, ms. */
+const TRACES_WITHIN_MS = 2000;
 
 /** Runs until it is told to end. Resolves with the exit code: 0 when it was told to, 1 when it could not start or failed. */
 export async function runUp(options: UpOptions, io: UpIo): Promise<number> {
@@ -109,9 +113,13 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   const { ended } = await endOrphans({ stateDir, marker, logger, clock });
   if (ended > 0) logger.info('ended instances that a former run left behind', { ended });
 
+  const traceToken = randomBytes(16).toString('hex');
+  const traces = new TraceExporter({ logger, version, nowMs: clock.nowMs });
+  closing.defer(() => traces.close(TRACES_WITHIN_MS));
   const controller = new Controller({
     clock,
     logger,
+    traces,
     createDriver: createDrivers({ logger, clock, stateDir, marker, environment: env }),
   });
   const supervisor = new Supervisor({
@@ -136,6 +144,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
       startedAtMs,
       config: () => inForce,
       reload: () => reloads.request(),
+      traceToken,
     }),
   });
   await control.start();
@@ -153,7 +162,8 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   );
   try {
     await stop.unlessStopped(supervisor.start((id, link) => controller.attach(id, link)));
-    await stop.unlessStopped(controller.configure(config, toGatewayConfig(config)));
+    traces.configure(config.telemetry.traces);
+    await stop.unlessStopped(controller.configure(config, toGatewayConfig(config, traceToken)));
   } catch (error) {
     if (!stop.stopping.aborted) throw error;
     logger.info('ending before the start was complete', { reason: stop.reason });
@@ -223,7 +233,8 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     const nextObserve = movesObserve ? await startObserve(next) : observe;
     try {
       await supervisor.prepare(next);
-      await controller.configure(next, toGatewayConfig(next));
+      await controller.configure(next, toGatewayConfig(next, traceToken));
+      traces.configure(next.telemetry.traces);
     } catch (error) {
       supervisor.abandon();
       if (movesObserve) await nextObserve?.close();
@@ -256,7 +267,13 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   async function metrics(): Promise<string> {
     const { metrics: counted, gateways } = await controller.collect(stop.hurry);
     const own = processMetrics({ version, role: 'supervisor', startedAtMs });
-    return renderMetrics([counted, own, workerFamilies(supervisor.workers(), gateways), configFamilies(inForce)]);
+    return renderMetrics([
+      counted,
+      own,
+      workerFamilies(supervisor.workers(), gateways),
+      configFamilies(inForce),
+      traces.families(),
+    ]);
   }
 
   function readiness(): { ready: boolean; reasons: string[] } {

@@ -436,7 +436,7 @@ export function configOf(backends: BackendConfig[]): [Config, GatewayConfig] {
     ...backend,
     driver: source.driver,
   }));
-  return [config, { ...rest, backends: gatewayBackends }];
+  return [config, { ...rest, traceToken: '', backends: gatewayBackends }];
 }
 
 export class World {

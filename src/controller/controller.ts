@@ -9,6 +9,7 @@ import { DormouseError } from '../model/errors.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import { nearestName } from '../model/nearest-name.ts';
 import type { Clock, Logger } from '../model/ports.ts';
+import type { TraceSink } from '../model/trace.ts';
 import type { BackendEvent, BackendStatus } from '../model/status.ts';
 import type { Link } from '../link/link.ts';
 import type { DownMessage, GatewayConfig, GatewayStatus, UpMessage } from '../link/messages.ts';
@@ -31,6 +32,8 @@ export interface ControllerOptions {
   clock: Clock;
   logger: Logger;
   createDriver: CreateDriver;
+  /** Takes what gateways recorded of requests; nobody when left out. */
+  traces?: TraceSink;
   /** Node's timers unless a test holds them. */
   timers?: Timers;
 }
@@ -43,6 +46,7 @@ export class Controller {
   readonly #host: BackendHost;
   readonly #sessions = new Set<GatewaySession>();
   readonly #limits: LimitDesk<GatewaySession>;
+  readonly #traces: TraceSink | null;
   /** In the order of the file. */
   #backends = new Map<string, BackendController>();
   /** Removed ones that still drain. */
@@ -63,6 +67,7 @@ export class Controller {
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#timers = options.timers ?? systemTimers;
+    this.#traces = options.traces ?? null;
     this.#turns = new Turns((error) =>
       this.#logger.error('a step of the controller failed', {
         error: error instanceof Error ? (error.stack ?? error.message) : String(error),
@@ -286,6 +291,8 @@ export class Controller {
           seq: message.seq,
           grants: this.#limits.ask(session, message.asks),
         });
+      case 'traces':
+        return this.#traces?.traces(session.id, message.records, message.dropped);
       case 'collected':
         return session.collected(message.id, { metrics: message.metrics, status: message.status });
     }

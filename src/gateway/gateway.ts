@@ -289,6 +289,7 @@ export class Gateway {
     for (const [name, backend] of backends) this.backends.set(name, backend);
     // The first one may be in force already: see configure.
     if (this.current !== runtime) this.current?.retire();
+    this.tracer.configure(this.tracerOptions(config));
     this.current = runtime;
     for (const [name, listener] of this.listeners) {
       const next = rules.get(name);
@@ -444,7 +445,6 @@ export class Gateway {
     for (const timer of [this.reportTimer, this.sweepTimer, this.tickTimer]) if (timer !== null) clearInterval(timer);
     this.report();
     for (const backend of this.backends.values()) backend.dispose();
-    this.tracer.configure(this.tracerOptions(config));
     this.current?.retire();
     this.limits.end();
     await this.accessLog.close();

@@ -46,6 +46,7 @@ export const HeaderKind = Object.freeze({
   X_COLD_START: 41,
   SERVER_TIMING: 42,
   SEC_WEBSOCKET_KEY: 43,
+  X_DORMOUSE_TRACE: 44,
 });
 
 /** Kinds in 1..LAST_SEMANTIC are looked at while a head is parsed. */

@@ -6,6 +6,7 @@ import type { Config } from '../model/config.ts';
 import type { BackendPhase, Crash, Endpoint } from '../model/backend.ts';
 import type { DemandWindow } from '../model/demand.ts';
 import type { MetricFamily } from '../model/metrics.ts';
+import type { TraceRecord } from '../model/trace.ts';
 import type { LimitAsk, LimitGrant, SharedLimitTerms } from './limit-messages.ts';
 
 export const LINK_VERSION = 1;
@@ -13,6 +14,8 @@ export const LINK_VERSION = 1;
 /** What a gateway needs of the configuration: everything but how backends are run. */
 export type GatewayConfig = Omit<Config, 'backends' | 'stateDir' | 'observe'> & {
   backends: GatewayBackendConfig[];
+  /** Who sends it in `x-dormouse-trace` is told the times of his request. '': nobody may ask. */
+  traceToken: string;
 };
 
 export type GatewayBackendConfig = Omit<Config['backends'][number], 'source' | 'health' | 'triggers'> & {
@@ -70,6 +73,8 @@ export type UpMessage =
   | { type: 'limit-open'; terms: SharedLimitTerms }
   | { type: 'limit-close'; name: string }
   | { type: 'limit-ask'; seq: number; asks: LimitAsk[] }
+  /** Requests that were recorded since the last report, at most 1,000; `dropped`: how many more there were. */
+  | { type: 'traces'; records: TraceRecord[]; dropped: number }
   | { type: 'collected'; id: number; metrics: MetricFamily[]; status: GatewayStatus };
 
 export interface WakeRequest {

@@ -40,6 +40,7 @@ const UP: Shapes<UpMessage> = {
   'limit-open': { terms: 'object' },
   'limit-close': { name: 'string' },
   'limit-ask': { seq: 'number', asks: 'array' },
+  traces: { records: 'array', dropped: 'number' },
   collected: { id: 'number', metrics: 'array', status: 'object' },
 };
 

@@ -55,6 +55,10 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   commander: ['commands/'],
   pino: ['telemetry/'],
   jose: ['gateway/auth/'],
+  '@opentelemetry/api': ['telemetry/'],
+  '@opentelemetry/exporter-trace-otlp-http': ['telemetry/'],
+  '@opentelemetry/resources': ['telemetry/'],
+  '@opentelemetry/sdk-trace-base': ['telemetry/'],
   re2js: ['gateway/', 'config/', '.schema.ts'],
 };
 

@@ -60,6 +60,11 @@ export class ControlClient {
     return (await this.#json('POST', '/v1/reload', options, 60_000)) as ReloadResult;
   }
 
+  async traceToken(options: CallOptions = {}): Promise<string> {
+    const answer = (await this.#json('GET', '/v1/trace-token', options, this.#timeoutMs)) as { token: string };
+    return answer.token;
+  }
+
   /** Ends when the program ends or the signal is aborted. */
   events(options: CallOptions & { onOpen?: () => void } = {}): AsyncGenerator<BackendEvent> {
     return this.#lines('/v1/events', options) as AsyncGenerator<BackendEvent>;

@@ -8,6 +8,7 @@
  *   GET  /v1/backends/{name}/logs?lines=N&follow=true    JSON lines
  *   GET  /v1/events    JSON lines
  *   POST /v1/reload
+ *   GET  /v1/trace-token    who sends it in `x-dormouse-trace` is told the times of his request
  */
 import { chmod, rm } from 'node:fs/promises';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -166,6 +167,10 @@ export class ControlServer {
     if (url.pathname === '/v1/reload') {
       requireMethod(request, 'POST');
       return answer(response, 200, await this.#target.reload());
+    }
+    if (url.pathname === '/v1/trace-token') {
+      requireMethod(request, 'GET');
+      return answer(response, 200, { token: this.#target.traceToken() });
     }
     const backend = /^\/v1\/backends\/([^/]+)\/(wake|sleep|logs)$/.exec(url.pathname);
     if (backend === null) {

@@ -54,4 +54,8 @@ export class FakeTarget implements ControlTarget {
     await this.onReload();
     return { version: 2 };
   }
+
+  traceToken(): string {
+    return 'token-of-this-run';
+  }
 }

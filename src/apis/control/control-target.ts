@@ -17,6 +17,8 @@ export interface ControlTarget {
   onEvent(listener: (event: BackendEvent) => void): () => void;
   /** Resolves when the new configuration is in force; rejects with a DormouseError that says where it is wrong (nothing has changed then). */
   reload(): Promise<ReloadResult>;
+  /** Who sends it in `x-dormouse-trace` is told the times of his request. */
+  traceToken(): string;
 }
 
 /** As LogLine of the driver interface. */

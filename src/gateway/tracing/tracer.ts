@@ -1,4 +1,4 @@
-import type { RequestView } from '../request-view.ts';
+import type { RequestHead } from '../../http1/request-head.ts';
 
 /** What is known of an exchange when its trace ends. */
 export interface TracedExchange {
@@ -18,7 +18,8 @@ export interface TracedExchange {
 
 /** The times of one request, told as they happen. All times are monotonic ms. Only sampled requests have one, so that others pay for a null check. */
 export interface RequestTrace {
-  /** The traceparent line for the endpoint, ended by CR LF, and tracestate as received; '' when the request isn't traced on. */
+  /** Received lines (lower-case names) that go no further, and what the endpoint is told instead, each ended by CR LF. */
+  readonly removes: readonly string[];
   readonly upstreamLines: string;
   /** A filter ran. Asynchronous ones: until it settled. */
   filter(name: string, fromMs: number, toMs: number): void;
@@ -28,8 +29,8 @@ export interface RequestTrace {
   attempt(endpoint: string, atMs: number): void;
   /** A connection is there, kept or new, and the request is being sent. */
   connected(atMs: number): void;
-  /** The head of the final response. `serverTiming`: what the endpoint says of its own time, or undefined. */
-  answered(atMs: number, serverTiming: string | undefined): void;
+  /** The head of the final response is there. */
+  answered(atMs: number): void;
   /** The lines that the response gets, each ended by CR LF; '' when none are wanted. */
   responseLines(atMs: number): string;
   /** `backend`: '' when the request came to none. */
@@ -38,5 +39,5 @@ export interface RequestTrace {
 
 export interface Tracer {
   /** null: this request is not recorded. `startedMs`: of its first byte; `acceptedMs`: of its connection, when it is the first on it, else -1. */
-  begin(view: RequestView, startedMs: number, acceptedMs: number): RequestTrace | null;
+  begin(head: RequestHead, startedMs: number, acceptedMs: number): RequestTrace | null;
 }
