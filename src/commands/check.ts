@@ -1,18 +1,19 @@
 /** `dormouse check`: a summary of a valid file, every error of another. Needs no running dormouse. */
-import { ConfigError, loadConfig } from '../config/index.ts';
+import { ConfigError } from '../config/config-error.ts';
 import type { Config } from '../model/config.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
-import { defaultRegistry } from './registry.ts';
+import { loadConfigApart } from './load-config-apart.ts';
 import { configFile } from './running-dormouse.ts';
 
 export async function run(context: CommandContext, _args: readonly string[], options: CommandOptions): Promise<number> {
   const file = configFile(context, options);
   try {
-    const config = await loadConfig(file, { env: context.env, registry: defaultRegistry() });
+    // Apart, since plugins are run to see what they bring.
+    const { config, warnings } = await loadConfigApart(file, { env: context.env });
     context.out(
       options.json === true
-        ? `${JSON.stringify({ file, valid: true, issues: [], ...counts(config) })}\n`
-        : summary(file, config),
+        ? `${JSON.stringify({ file, valid: true, issues: [], warnings, ...counts(config) })}\n`
+        : summary(file, config) + warnings.map((warning) => `warning: ${warning}\n`).join(''),
     );
     return 0;
   } catch (error) {
@@ -36,11 +37,11 @@ const MOST_SHOWN = 20;
 
 function summary(file: string, config: Config): string {
   const lines = [`${file} is valid`];
-  for (const { name, address } of config.listeners.slice(0, MOST_SHOWN)) {
-    lines.push(
-      `  listener ${name}: ${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`,
-    );
+  for (const { name, address, protocol } of config.listeners.slice(0, MOST_SHOWN)) {
+    const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+    lines.push(`  listener ${name}: ${protocol === 'http' ? '' : `${protocol} `}${host}:${address.port}`);
   }
+  for (const { path } of config.plugins.slice(0, MOST_SHOWN)) lines.push(`  plugin ${path}`);
   for (const backend of config.backends.slice(0, MOST_SHOWN)) {
     const runs =
       backend.source.driver === 'process'
@@ -55,7 +56,11 @@ function summary(file: string, config: Config): string {
     ({ name }) =>
       !config.routes.some((route) => route.rules.some((rule) => rule.backends.some((to) => to.name === name))),
   );
-  const depended = new Set(config.backends.flatMap((backend) => backend.wake.with));
+  const depended = new Set([
+    ...config.backends.flatMap((backend) => backend.wake.with),
+    ...config.backends.filter(({ triggers }) => triggers.length > 0).map(({ name }) => name),
+    ...config.listeners.map(({ backend }) => backend),
+  ]);
   for (const { name } of unused.filter((backend) => !depended.has(backend.name)).slice(0, MOST_SHOWN)) {
     lines.push(`  note: no route leads to backend ${name}; only dormouse wake ${name} wakes it`);
   }

@@ -3,20 +3,24 @@
  * taken from. See load-config-apart.ts for why.
  */
 import { ConfigError, loadConfig, renderIssue } from '../config/index.ts';
-import type { ConfigAnswer } from './load-config-apart.ts';
+import type { ConfigAnswer, FaultCode } from './load-config-apart.ts';
+import { pluginLoader } from './load-plugins.ts';
 import { defaultRegistry } from './registry.ts';
 
 const warnings: string[] = [];
+const registry = defaultRegistry();
 let answer: ConfigAnswer;
 try {
   const config = await loadConfig(process.argv[2] ?? '', {
     env: process.env,
-    registry: defaultRegistry(),
+    registry,
+    loadPlugins: pluginLoader(registry),
     onWarning: (issue) => warnings.push(renderIssue(issue)),
   });
   answer = { ok: true, config, warnings };
 } catch (error) {
   if (!(error instanceof ConfigError)) throw error;
-  answer = { ok: false, code: error.code, message: error.message };
+  answer = { ok: false, code: error.code as FaultCode, issues: error.issues, more: error.more };
 }
-process.send?.(answer, () => process.disconnect?.());
+// A plugin may have begun something that would keep the process alive.
+process.send?.(answer, () => process.exit(0));

@@ -6,12 +6,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { ConfigError } from '../config/config-error.ts';
+import type { ConfigIssue } from '../config/config-error.ts';
 import type { Config } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
 
 export type ConfigAnswer =
   | { ok: true; config: Config; warnings: string[] }
-  | { ok: false; code: DormouseError['code']; message: string };
+  | { ok: false; code: FaultCode; issues: readonly ConfigIssue[]; more: number };
+
+export type FaultCode = 'DORMOUSE_CONFIG_INVALID' | 'DORMOUSE_CONFIG_UNREADABLE';
 
 export interface LoadApartOptions {
   /** For `${NAME}`. */
@@ -23,7 +27,7 @@ export interface LoadApartOptions {
 const USUAL_BOUND_MS = 60_000;
 
 /**
- * The compiled configuration and one sentence for each thing in it that is probably not meant. Rejects with what loadConfig says
+ * The compiled configuration (not frozen) and one sentence for each thing in it that is probably not meant. Rejects with the ConfigError of loadConfig
  * (DORMOUSE_CONFIG_INVALID, DORMOUSE_CONFIG_UNREADABLE), or DORMOUSE_CONFIG_PROCESS when that process failed or took longer than 60 s.
  */
 export async function loadConfigApart(
@@ -46,9 +50,9 @@ function settle(file: string, answer: ConfigAnswer | null, how: string): { confi
   if (answer === null) {
     throw new DormouseError(
       'DORMOUSE_CONFIG_PROCESS',
-      `${file} could not be read: the process that reads it failed (${how}). "dormouse check" shows more.`,
+      `${file} could not be read: the process that reads it failed (${how}). What it printed stands above, if anything.`,
     );
   }
-  if (!answer.ok) throw new DormouseError(answer.code, answer.message, { userFault: true });
+  if (!answer.ok) throw new ConfigError(answer.code, answer.issues, { more: answer.more });
   return { config: answer.config, warnings: answer.warnings };
 }

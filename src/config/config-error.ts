@@ -35,6 +35,8 @@ export const MAX_ISSUES = 20;
  */
 export class ConfigError extends DormouseError {
   readonly issues: readonly ConfigIssue[];
+  /** How many there are beside those. */
+  readonly more: number;
 
   constructor(
     code: 'DORMOUSE_CONFIG_INVALID' | 'DORMOUSE_CONFIG_UNREADABLE',
@@ -46,6 +48,7 @@ export class ConfigError extends DormouseError {
     super(code, lines.join('\n'), { cause: options.cause, userFault: true });
     this.name = 'ConfigError';
     this.issues = issues;
+    this.more = options.more ?? 0;
   }
 }
 

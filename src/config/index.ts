@@ -7,4 +7,5 @@ export { loadConfig } from './load.ts';
 export type { LoadOptions } from './load.ts';
 export { parseConfig } from './parse.ts';
 export type { ParseOptions } from './parse.ts';
-export type { ConfigRegistry } from './schema/file.ts';
+export type { LoadPlugins, PluginLoading } from './plugins-named.ts';
+export type { ConfigRegistry, PluginParts } from './schema/file.ts';

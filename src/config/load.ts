@@ -1,14 +1,19 @@
 import { open, stat as statOf } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import type { Config } from '../model/config.ts';
 import { ConfigError } from './config-error.ts';
 import { isFileOrStream } from './file-kind.ts';
 import { parseConfig } from './parse.ts';
+import { pluginFaults, pluginsNamed } from './plugins-named.ts';
+import type { LoadPlugins } from './plugins-named.ts';
 import type { ParseOptions } from './parse.ts';
 
 export const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
-export type LoadOptions = Omit<ParseOptions, 'file'>;
+export interface LoadOptions extends Omit<ParseOptions, 'file' | 'plugins'> {
+  /** Finds and loads what `plugins:` names; when left out, there are none. */
+  loadPlugins?: LoadPlugins;
+}
 
 /**
  * Reads, checks and compiles a configuration file. Throws ConfigError: DORMOUSE_CONFIG_UNREADABLE when the file can't be read as text (missing, a folder,
@@ -16,7 +21,12 @@ export type LoadOptions = Omit<ParseOptions, 'file'>;
  */
 export async function loadConfig(file: string, options: LoadOptions): Promise<Config> {
   const text = await readText(file);
-  return parseConfig(text, { ...options, file });
+  const { loadPlugins, registry, ...rest } = options;
+  const written = loadPlugins === undefined ? [] : pluginsNamed(text, options.env);
+  if (loadPlugins === undefined || written.length === 0) return parseConfig(text, { ...rest, registry, file });
+  const { plugins, parts, faults } = await loadPlugins(written, dirname(resolve(file)));
+  if (faults.length > 0) throw pluginFaults(faults, text, file);
+  return parseConfig(text, { ...rest, registry: { ...registry, plugins: parts }, plugins, file });
 }
 
 async function readText(file: string): Promise<string> {
