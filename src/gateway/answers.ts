@@ -23,6 +23,7 @@ export type Outcome =
   | 'upstream-stalled'
   | 'not-forwarded'
   | 'body-timeout'
+  | 'client-deadline'
   | 'client-gone'
   | 'shutdown'
   | 'tunnel'

@@ -43,6 +43,8 @@ export class GatewayCounters {
   };
   /** TLS handshakes of clients, by how they ended. */
   readonly handshakes = { full: 0, resumed: 0, failed: 0, client_certificate: 0, timeout: 0, aborted: 0 };
+  /** Connections of HTTP/2 clients that were ended by an error, by its code (RFC 9113 7). Bounded: only our own codes come here. */
+  readonly http2Failures = new Map<number, number>();
   /** Filters that threw, or whose promise was rejected. */
   filterFailures = 0;
   /** Requests that were answered before a route was found, by status. Bounded: only our own statuses come here. */
@@ -50,6 +52,10 @@ export class GatewayCounters {
 
   refuseConnection(reason: ConnectionRefusal): void {
     this.connectionsRefused[reason]++;
+  }
+
+  http2Failed(code: number): void {
+    this.http2Failures.set(code, (this.http2Failures.get(code) ?? 0) + 1);
   }
 
   refuse(status: number): void {

@@ -582,6 +582,11 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     this.breakOff(408, 'body-timeout', 'The request body stopped arriving.');
   }
 
+  /** The time that the client gives it (grpc-timeout) has passed, be it held or not. */
+  onClientDeadline(): void {
+    this.breakOff(504, 'client-deadline', 'The deadline of the request has passed.');
+  }
+
   /** The rest of the request will not come. Once an answer has begun, only the end of the connection can say so. */
   private breakOff(status: number, outcome: Outcome, detail: string): void {
     this.giveUp();

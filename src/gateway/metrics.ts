@@ -5,6 +5,16 @@ import type { GatewayCounters } from './counters.ts';
 import type { GatewayListener } from './listener.ts';
 import type { Runtime } from './runtime.ts';
 
+/** By number (RFC 9113 7); http2/ itself is loaded with the first connection that needs it. */
+const HTTP2_ERRORS: Readonly<Record<number, string>> = Object.freeze({
+  1: 'PROTOCOL_ERROR',
+  3: 'FLOW_CONTROL_ERROR',
+  5: 'STREAM_CLOSED',
+  6: 'FRAME_SIZE_ERROR',
+  9: 'COMPRESSION_ERROR',
+  11: 'ENHANCE_YOUR_CALM',
+});
+
 /** Everything that one gateway counts. Series of backends on which nothing ever happened are left out; labels are bounded by the configuration. */
 export function gatewayFamilies(
   counters: GatewayCounters,
@@ -41,6 +51,10 @@ export function gatewayFamilies(
   for (const listener of listeners)
     connections.push({ labels: { listener: listener.config.name }, value: listener.connections.size });
   const refused = Array.from(counters.refused, ([status, value]) => ({ labels: { status: String(status) }, value }));
+  const http2Failures = Array.from(counters.http2Failures, ([code, value]) => ({
+    labels: { error: HTTP2_ERRORS[code] ?? String(code) },
+    value,
+  }));
   return [
     ...routeFamilies(runtime.routeCounters),
     gauge('dormouse_held_requests', 'Requests that wait for their backend.', held),
@@ -82,6 +96,11 @@ export function gatewayFamilies(
       'dormouse_requests_refused_total',
       'Requests that were answered before a backend was chosen, by status.',
       refused,
+    ),
+    counter(
+      'dormouse_http2_connections_failed_total',
+      'HTTP/2 connections of clients that were ended because of what the client did, by error code.',
+      http2Failures,
     ),
   ];
 }

@@ -3,7 +3,7 @@ import { Flag, FRAME_HEAD_BYTES, FrameType, MAX_FRAME_BYTES } from './constants.
 /** Size of the pieces into which small frames are written, bytes. */
 const PIECE_BYTES = 16_384;
 /** A payload up to this size is copied, so that it goes out in one piece with its neighbours; a larger one is passed on as it is. */
-const COPY_BYTES = 2048;
+export const COPIED_BYTES = 2048;
 
 /** Frames that wait to be written. Frames of one turn of the event loop go out together. */
 export class FrameOutput {
@@ -63,7 +63,7 @@ export class FrameOutput {
   /** payload[start, end), at most MAX_FRAME_BYTES; it must stay as it is until it has gone out. */
   data(streamId: number, payload: Buffer, start: number, end: number, endStream: boolean): void {
     const length = end - start;
-    const copies = length <= COPY_BYTES;
+    const copies = length <= COPIED_BYTES;
     const flags = endStream ? Flag.END_STREAM : 0;
     const piece = this.head(length, FrameType.DATA, flags, streamId, copies ? length : 0);
     if (length === 0) return;

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { ClosedStreams } from './closed-streams.ts';
 import { DEFAULT_WINDOW, errorName, ErrorCode, Flag, FrameType, MAX_WINDOW, Setting } from './constants.ts';
-import { FrameOutput } from './frame-output.ts';
+import { COPIED_BYTES, FrameOutput } from './frame-output.ts';
 import { FrameReader } from './frame-reader.ts';
 import type { FrameSink } from './frame-reader.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
@@ -82,6 +82,9 @@ export abstract class Session implements FrameSink {
   private block: Buffer[] = [];
   private blockBytes = 0;
   private blockSinceMs = 0;
+  /** Frames that came, and since when one has been incomplete. */
+  private frames = 0;
+  private partialSinceMs = Number.POSITIVE_INFINITY;
   // Floods
   private secondBeganMs = 0;
   private idleFrames = 0;
@@ -146,7 +149,11 @@ export abstract class Session implements FrameSink {
   /** Bytes from the socket; parts of the chunk may be kept. */
   receive(chunk: Buffer, start = 0): void {
     if (this.stopped) return;
+    const before = this.frames;
     this.reader.execute(chunk, start);
+    if (!this.reader.partial) this.partialSinceMs = Number.POSITIVE_INFINITY;
+    else if (before !== this.frames || this.partialSinceMs === Number.POSITIVE_INFINITY)
+      this.partialSinceMs = this.nowMs();
     // Answers to what a peer sends faster than it reads would pile up.
     if (this.congested && !this.socket.isPaused()) this.socket.pause();
   }
@@ -156,6 +163,7 @@ export abstract class Session implements FrameSink {
   }
 
   onFrame(type: number, flags: number, id: number, bytes: Buffer, start: number, end: number): void {
+    this.frames++;
     if (this.blockStream !== 0 && (type !== FrameType.CONTINUATION || id !== this.blockStream)) {
       this.fail(ErrorCode.PROTOCOL_ERROR, 'a header block was interrupted');
       return;
@@ -468,8 +476,13 @@ export abstract class Session implements FrameSink {
   }
 
   /** Monotonic ms at which a header block was begun that is not complete; Infinity: there is none. */
-  get unfinishedSinceMs(): number {
+  get blockBegunMs(): number {
     return this.blockStream === 0 ? Number.POSITIVE_INFINITY : this.blockSinceMs;
+  }
+
+  /** Monotonic ms at which a frame was begun that is not complete; Infinity: there is none. */
+  get frameBegunMs(): number {
+    return this.partialSinceMs;
   }
 
   /** More is written than the peer reads. The socket's `drain` follows. */
@@ -543,6 +556,16 @@ export abstract class Session implements FrameSink {
     this.schedule();
   }
 
+  /** A small last part, which is copied. False: it has to wait. */
+  writeLast(stream: Http2Stream, part: Buffer, start: number, end: number): boolean {
+    const size = end - start;
+    if (size > COPIED_BYTES || size > stream.sendWindow || size > this.sendWindow || this.congested) return false;
+    stream.sendWindow -= size;
+    this.sendWindow -= size;
+    this.writeData(stream.id, part, start, end, true);
+    return true;
+  }
+
   /** END_STREAM by itself. */
   writeEnd(id: number): void {
     this.output.data(id, EMPTY, 0, 0, true);
@@ -605,7 +628,12 @@ export abstract class Session implements FrameSink {
     this.output.goaway(this.lastPeerStreamId, code);
     this.flush();
     this.closeStreams(code, reason);
-    this.lingerUntilMs = this.nowMs() + LINGER_MS;
+    const linger = (): void => {
+      this.lingerUntilMs = this.nowMs() + LINGER_MS;
+    };
+    // An orderly end waits for what is still in the socket, as long as the peer takes it.
+    if (code === ErrorCode.NO_ERROR && this.socket.writableLength > 0) this.socket.once('finish', linger);
+    else linger();
     this.socket.end();
     // What still comes is thrown away: closing with unread bytes would send RST, and the GOAWAY would be lost.
     if (this.socket.isPaused()) this.socket.resume();

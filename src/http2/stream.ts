@@ -200,6 +200,24 @@ export abstract class Http2Stream {
     if (this.queuedBytes > 0) this.session.waiting.add(this);
   }
 
+  /** The same with a last part that is only good during the call. */
+  endWith(last: Buffer, start: number, end: number): void {
+    if (this.closed || this.ending) return;
+    if (this.queuedBytes === 0 && this.session.writeLast(this, last, start, end)) {
+      this.ending = true;
+      this.localEnded = true;
+      this.sentBytes += end - start;
+      this.closeIfEnded();
+    } else this.end(Buffer.from(last.subarray(start, end)), '');
+  }
+
+  /** The head was the whole message. */
+  endedByHead(): void {
+    this.ending = true;
+    this.localEnded = true;
+    this.closeIfEnded();
+  }
+
   /** END_STREAM has been written, or will be when what waits has gone out. */
   get hasEnded(): boolean {
     return this.ending;
