@@ -10,6 +10,7 @@ import { filters } from '../gateway/filters/registry.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { workerIpcLink } from '../link/ipc.ts';
 import { systemClock } from '../model/ports.ts';
+import { PluginFailures } from '../plugins/plugin-failures.ts';
 import { HandedSockets } from '../supervisor/handed-sockets.ts';
 import { createAccessLog } from '../telemetry/access-log.ts';
 import { createLineLogger } from '../telemetry/line-logger.ts';
@@ -28,13 +29,15 @@ export async function runWorker(argv: readonly string[]): Promise<void> {
   const { id, level, format } = readWorkerArguments(argv);
   process.title = `dormouse ${id}`;
   const logger = createLineLogger({ level, format, destination: logDestination(2), fields: { worker: id } });
-  const die = (error: unknown): void => {
+  const failures = new PluginFailures({ logger, clock: systemClock });
+  const die = (error: unknown, origin: 'uncaughtException' | 'unhandledRejection'): void => {
+    if (failures.claims(error, origin)) return;
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     logger.error('a fault of dormouse ends this worker; it is replaced', { error: text });
     process.exit(1);
   };
   process.on('uncaughtException', die);
-  process.on('unhandledRejection', die);
+  process.on('unhandledRejection', (error) => die(error, 'unhandledRejection'));
   // A terminal sends these to the whole group; what they mean is the supervisor's decision.
   process.on('SIGINT', () => {});
   process.on('SIGHUP', () => {});
@@ -51,6 +54,14 @@ export async function runWorker(argv: readonly string[]): Promise<void> {
     createAccessLog: (config) => createAccessLog(config, { logger }),
     strategies,
     filters,
+    plugins: {
+      // Not before there is one: most configurations have none.
+      parts: async (plugins, own) => {
+        const { gatewayParts } = await import('../plugins/gateway-plugins.ts');
+        return gatewayParts(plugins, own, { failures, logger });
+      },
+      families: () => failures.families(),
+    },
     maxConnections: connectionsFor(descriptorLimit()),
   });
   gateway.start();

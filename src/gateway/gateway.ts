@@ -6,6 +6,7 @@ import { noAccessLog } from '../model/access.ts';
 import type { AccessLog } from '../model/access.ts';
 import type { ListenerConfig } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
+import type { MetricFamily } from '../model/metrics.ts';
 import type { Clock, Logger, RandomSource } from '../model/ports.ts';
 import { GatewayBackend } from './backend.ts';
 import type { StrategyRegistry } from './balancing/strategy.ts';
@@ -19,10 +20,13 @@ import { prepareListeners, type ListenerRules } from './listener-rules.ts';
 import type { ListenerSockets } from './listener-sockets.ts';
 import { gatewayFamilies } from './metrics.ts';
 import type { ProtocolHandlers } from './open-connection.ts';
+import { RawStreams } from './protocols/tcp-streams.ts';
+import { tunnelFamilies } from './protocols/tunnel-metrics.ts';
 import { Runtime } from './runtime.ts';
 import { SideCalls } from './side-call.ts';
 import { isTracing, RequestTracer } from './tracing/request-tracer.ts';
 import type { TracerOptions } from './tracing/request-tracer.ts';
+import { http2Handler } from './protocols/http2/open-http2.ts';
 import { ReadBuffers } from './upstream/read-buffers.ts';
 import type { UpstreamEndpoint } from './upstream/endpoint.ts';
 
@@ -42,8 +46,22 @@ export interface GatewayDeps {
   createAccessLog(config: GatewayConfig['telemetry']['accessLog']): AccessLog;
   strategies: StrategyRegistry;
   filters: FilterRegistry;
+  /** Plugins; null: what the configuration names of them is left out. */
+  plugins?: GatewayPlugins | null;
   /** Client connections that may be open at once, over all listeners (file descriptors). */
   maxConnections: number;
+}
+
+/** What plugins add to a gateway. */
+export interface GatewayPlugins {
+  /** `own` and what these plugins bring. Rejects when one can't be loaded; bounded in time. */
+  parts(plugins: GatewayConfig['plugins'], own: GatewayParts): Promise<GatewayParts>;
+  families(): MetricFamily[];
+}
+
+export interface GatewayParts {
+  filters: FilterRegistry;
+  strategies: StrategyRegistry;
 }
 
 /** The data plane: does what the controller says over the link, and tells it what it measures. */
@@ -52,7 +70,8 @@ export class Gateway {
   readonly closed: Promise<void>;
   readonly counters = new GatewayCounters();
   /** Set before `start`. */
-  readonly handlers: ProtocolHandlers = { openHttp2: null, openStream: null };
+  readonly handlers: ProtocolHandlers;
+  private readonly streams: RawStreams;
   private readonly deps: GatewayDeps;
   private readonly backends = new Map<string, GatewayBackend>();
   private readonly listeners = new Map<string, GatewayListener>();
@@ -66,6 +85,8 @@ export class Gateway {
   /** With which sessions of TLS clients are sealed: its own until the controller sends those that all gateways share. */
   private ticketKeys: Buffer = randomBytes(48);
   private accessLog: AccessLog = noAccessLog;
+  /** Filters and strategies of the configuration in force, or of the one that is being put in force. */
+  private parts: GatewayParts;
   private accessLogKey = '';
   private backlog: DownMessage[] | null = null;
   private reportTimer: NodeJS.Timeout | null = null;
@@ -81,6 +102,7 @@ export class Gateway {
 
   constructor(deps: GatewayDeps) {
     this.deps = deps;
+    this.parts = { filters: deps.filters, strategies: deps.strategies };
     let prefix = '';
     while (prefix.length < 12) prefix += Math.floor(deps.random() * 36).toString(36);
     this.ids = new RequestIds(prefix);
@@ -106,6 +128,8 @@ export class Gateway {
       kept: new KeptParts(),
       call: (backend, request, signal) => this.sideCalls.call(backend, request, signal),
     };
+    this.streams = new RawStreams({ backend: (name) => this.backends.get(name), random: deps.random });
+    this.handlers = { openHttp2: http2Handler(), openStream: this.streams.open };
     this.closed = new Promise((resolve) => {
       this.resolveClosed = resolve;
     });
@@ -188,6 +212,11 @@ export class Gateway {
           metrics: [
             ...gatewayFamilies(this.counters, this.runtime, this.backends.values(), this.listeners.values()),
             ...this.limits.families(),
+            ...tunnelFamilies(
+              this.runtime.routeCounters.flatMap((counters) => [...counters.tunnels.values()]),
+              this.streams,
+            ),
+            ...(this.deps.plugins?.families() ?? []),
           ],
           status: this.status(),
         });
@@ -209,7 +238,9 @@ export class Gateway {
     const tracerOptions = this.tracerOptions(config);
     let runtime: Runtime | null = null;
     let prepared: Awaited<ReturnType<typeof prepareListeners>> | null = null;
+    const formerParts = this.parts;
     try {
+      this.parts = await this.partsFor(config);
       const backends = new Map<string, GatewayBackend>();
       for (const backendConfig of config.backends) {
         const known = this.backends.get(backendConfig.name);
@@ -227,7 +258,7 @@ export class Gateway {
         {
           config,
           backends,
-          filters: this.deps.filters,
+          filters: this.parts.filters,
           services: this.services,
           sideCalls: this.sideCalls,
           tracer: isTracing(tracerOptions) ? this.tracer : null,
@@ -257,6 +288,7 @@ export class Gateway {
       this.commit(config, runtime, backends, opened, prepared.rules, accessLog);
       this.deps.link.send({ type: 'configured', version });
     } catch (error) {
+      this.parts = formerParts;
       if (runtime !== this.current) runtime?.retire();
       for (const listener of opened) void listener.drain();
       prepared?.close();
@@ -265,6 +297,12 @@ export class Gateway {
       for (const backend of created.values()) backend.dispose();
       this.deps.link.send({ type: 'refused', version, reason: error instanceof Error ? error.message : String(error) });
     }
+  }
+
+  private async partsFor(config: GatewayConfig): Promise<GatewayParts> {
+    const { filters, strategies, plugins = null } = this.deps;
+    const own = { filters, strategies };
+    return plugins === null || config.plugins.length === 0 ? own : plugins.parts(config.plugins, own);
   }
 
   private commit(
@@ -291,6 +329,7 @@ export class Gateway {
     if (this.current !== runtime) this.current?.retire();
     this.tracer.configure(this.tracerOptions(config));
     this.current = runtime;
+    this.streams.configured(config);
     for (const [name, listener] of this.listeners) {
       const next = rules.get(name);
       if (next !== undefined && sameAddress(listener.config, next.config)) listener.reconfigure(next);
@@ -345,7 +384,7 @@ export class Gateway {
       buffers: this.buffers,
       send: (message) => this.deps.link.send(message),
       createStrategy: (backendConfig) => {
-        const factory = this.deps.strategies[backendConfig.balance.strategy];
+        const factory = this.parts.strategies[backendConfig.balance.strategy];
         if (factory === undefined) {
           throw new DormouseError(
             'DORMOUSE_STRATEGY_UNKNOWN',

@@ -7,14 +7,18 @@ import type { Logger } from '../model/ports.ts';
 import { guardedFilter } from './guarded-filter.ts';
 import { guardedStrategy } from './guarded-strategy.ts';
 import { loadPlugin } from './load-plugin.ts';
+import type { Plugin } from './plugin.ts';
 import type { PluginFailures } from './plugin-failures.ts';
+
+/** Less than the controller waits for a gateway to answer a configuration, ms. */
+const LOAD_BOUND_MS = 8000;
 
 export interface GatewayParts {
   filters: FilterRegistry;
   strategies: StrategyRegistry;
 }
 
-/** `own` and what the plugins bring. Rejects with DORMOUSE_PLUGIN when one can't be loaded (bounded: 10 s for all). */
+/** `own` and what the plugins bring. Rejects with DORMOUSE_PLUGIN when one can't be loaded (bounded: 8 s for all). */
 export async function gatewayParts(
   plugins: readonly PluginConfig[],
   own: GatewayParts,
@@ -22,8 +26,9 @@ export async function gatewayParts(
 ): Promise<GatewayParts> {
   const filters: Record<string, FilterFactory> = { ...own.filters };
   const strategies: Record<string, StrategyFactory> = { ...own.strategies };
-  const loaded = await Promise.all(plugins.map((plugin) => load(plugin)));
-  for (const plugin of loaded) {
+  const loaded = await Promise.all(plugins.map(load));
+  for (const [index, plugin] of loaded.entries()) {
+    deps.failures.loaded(plugin.name, plugins[index]!.path);
     for (const [part, definition] of Object.entries(plugin.filters ?? {}))
       filters[part] ??= guardedFilter({ plugin: plugin.name, kind: 'filter', part }, definition, deps.failures);
     for (const [part, definition] of Object.entries(plugin.strategies ?? {})) {
@@ -34,9 +39,9 @@ export async function gatewayParts(
   return { filters, strategies };
 }
 
-async function load(plugin: PluginConfig): Promise<Awaited<ReturnType<typeof loadPlugin>>> {
+async function load(plugin: PluginConfig): Promise<Plugin> {
   try {
-    return await loadPlugin(plugin);
+    return await loadPlugin(plugin, LOAD_BOUND_MS);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new DormouseError('DORMOUSE_PLUGIN', `the plugin ${plugin.path} can't be loaded: ${reason}`, {

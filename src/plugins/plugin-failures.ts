@@ -1,10 +1,12 @@
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { MetricFamily } from '../model/metrics.ts';
 import type { Clock, Logger } from '../model/ports.ts';
 
 /** A part that fails with each request is logged this often at most, ms. */
 const LOG_EVERY_MS = 10_000;
 
-export type PluginPartKind = 'filter' | 'strategy' | 'metrics sink' | 'trigger';
+export type PluginPartKind = 'filter' | 'strategy' | 'metrics sink' | 'trigger' | 'module';
 
 /** Where a plugin failed: one series and one log line. */
 export interface PluginPlace {
@@ -25,6 +27,8 @@ export class PluginFailures {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #known = new Map<string, Known>();
+  /** Names of loaded plugins by the folders of their files. */
+  readonly #folders = new Map<string, string>();
 
   constructor(options: { logger: Logger; clock: Clock }) {
     this.#logger = options.logger;
@@ -46,6 +50,34 @@ export class PluginFailures {
     known.loggedMs = nowMs;
     known.unlogged = 0;
     this.#logger.error('a plugin failed', { ...place, what, error: errorText(error), ...more });
+  }
+
+  /** From now on what it throws where nobody catches it is known to be its own. */
+  loaded(plugin: string, path: string): void {
+    this.#folders.set(`${dirname(path)}/`, plugin);
+  }
+
+  /**
+   * Whether an error that nobody caught is a plugin's alone, and then it is counted and nothing of dormouse was left half done: it was thrown in a
+   * timer or the like of the plugin, or it is the reason of a promise that the plugin forgot.
+   */
+  claims(error: unknown, origin: 'uncaughtException' | 'unhandledRejection'): boolean {
+    if (this.#folders.size === 0 || !(error instanceof Error)) return false;
+    const files = [...(error.stack ?? '').matchAll(/(?:\(|at )(?:async )?(file:\/\/[^?:)]+|\/[^?:)]+)/g)].map(
+      (match) => match[1]!,
+    );
+    const first = files[0];
+    if (first === undefined) return false;
+    const ownerOf = (file: string): string | undefined => {
+      const path = file.startsWith('file:') ? fileURLToPath(file) : file;
+      for (const [folder, plugin] of this.#folders) if (path.startsWith(folder)) return plugin;
+      return undefined;
+    };
+    const plugin = ownerOf(first);
+    const alone = origin === 'unhandledRejection' || files.every((file) => ownerOf(file) !== undefined);
+    if (plugin === undefined || !alone) return false;
+    this.count({ plugin, kind: 'module', part: '' }, origin, error);
+    return true;
   }
 
   families(): MetricFamily[] {
