@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { apiKeySchema } from './api-key.schema.ts';
 import { basicSchema } from './basic.schema.ts';
+import { bodySchema } from './body.schema.ts';
 import { corsSchema } from './cors.schema.ts';
 import { mirrorSchema } from './mirror.schema.ts';
 import { errorPagesSchema } from './error-pages.schema.ts';
@@ -23,6 +24,7 @@ export const filterSchemas: Readonly<Record<string, z.ZodType>> = {
   basic: basicSchema,
   forwardAuth: forwardAuthSchema,
   validate: validateSchema,
+  body: bodySchema,
   errorPages: errorPagesSchema,
   mirror: mirrorSchema,
   cors: corsSchema,

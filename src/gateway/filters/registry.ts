@@ -1,5 +1,6 @@
 import { apiKey } from './api-key.ts';
 import { basic } from './basic.ts';
+import { body } from './body.ts';
 import { cors } from './cors.ts';
 import { mirror } from './mirror.ts';
 import { errorPages } from './error-pages.ts';
@@ -19,6 +20,7 @@ export const filters: FilterRegistry = {
   rewrite,
   redirect,
   validate,
+  body,
   errorPages,
   mirror,
   cors,

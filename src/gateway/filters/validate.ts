@@ -1,13 +1,14 @@
 import { DormouseError } from '../../model/errors.ts';
-import { hasUnderscore, joinedValue, nextNamed, type RequestView } from '../request-view.ts';
+import { hasUnderscore, joinedValue, nextNamed } from '../request-view.ts';
 import { Pattern } from '../routing/pattern.ts';
 import { queryFields } from '../routing/query.ts';
 import type { RequestEdit } from './edits.ts';
 import type { Answer, BodyStep, Filter, FilterContext } from './filter.ts';
 import { compileJsonSchema, type SchemaCheck } from './json-schema.ts';
 import { scanJson } from './json-scan.ts';
-import { compileMediaTypes, essence, isJson } from './media-type.ts';
+import { compileMediaTypes, essence } from './media-type.ts';
 import { problemAnswer } from './problem-answer.ts';
+import { codedRefusal, hasBody, hasJsonBody, jsonRefusal, notJson } from './request-json.ts';
 import { compilePathRules, type PathRules } from './validate-path.ts';
 
 export interface ValidateOptions {
@@ -142,12 +143,6 @@ function queryCheck(required: readonly RequiredValue[], place: string): (edit: R
   };
 }
 
-/** Whether a body follows: it has a length, or its length isn't known. */
-function hasBody(view: RequestView): boolean {
-  const length = view.value('content-length');
-  return length === undefined ? view.indexOf('transfer-encoding') >= 0 : !/^0+$/.test(length);
-}
-
 function typeCheck(types: readonly string[]): (edit: RequestEdit) => Answer | null {
   const fits = compileMediaTypes(types);
   // RFC 9110 section 15.5.16: what would have been accepted.
@@ -178,26 +173,18 @@ function tooLarge(maxBody: number): Answer {
 
 function jsonHeadCheck({ required }: JsonOptions): (edit: RequestEdit) => Answer | null {
   return ({ view }) => {
-    if (!hasBody(view)) {
-      const wanted = required && (view.method === 'POST' || view.method === 'PUT' || view.method === 'PATCH');
-      return wanted ? problemAnswer(400, 'body-missing', 'A JSON body is missing.') : null;
-    }
-    if (!isJson(essence(view.value('content-type')))) return null;
-    const coding = joinedValue(view, 'content-encoding');
-    if (coding === undefined || coding.toLowerCase() === 'identity') return null;
-    // RFC 9110 section 12.5.3: which codings would have been accepted.
-    const accept = 'Accept-Encoding: identity\r\n';
-    return problemAnswer(415, 'content-encoding-refused', 'Encoded bodies are not accepted here.', accept);
+    if (hasBody(view)) return hasJsonBody(view) ? codedRefusal(view) : null;
+    const wanted = required && (view.method === 'POST' || view.method === 'PUT' || view.method === 'PATCH');
+    return wanted ? problemAnswer(400, 'body-missing', 'A JSON body is missing.') : null;
   };
 }
 
 function jsonStep(json: JsonOptions, limitBytes: number, place: string): BodyStep {
   const check = schemaCheck(json.schema ?? json.file!, place);
   const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  const invalid = (why: string): Answer => problemAnswer(400, 'json-invalid', `The request body ${why}.`);
   return {
     limitBytes,
-    wants: ({ view }) => hasBody(view) && isJson(essence(view.value('content-type'))),
+    wants: ({ view }) => hasJsonBody(view),
     run(_edit, body) {
       if (body.length === 0)
         return json.required ? problemAnswer(400, 'body-missing', 'A JSON body is missing.') : null;
@@ -205,17 +192,16 @@ function jsonStep(json: JsonOptions, limitBytes: number, place: string): BodySte
       try {
         text = utf8.decode(body);
       } catch {
-        return invalid('is not UTF-8');
+        return jsonRefusal('is not UTF-8');
       }
       const scan = scanJson(text, json.maxDepth);
-      if (scan === 'deep') return invalid(`is nested deeper than ${json.maxDepth} levels`);
-      if (scan === 'duplicate') return invalid('has an object with a name that stands there twice');
+      if (scan === 'deep') return jsonRefusal(`is nested deeper than ${json.maxDepth} levels`);
+      if (scan === 'duplicate') return jsonRefusal('has an object with a name that stands there twice');
       let document: unknown;
       try {
         document = JSON.parse(text);
       } catch (error) {
-        const at = /position (\d+)/.exec((error as Error).message)?.[1];
-        return invalid(at === undefined ? 'is not JSON' : `is not JSON (at character ${at})`);
+        return jsonRefusal(notJson(error));
       }
       const errors = check(document, body.length);
       if (errors === null) return null;
