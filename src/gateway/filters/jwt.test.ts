@@ -1,67 +1,20 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 import { FilterRuns, HandClock } from '../auth/filter-runs.fixture.ts';
-import {
-  encoded,
-  goodClaims,
-  hmacToken,
-  KeyServer,
-  keySetText,
-  publicJwk,
-  signingPair,
-  token,
-  type SigningPair,
-} from '../auth/issuer.fixture.ts';
+import { encoded, goodClaims, hmacToken, keySetText, publicJwk, signingPair, token } from '../auth/issuer.fixture.ts';
+import { JwtRuns, jwtFilter } from '../auth/jwt-runs.fixture.ts';
 import { filter, issues } from './filters.fixture.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'dormouse-jwt-'));
-process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-
-const ec = signingPair('ec', 'ES256');
-const rsa = signingPair('rsa', 'RS256');
-const other = signingPair('ec', 'ES256');
-
-const open: { close(): unknown }[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.close();
-});
-
-function keep<T extends { close(): unknown }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-/** The schema leaves a name of a file to the configuration; here it is the path itself. */
-function jwtFilter(options: Record<string, unknown>): ReturnType<typeof filter> {
-  const made = filter('jwt', { issuer: 'https://issuer.test', audience: 'api', ...options });
-  const { jwks } = made.options as { jwks: { file?: unknown; backend?: unknown } };
-  for (const key of ['file', 'backend'] as const) {
-    const named = jwks[key] as { written?: string; name?: string } | undefined;
-    if (named !== undefined) jwks[key] = named.written ?? named.name;
-  }
-  return made;
-}
-
-let files = 0;
-function keyFile(text: string): { file: string } {
-  const file = join(folder, `keys-${++files}.json`);
-  writeFileSync(file, text);
-  return { file };
-}
-
-function runs(options: Record<string, unknown> = {}, pairs: SigningPair[] = [ec, rsa], clock = new HandClock()) {
-  const filters = new FilterRuns([jwtFilter({ jwks: keyFile(keySetText(...pairs)), ...options })], { clock });
-  return { filters: keep(filters), clock, claims: (more = {}) => goodClaims(clock.ms, more) };
-}
+const jwtRuns = new JwtRuns();
+const { ec, rsa, other, folder } = jwtRuns;
+afterEach(() => jwtRuns.closeAll());
 
 describe('a good token', () => {
   for (const alg of ['RS256', 'RS384', 'RS512', 'ES256', 'ES384', 'ES512', 'EdDSA']) {
     test(`signed with ${alg} passes, and says who it is`, async () => {
       const pair = signingPair('k', alg);
-      const { filters, claims } = runs({}, [pair]);
+      const { filters, claims } = jwtRuns.start({}, [pair]);
       const run = await filters.bearer(token(pair, claims()));
       assert.equal(run.status, 0);
       assert.equal(run.identity, 'alice');
@@ -70,7 +23,7 @@ describe('a good token', () => {
   }
 
   test('passes without a promise when it is known, and is good for as long as it says', async () => {
-    const { filters, clock, claims } = runs();
+    const { filters, clock, claims } = jwtRuns.start();
     const good = token(ec, claims({ exp: clock.ms / 1000 + 60, nbf: clock.ms / 1000 }));
     assert.equal((await filters.bearer(good)).sync, false);
     assert.equal((await filters.bearer(good)).sync, true);
@@ -82,7 +35,7 @@ describe('a good token', () => {
   });
 
   test('is verified once when many requests bring it at once', async () => {
-    const { filters, claims } = runs();
+    const { filters, claims } = jwtRuns.start();
     const good = token(ec, claims());
     const all = Array.from(
       { length: 50 },
@@ -93,32 +46,38 @@ describe('a good token', () => {
   });
 
   test('may name no key: those that fit are tried', async () => {
-    const { filters, claims } = runs({}, [other, ec]);
+    const { filters, claims } = jwtRuns.start({}, [other, ec]);
     assert.equal((await filters.bearer(token(ec, claims(), { kid: undefined }))).status, 0);
   });
 
   test('with one of several issuers and audiences', async () => {
-    const { filters, claims } = runs({ issuer: ['https://a.test', 'https://issuer.test'], audience: ['web', 'api'] });
+    const { filters, claims } = jwtRuns.start({
+      issuer: ['https://a.test', 'https://issuer.test'],
+      audience: ['web', 'api'],
+    });
     assert.equal((await filters.bearer(token(ec, claims({ aud: ['x', 'web'] })))).status, 0);
     assert.equal((await filters.bearer(token(ec, claims({ aud: ['x'] })))).status, 401);
     assert.equal((await filters.bearer(token(ec, claims({ iss: 'https://b.test' })))).status, 401);
   });
 
   test('whatever its issuer and audience, when the file says so', async () => {
-    const { filters, claims } = runs({ issuer: null, audience: null });
+    const { filters, claims } = jwtRuns.start({ issuer: null, audience: null });
     assert.equal((await filters.bearer(token(ec, claims({ iss: undefined, aud: undefined })))).status, 0);
   });
 
   test('by a shared secret of a file, when only HS algorithms are allowed', async () => {
     const secret = Buffer.alloc(32, 7);
-    const jwks = keyFile(JSON.stringify({ keys: [{ kty: 'oct', k: secret.toString('base64url'), kid: 's' }] }));
-    const { filters, claims } = runs({ jwks, algorithms: ['HS256'] });
+    const jwks = jwtRuns.keyFile(JSON.stringify({ keys: [{ kty: 'oct', k: secret.toString('base64url'), kid: 's' }] }));
+    const { filters, claims } = jwtRuns.start({ jwks, algorithms: ['HS256'] });
     assert.equal((await filters.bearer(hmacToken(secret, claims(), { kid: 's' }))).status, 0);
     assert.equal((await filters.bearer(hmacToken('other', claims(), { kid: 's' }))).status, 401);
   });
 
   test('from a cookie or the query; the latter goes neither to the backend nor into the log', async () => {
-    const { filters, claims } = runs({ from: [{ cookie: 'session' }, { query: 'access_token' }], forward: false });
+    const { filters, claims } = jwtRuns.start({
+      from: [{ cookie: 'session' }, { query: 'access_token' }],
+      forward: false,
+    });
     const good = token(ec, claims());
     const cookie = await filters.run({ headers: [['Cookie', `a=1; session=${good}; b=2`]] });
     assert.equal(cookie.status, 0);
@@ -195,7 +154,7 @@ describe('a bad token', () => {
   ];
   for (const [name, make] of bad) {
     test(`${name} is answered 401, and says no more than that`, async () => {
-      const { filters, clock, claims } = runs();
+      const { filters, clock, claims } = jwtRuns.start();
       const text = make(claims(), clock.ms);
       for (let turn = 0; turn < 2; turn++) {
         const run = await filters.bearer(text, { headers: [['X-User', 'admin']] });
@@ -215,7 +174,7 @@ describe('a bad token', () => {
   }
 
   test('that is not good yet is good when its time has come', async () => {
-    const { filters, clock, claims } = runs();
+    const { filters, clock, claims } = jwtRuns.start();
     const early = token(ec, claims({ nbf: clock.ms / 1000 + 60 }));
     assert.equal((await filters.bearer(early)).status, 401);
     clock.ms += 30_000;
@@ -223,7 +182,7 @@ describe('a bad token', () => {
   });
 
   test('without a token the challenge names no error; optional requests pass, but without an identity', async () => {
-    const { filters } = runs();
+    const { filters } = jwtRuns.start();
     for (const headers of [
       [],
       [['Authorization', 'Basic YTpi']],
@@ -234,7 +193,7 @@ describe('a bad token', () => {
       assert.equal(run.status, 401);
       assert.match(run.answer!.headers, /^WWW-Authenticate: Bearer realm="dormouse"\r\n/);
     }
-    const { filters: optional } = runs({ optional: true, headers: { 'X-Tenant': 'tenant' } });
+    const { filters: optional } = jwtRuns.start({ optional: true, headers: { 'X-Tenant': 'tenant' } });
     const anonymous = await optional.run({
       headers: [
         ['X-User', 'admin'],
@@ -250,7 +209,7 @@ describe('a bad token', () => {
   });
 
   test('sent twice is refused, whichever is good', async () => {
-    const { filters, claims } = runs();
+    const { filters, claims } = jwtRuns.start();
     const good = token(ec, claims());
     const run = await filters.run({
       headers: [
@@ -263,7 +222,7 @@ describe('a bad token', () => {
   });
 
   test('10,000 of them leave no more than the bounded memory of bad ones', async () => {
-    const { filters, claims } = runs();
+    const { filters, claims } = jwtRuns.start();
     const [header, payload] = token(ec, claims()).split('.');
     for (let i = 0; i < 10_000; i += 100) {
       const runsOfTurn = Array.from({ length: 100 }, (_, j) => {
@@ -288,7 +247,7 @@ describe('a bad token', () => {
 
 describe('what a route requires', () => {
   test('scopes, from scope or scp; 403 names them', async () => {
-    const { filters, claims } = runs({ require: { scopes: ['users.read', 'users.list'] } });
+    const { filters, claims } = jwtRuns.start({ require: { scopes: ['users.read', 'users.list'] } });
     assert.equal((await filters.bearer(token(ec, claims({ scope: 'a users.list users.read' })))).status, 0);
     assert.equal((await filters.bearer(token(ec, claims({ scp: ['users.list', 'users.read'] })))).status, 0);
     const run = await filters.bearer(token(ec, claims({ scope: 'users.read' })));
@@ -298,7 +257,7 @@ describe('what a route requires', () => {
   });
 
   test('claims, with values or lists, by path or with dots in the name', async () => {
-    const { filters, claims } = runs({
+    const { filters, claims } = jwtRuns.start({
       require: { claims: { 'realm.roles': ['admin', 'editor'], 'https://a.test/level': 3, email_verified: true } },
     });
     const good = { realm: { roles: ['x', 'editor'] }, 'https://a.test/level': 3, email_verified: true };
@@ -322,7 +281,7 @@ describe('claims to headers', () => {
   const headers = { 'X-Subject': 'sub', 'X-Roles': 'roles', 'X-Address': 'address', 'X-Level': 'level' };
 
   test('text, numbers, lists and mappings; what is not there gives no header', async () => {
-    const { filters, claims } = runs({ headers, forward: false });
+    const { filters, claims } = jwtRuns.start({ headers, forward: false });
     const run = await filters.bearer(token(ec, claims({ sub: 'Zoë', roles: ['a', 'b'], address: { city: 'Köln' } })), {
       headers: [
         ['X-Level', '9'],
@@ -349,7 +308,7 @@ describe('claims to headers', () => {
     ['more than 4096 bytes', { sub: 'é'.repeat(2100) }],
   ] as const) {
     test(`a claim with ${name} is not passed on: 403`, async () => {
-      const { filters, claims } = runs({ headers });
+      const { filters, claims } = jwtRuns.start({ headers });
       const run = await filters.bearer(token(ec, claims(claim)));
       assert.equal(run.status, 403);
       assert.deepEqual(
@@ -361,11 +320,11 @@ describe('claims to headers', () => {
 
   test('what an earlier filter found out stays, unless this one says it too', async () => {
     const clock = new HandClock();
-    const filters = keep(
+    const filters = jwtRuns.keep(
       new FilterRuns(
         [
           filter('requestHeaders', { set: { 'X-User': 'set by the file', 'X-Subject': 'also' } }),
-          jwtFilter({ jwks: keyFile(keySetText(ec)), headers: { 'X-Subject': 'sub' }, forward: false }),
+          jwtFilter({ jwks: jwtRuns.keyFile(keySetText(ec)), headers: { 'X-Subject': 'sub' }, forward: false }),
         ],
         { clock },
       ),
@@ -375,202 +334,8 @@ describe('claims to headers', () => {
   });
 });
 
-describe('a key set of a server', () => {
-  async function served(options: Record<string, unknown> = {}, pairs = [ec]) {
-    const server = keep(await KeyServer.start(keySetText(...pairs)));
-    const { jwks = {}, ...rest } = options as { jwks?: object };
-    const made = runs({ jwks: { url: server.url, ...jwks }, ...rest });
-    return { server, ...made };
-  }
-
-  test('is fetched once, when the first token comes', async () => {
-    const { server, filters, claims } = await served();
-    assert.equal(server.requests, 0);
-    const statuses = await Promise.all(
-      Array.from({ length: 20 }, async (_, i) => (await filters.bearer(token(ec, claims({ jti: i })))).status),
-    );
-    assert.deepEqual(new Set(statuses), new Set([0]));
-    assert.equal(server.requests, 1);
-    assert.equal(await server.connections(), 0);
-  });
-
-  test('is not asked for tokens that could not pass anyway', async () => {
-    const { server, filters, claims } = await served();
-    for (const text of ['x.y.z', hmacToken('s', claims(), {}), `${encoded({ alg: 'none' })}.e30.`])
-      await filters.bearer(text);
-    await filters.run();
-    assert.equal(server.requests, 0);
-  });
-
-  test('rotates: an unknown key asks for it once, and not again within ten seconds', async () => {
-    const next = signingPair('next');
-    const { server, filters, clock, claims } = await served();
-    assert.equal((await filters.bearer(token(ec, claims()))).status, 0);
-    server.answer = KeyServer.json(keySetText(ec, next));
-    for (let i = 0; i < 50; i++)
-      assert.equal((await filters.bearer(token(next, claims({ jti: i }), { kid: `no-${i}` }))).status, 401);
-    assert.equal(server.requests, 1);
-    clock.ms += 10_000;
-    assert.equal((await filters.bearer(token(next, claims()))).status, 0);
-    assert.equal(server.requests, 2);
-    for (let i = 0; i < 50; i++) await filters.bearer(token(next, claims({ jti: i }), { kid: `no-${i}` }));
-    assert.equal(server.requests, 2);
-  });
-
-  test('is fetched again in the background; a key that is gone takes its tokens along', async () => {
-    const next = signingPair('next');
-    const { server, filters, clock, claims } = await served({ jwks: { refresh: '1m' } });
-    const old = token(ec, claims());
-    await filters.bearer(old);
-    assert.equal((await filters.bearer(old)).sync, true);
-    const fetched = new Promise<void>((resolve) => {
-      server.answer = (response) => {
-        response.on('close', resolve);
-        KeyServer.json(keySetText(next))(response);
-      };
-    });
-    clock.ms += 60_000;
-    // Answered from what is known, without waiting.
-    assert.deepEqual([(await filters.bearer(old)).status, server.requests <= 2], [0, true]);
-    await fetched;
-    while ((await filters.bearer(old)).status === 0) await new Promise((resolve) => setImmediate(resolve));
-    assert.equal((await filters.bearer(old)).status, 401);
-    assert.equal((await filters.bearer(token(next, claims()))).status, 0);
-    assert.equal(server.requests, 2);
-  });
-
-  const lies: [string, (response: import('node:http').ServerResponse) => void][] = [
-    ['500', (response) => void response.writeHead(500).end('no')],
-    [
-      'a page of HTML',
-      (response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>sign in</html>'),
-    ],
-    ['a redirect', (response) => void response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end()],
-    ['nothing', (response) => void response.writeHead(200).end()],
-    [
-      'half of it',
-      (response) => {
-        response.writeHead(200, { 'content-length': '10000' }).write('{"keys":[');
-        setImmediate(() => response.destroy());
-      },
-    ],
-    ['no list', KeyServer.json('{"keys":{}}')],
-    ['an empty list', KeyServer.json('{"keys":[]}')],
-    ['a megabyte', (response) => void response.writeHead(200).end(`{"keys":[],"x":"${'y'.repeat(1 << 20)}"}`)],
-    [
-      'only a private key',
-      KeyServer.json(JSON.stringify({ keys: [{ ...other.privateKey.export({ format: 'jwk' }), kid: 'ec' }] })),
-    ],
-    ['only a shared secret', KeyServer.json(JSON.stringify({ keys: [{ kty: 'oct', kid: 'ec', k: 'A'.repeat(64) }] }))],
-    ['a key that is off the curve', KeyServer.json(JSON.stringify({ keys: [publicJwk(ec, { x: 'A'.repeat(43) })] }))],
-    ['a reset connection', (response) => void response.socket!.resetAndDestroy()],
-  ];
-  for (const [name, lie] of lies) {
-    test(`that answers with ${name} changes nothing, and lets nothing pass`, async () => {
-      const { server, filters, clock, claims } = await served({ jwks: { refresh: '1m' } });
-      await filters.bearer(token(ec, claims()));
-      server.answer = lie;
-      for (let i = 1; i <= 3; i++) {
-        clock.ms += 61_000;
-        assert.equal((await filters.bearer(token(ec, claims({ jti: i })))).status, 0, 'the known keys stay');
-        assert.equal((await filters.bearer(token(other, claims({ jti: i }), { kid: 'gone' }))).status, 401);
-        assert.equal((await filters.bearer(token(other, claims({ jti: i })))).status, 401);
-      }
-      assert.ok(filters.log.lines.some(({ message }) => message.includes('known keys stay in force')));
-      // It comes to its senses.
-      server.answer = KeyServer.json(keySetText(ec, other.kid === 'ec' ? { ...other, kid: 'new' } : other));
-      clock.ms += 61_000;
-      assert.equal((await filters.bearer(token(other, claims(), { kid: 'new' }))).status, 0);
-    });
-
-    test(`that answers the first time with ${name}: 503 until it answers right`, async () => {
-      const { server, filters, clock, claims } = await served();
-      const right = server.answer;
-      server.answer = lie;
-      const good = token(ec, claims());
-      const first = await filters.bearer(good);
-      assert.equal(first.status, 503);
-      assert.match(first.answer!.headers, /Retry-After: 1\r\n/);
-      const asked = server.requests;
-      assert.equal((await filters.bearer(good)).status, 503);
-      assert.equal(server.requests, asked, 'it is not asked again at once');
-      server.answer = right;
-      clock.ms += 1000;
-      assert.equal((await filters.bearer(good)).status, 0);
-    });
-  }
-
-  test('that never answers: 503 after the timeout, and no connection is left', async () => {
-    const { server, filters, claims } = await served({ jwks: { timeout: '50ms' } });
-    server.answer = () => {};
-    assert.equal((await filters.bearer(token(ec, claims()))).status, 503);
-    while ((await server.connections()) > 0) await new Promise((resolve) => setImmediate(resolve));
-  });
-
-  test('that is down: known tokens and new ones of known keys pass', async () => {
-    const { server, filters, clock, claims } = await served({ jwks: { refresh: '1m' } });
-    const good = token(ec, claims({ exp: clock.ms / 1000 + 100_000 }));
-    await filters.bearer(good);
-    await server.close();
-    for (let hour = 0; hour < 5; hour++) {
-      clock.ms += 3_600_000;
-      assert.equal((await filters.bearer(good)).status, 0);
-      assert.equal((await filters.bearer(token(ec, claims({ exp: clock.ms / 1000 + 60 })))).status, 0);
-    }
-  });
-
-  test('weak keys in a set are left out, the others count', async () => {
-    const weak = signingPair('weak', 'RS256');
-    const { server, filters, claims } = await served({}, [ec]);
-    const jwk = publicJwk(weak, { e: 'AQ' });
-    server.answer = KeyServer.json(JSON.stringify({ keys: [jwk, publicJwk(ec)] }));
-    assert.equal((await filters.bearer(token(ec, claims()))).status, 0);
-    assert.equal((await filters.bearer(token(weak, claims()))).status, 401);
-  });
-
-  test('is shared by the filters of all routes, and goes on over a reload', async () => {
-    const { server, filters, clock, claims } = await served();
-    const good = token(ec, claims());
-    await filters.bearer(good);
-    const config = [jwtFilter({ jwks: { url: server.url } })];
-    const next = new FilterRuns(config, { clock, kept: filters.services.kept });
-    filters.close();
-    assert.equal((await next.bearer(good)).sync, true);
-    assert.equal(server.requests, 1);
-    next.close();
-    assert.equal(filters.services.kept.size, 0);
-  });
-});
-
-describe('a key set of a backend', () => {
-  test('is asked by a side call', async () => {
-    const calls: string[] = [];
-    const clock = new HandClock();
-    const filters = keep(
-      new FilterRuns([jwtFilter({ jwks: { backend: 'auth', path: '/keys' } })], {
-        clock,
-        call: async (backend, { method, target }) => {
-          calls.push(`${method} ${backend} ${target}`);
-          return { status: 200, headers: [], header: () => undefined, body: Buffer.from(keySetText(ec)) };
-        },
-      }),
-    );
-    assert.equal((await filters.bearer(token(ec, goodClaims(clock.ms)))).status, 0);
-    assert.deepEqual(calls, ['GET auth /keys']);
-  });
-
-  test('that can not be asked: 503', async () => {
-    const clock = new HandClock();
-    const call = async (): Promise<never> => {
-      throw new Error('refused');
-    };
-    const filters = keep(new FilterRuns([jwtFilter({ jwks: { backend: 'auth', path: '/keys' } })], { clock, call }));
-    assert.equal((await filters.bearer(token(ec, goodClaims(clock.ms)))).status, 503);
-  });
-});
-
 test('a known token costs microseconds', async () => {
-  const { filters, claims } = runs({ headers: { 'X-User': 'sub' } });
+  const { filters, claims } = jwtRuns.start({ headers: { 'X-User': 'sub' } });
   const parts = { headers: [['Authorization', `Bearer ${token(rsa, claims())}`]] as [string, string][] };
   await filters.run(parts);
   const { edit } = filters.begin(parts);
@@ -617,7 +382,7 @@ describe('options', () => {
   }
 
   test('a file without a usable key is refused at once', () => {
-    assert.throws(() => runs({ jwks: keyFile('{"keys":[]}') }), /has no usable key/);
-    assert.throws(() => runs({ jwks: { file: join(folder, 'missing') } }), { code: 'DORMOUSE_AUTH_FILE' });
+    assert.throws(() => jwtRuns.start({ jwks: jwtRuns.keyFile('{"keys":[]}') }), /has no usable key/);
+    assert.throws(() => jwtRuns.start({ jwks: { file: join(folder, 'missing') } }), { code: 'DORMOUSE_AUTH_FILE' });
   });
 });
