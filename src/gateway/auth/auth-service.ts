@@ -37,7 +37,7 @@ export function openAuthService(options: AuthServiceOptions, services: FilterSer
   const lease = services.kept.take(`auth service ${url}`, () => new WebClient());
   return {
     async ask({ client }, lines, signal) {
-      const headers = `${lines}X-Forwarded-For: ${client}\r\nAccept-Encoding: identity\r\n`
+      const headers = `${lines}X-Forwarded-For: ${client}\r\n`
         .split('\r\n')
         .slice(0, -1)
         .map((line): [string, string] => {

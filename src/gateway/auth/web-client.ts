@@ -35,15 +35,25 @@ export class WebClient {
       scheduling: 'lifo',
     });
     const agent = this.#agent;
-    return new Promise((resolve, reject) => {
-      const request = client.request(
-        address,
-        { agent, signal, headers: ['Host', address.host, ...headers.flat()], maxHeaderSize: 32 * 1024 },
-        (response) => readResponse(response, maxBytes).then(resolve, reject),
-      );
-      request.on('error', (error) => reject(signal.aborted ? signal.reason : error));
-      request.end();
-    });
+    const options = {
+      signal,
+      headers: ['Host', address.host, ...headers.flat()],
+      maxHeaderSize: 32 * 1024,
+    };
+    const ask = (through: Agent | false): Promise<WebResponse> =>
+      new Promise((resolve, reject) => {
+        const request = client.request(address, { ...options, agent: through }, (response) =>
+          readResponse(response, maxBytes).then(resolve, reject),
+        );
+        request.on('error', (error) => {
+          if (signal.aborted) reject(signal.reason as Error);
+          // A kept connection that the server had closed meanwhile: a GET may be sent again (RFC 9110 section 9.2.2).
+          else if (through !== false && request.reusedSocket) ask(false).then(resolve, reject);
+          else reject(error);
+        });
+        request.end();
+      });
+    return ask(agent);
   }
 
   close(): void {

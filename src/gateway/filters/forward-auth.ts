@@ -124,7 +124,7 @@ export function forwardAuth(options: ForwardAuthOptions, { services, route }: Fi
 
 /** What the service is asked with, besides the client's address. Lines as received: they were validated when they were read. */
 function questionLines({ view, scheme }: RequestEdit, requestHeaders: readonly string[]): string {
-  let lines = `X-Forwarded-Method: ${view.method}\r\nX-Forwarded-Uri: ${originForm(view)}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Host: ${view.host}\r\n`;
+  let lines = `X-Forwarded-Method: ${view.method}\r\nX-Forwarded-Uri: ${originForm(view)}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Host: ${view.host}\r\nAccept-Encoding: identity\r\n`;
   for (const name of requestHeaders) {
     for (let i = view.indexOf(name); i >= 0; i = nextNamed(view, name, i + 1))
       lines += `${view.nameAt(i)}: ${view.valueAt(i)}\r\n`;
