@@ -70,6 +70,7 @@ export class ClientConnection implements ClientSide {
   private chunked = false;
   /** The parser whose head a waiting filter still reads. */
   private kept: RequestParser | null = null;
+  private readonly dataListener = (chunk: Buffer): void => this.onData(chunk);
 
   constructor(socket: Socket, listener: GatewayListener, info: ConnectionInfo, nowMs: number) {
     this.socket = socket;
@@ -81,7 +82,7 @@ export class ClientConnection implements ClientSide {
     this.openedMs = nowMs;
     this.deadlineMs = nowMs + listener.config.timeouts.headerMs;
     this.exchange = new Exchange(this);
-    socket.on('data', (chunk: Buffer) => this.onData(chunk));
+    socket.on('data', this.dataListener);
     socket.on('end', () => this.onEnd());
     socket.on('error', () => {});
     socket.on('close', () => this.onClose());
@@ -122,8 +123,32 @@ export class ClientConnection implements ClientSide {
         this.keep(chunk);
         return;
       default:
-        this.consume(chunk);
+        if (this.requests === 0 && !this.headBegun && (chunk[0] === 0x50 || this.stash !== null))
+          this.begunWithP(chunk);
+        else this.consume(chunk);
     }
+  }
+
+  /** HTTP/2 with prior knowledge begins with PRI, which is no method of HTTP/1.1 (RFC 9113 section 3.4). */
+  private begunWithP(chunk: Buffer): void {
+    const bytes = this.stash === null ? chunk : Buffer.concat([this.stash, chunk]);
+    this.stash = null;
+    const start = bytes.toString('latin1', 0, 3);
+    if (start !== 'PRI' && 'PRI'.startsWith(start)) {
+      this.stash = bytes;
+      return;
+    }
+    if (start !== 'PRI' || !this.listener.offersHttp2) {
+      this.consume(bytes);
+      return;
+    }
+    const { socket, listener } = this;
+    this.reading = 'closed';
+    listener.onHandedOver(this);
+    socket.off('data', this.dataListener);
+    socket.pause();
+    socket.unshift(bytes);
+    listener.openHttp2(socket, this.info);
   }
 
   /** What was written has gone out. Requests that waited for it are looked at now. */
@@ -423,6 +448,7 @@ export class ClientConnection implements ClientSide {
 
   /** The client closed its sending side: after a complete request a half-close, inside one a departure (RFC 9112 9.6). */
   private onEnd(): void {
+    if (this.reading === 'closed') return;
     this.halfClosed = true;
     if (this.reading === 'tunnel') {
       this.exchange.attempt.tunnel?.onClientEnd();
