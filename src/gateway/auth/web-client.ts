@@ -48,7 +48,7 @@ export class WebClient {
         request.on('error', (error) => {
           if (signal.aborted) reject(signal.reason as Error);
           // A kept connection that the server had closed meanwhile: a GET may be sent again (RFC 9110 section 9.2.2).
-          else if (through !== false && request.reusedSocket) ask(false).then(resolve, reject);
+          else if (through !== false && request.reusedSocket) resolve(ask(false));
           else reject(error);
         });
         request.end();
