@@ -61,6 +61,28 @@ export const COMMANDS: readonly CommandDefinition[] = [
     load: () => import('./logs.ts'),
   },
   {
+    path: ['trace'],
+    summary: 'send one request and draw its hops, with the time of each',
+    arguments: [['<url>', 'what to ask for']],
+    options: [
+      ['-c, --config <file...>', 'the configuration files of the gateways on the way (default: ./dormouse.yaml)'],
+      ['--state-dir <folder...>', 'their state folders, instead of -c'],
+      ['-X, --request <method>', 'the method (default: GET, or POST with -d)'],
+      ['-H, --header <line...>', 'a header, "Name: value"'],
+      ['-d, --data <text>', 'the body, or @FILE'],
+      ['--connect-to <host:port>', 'connect there, whatever the URL says'],
+      ['--cacert <file>', 'a certificate authority to trust (PEM)'],
+      ['-k, --insecure', 'do not verify the certificate'],
+      ['--timeout <seconds>', 'give up after this (default: 30)'],
+      JSON_OUTPUT,
+    ],
+    examples: [
+      'dormouse trace http://127.0.0.1:8080/',
+      'dormouse trace https://example.com/api/users/123 --connect-to 127.0.0.1:8443 --cacert ca.pem',
+    ],
+    load: () => import('./trace/trace.ts'),
+  },
+  {
     path: ['reload'],
     summary: 'apply the configuration file now (as SIGHUP and a change of the file do)',
     options: [CONFIG, STATE_DIR, JSON_OUTPUT],

@@ -629,7 +629,12 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     let lines = this.responseLines;
     if (this.answeredBy !== null && this.backend!.config.balance.sticky !== null)
       lines += this.backend!.stickyLine(this, this.answeredBy);
-    if (this.trace !== null) lines += this.trace.responseLines(this.clientSide.listener.nowMs());
+    if (this.trace !== null) {
+      const { listener } = this.clientSide;
+      const backend = this.backend === null ? '' : this.backend.name;
+      const place = { listener: listener.config.name, route: this.routeName, backend };
+      lines += this.trace.responseLines(listener.nowMs(), place);
+    }
     return lines;
   }
 

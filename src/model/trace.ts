@@ -28,7 +28,7 @@ export interface TraceRecord {
 
 /** A part of it. Times are ms after the request's first byte; `accept` begins before it. */
 export interface TraceSpan {
-  /** accept, filters, filter, hold, wake, connect, first byte, body. */
+  /** accept, filter, hold, wake, balance (routing and the choice of an endpoint), connect, first byte, body. */
   name: string;
   /** 16 lower-case hex digits where somebody else refers to it (the one that the endpoint is told), else ''. */
   spanId: string;

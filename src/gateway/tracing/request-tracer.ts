@@ -6,7 +6,7 @@ import type { TraceRecord, TraceSpan } from '../../model/trace.ts';
 import type { RequestHead } from '../../http1/request-head.ts';
 import { joinedValue } from '../request-view.ts';
 import { readTraceParent, randomHex, traceParentLine } from './traceparent.ts';
-import type { RequestTrace, TracedExchange, Tracer } from './tracer.ts';
+import type { RequestTrace, TracedExchange, TracePlace, Tracer } from './tracer.ts';
 
 /** Spans that one request may have; filters beyond it are not told apart. */
 const MOST_SPANS = 48;
@@ -124,6 +124,8 @@ class RecordedRequest implements RequestTrace {
   private readonly told: boolean;
   private readonly ids: SpanIds | null;
   private readonly spans: TraceSpan[] = [];
+  /** The last thing that is accounted for. */
+  private markMs: number;
   private attemptMs = 0;
   private connectedMs = 0;
   private answeredMs = 0;
@@ -141,6 +143,7 @@ class RecordedRequest implements RequestTrace {
   ) {
     this.tracer = tracer;
     this.startedMs = startedMs;
+    this.markMs = startedMs;
     this.told = told;
     this.ids = ids;
     const asked = others === null ? [] : ASKED;
@@ -161,17 +164,20 @@ class RecordedRequest implements RequestTrace {
 
   filter(name: string, fromMs: number, toMs: number): void {
     this.span('filter', fromMs, toMs, name);
+    this.markMs = toMs;
   }
 
   held(fromMs: number, toMs: number, wake: boolean): void {
     this.span(wake && !this.woke ? 'wake' : 'hold', fromMs, toMs);
     this.woke ||= wake;
+    this.markMs = toMs;
   }
 
   attempt(endpoint: string, atMs: number): void {
     // The one before came to nothing.
     if (this.attempts > 0 && this.connectedMs < this.attemptMs) this.span('connect', this.attemptMs, atMs, 'failed');
     else if (this.attempts > 0) this.span('first byte', this.connectedMs, atMs, 'failed');
+    if (this.attempts === 0) this.span('balance', this.markMs, atMs, endpoint);
     this.attempts++;
     this.endpointName = endpoint;
     this.attemptMs = atMs;
@@ -198,11 +204,14 @@ class RecordedRequest implements RequestTrace {
    * One `dormouse` entry and one for each span up to now, with `start` (ms after the request's first byte) beside `dur`; parameters that a reader doesn't
    * know are ignored (Server Timing, section 3).
    */
-  responseLines(atMs: number): string {
+  responseLines(atMs: number, place: TracePlace): string {
     if (!this.told) return '';
     const total = atMs - this.startedMs;
     let line = `Server-Timing: dormouse;dur=${ms(total)}`;
     if (this.endpointName !== '') line += `;desc="${quoted(this.endpointName)}"`;
+    const { listener, route, backend } = place;
+    for (const [key, value] of Object.entries({ listener, route, backend }))
+      if (value !== '') line += `;${key}="${quoted(value)}"`;
     for (const { name, fromMs, toMs, detail } of this.spans) {
       const label = name.replace(' ', '-');
       line += `, ${label};start=${ms(fromMs)};dur=${ms(toMs - fromMs)}`;

@@ -16,6 +16,14 @@ export interface TracedExchange {
   readonly requestId: string;
 }
 
+/** Where a request went, for who reads its times. */
+export interface TracePlace {
+  readonly listener: string;
+  readonly route: string;
+  /** '' when it came to none. */
+  readonly backend: string;
+}
+
 /** The times of one request, told as they happen. All times are monotonic ms. Only sampled requests have one, so that others pay for a null check. */
 export interface RequestTrace {
   /** Received lines (lower-case names) that go no further, and what the endpoint is told instead, each ended by CR LF. */
@@ -32,7 +40,7 @@ export interface RequestTrace {
   /** The head of the final response is there. */
   answered(atMs: number): void;
   /** The lines that the response gets, each ended by CR LF; '' when none are wanted. */
-  responseLines(atMs: number): string;
+  responseLines(atMs: number, place: TracePlace): string;
   /** `backend`: '' when the request came to none. */
   end(atMs: number, exchange: TracedExchange, backend: string): void;
 }

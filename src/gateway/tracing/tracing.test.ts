@@ -73,7 +73,7 @@ describe('tracing', () => {
     assert.equal(record.parentSpanId, '00f067aa0ba902b7');
     assert.deepEqual(
       record.spans.map((span) => span.name),
-      ['accept', 'filter', 'wake', 'connect', 'first byte', 'body'],
+      ['accept', 'filter', 'wake', 'balance', 'connect', 'first byte', 'body'],
     );
     const { head } = backend.requests[0]!;
     const sent = readTraceParent(/\r\ntraceparent: (.*)\r\n/.exec(head)![1]!)!;
