@@ -39,7 +39,7 @@ export async function timedRequest(options: TimedRequestOptions): Promise<TimedR
   const { url, method, headers, body, connectTo, ca, insecure, signal } = options;
   const isTls = url.protocol === 'https:';
   const { request } = isTls ? await import('node:https') : await import('node:http');
-  const [{ rootCertificates }] = await Promise.all([import('node:tls')]);
+  const { rootCertificates } = await import('node:tls');
   const host = hostname(url);
   const startMs = performance.now();
   const since = (): number => performance.now() - startMs;
