@@ -19,6 +19,8 @@ export function causeText(cause: WakeCause): string {
       return 'a restart after an end';
     case 'reload':
       return 'a change of the configuration';
+    case 'trigger':
+      return cause.trigger ?? 'a trigger';
     case 'static':
       return 'always there';
   }

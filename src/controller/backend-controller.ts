@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { BACKEND_TRANSITIONS, type BackendPhase, type Crash, type WakeCause } from '../model/backend.ts';
 import type { BackendConfig } from '../model/config.ts';
-import type { DemandWindow } from '../model/demand.ts';
+import type { DemandWindow, TriggerDemand } from '../model/demand.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
 import type { BackendEvent } from '../model/status.ts';
@@ -56,6 +56,7 @@ export class BackendController implements Machine, Neighbour {
   #toldCrash: Crash | null = null;
   /** Resolves `remove`. */
   #removed: (() => void) | null = null;
+  #triggers: TriggerDemand | null = null;
   #closed = false;
   readonly #idleAlarm: Alarm;
   #idleAtMs = 0;
@@ -132,6 +133,10 @@ export class BackendController implements Machine, Neighbour {
     return this.#phase !== 'asleep' && this.fleet.started && this.fleet.driver.canScale;
   }
 
+  get triggers(): TriggerDemand | null {
+    return this.#triggers;
+  }
+
   get shortWindowMs(): number {
     return this.#scaling.shortWindowMs;
   }
@@ -147,7 +152,10 @@ export class BackendController implements Machine, Neighbour {
       held: this.demand.held,
       tunnels: this.demand.tunnels,
       webSockets: this.#config.idle.webSockets,
-      keptBy: keptBy.map((other) => `${other.name} is ${other.phase} and needs it`),
+      keptBy: [
+        ...keptBy.map((other) => `${other.name} is ${other.phase} and needs it`),
+        ...(this.#triggers?.active ?? []),
+      ],
     });
   }
 
@@ -178,7 +186,7 @@ export class BackendController implements Machine, Neighbour {
     const same = isDeepStrictEqual(before.source, next.source) && isDeepStrictEqual(before.health, next.health);
     if (!same) this.#replaceSource();
     if (this.#phase === 'asleep') {
-      this.waking.keepMin('min');
+      this.waking.keepAwake('min');
       return;
     }
     this.fleet.target = this.#scaling.clamp(this.fleet.target);
@@ -308,6 +316,23 @@ export class BackendController implements Machine, Neighbour {
     this.#afterDrains();
   }
 
+  /** What its triggers want has changed. */
+  triggered(demand: TriggerDemand | null): void {
+    const wasActive = (this.#triggers?.active.length ?? 0) > 0;
+    this.#triggers = demand;
+    if (this.ending) return;
+    const [reason] = demand?.active ?? [];
+    if (reason === undefined) {
+      // Its end is the last thing that was needed of it.
+      if (wasActive) this.touch();
+      this.evaluateIdle();
+    } else if (!wasActive) {
+      this.wakeUp({ kind: 'trigger', trigger: reason, atMs: this.#wallMs() });
+      // A crash may hold it back for now.
+      this.waking.keepAwake('restart');
+    } else this.evaluateIdle();
+  }
+
   // ---- wanted and not
 
   /** Somebody wants it. Does nothing while a crash holds starts back. */
@@ -376,7 +401,13 @@ export class BackendController implements Machine, Neighbour {
     if (attached) this.demand.quiet(nowMs);
     if (this.#phase !== 'awake' && this.waking.attempt?.stage !== 'starting') return;
     const { fleet } = this;
-    const { decision, desired, reason } = this.#scaling.decide(this.demand, nowMs, fleet.ownReady, fleet.target);
+    const { decision, desired, reason } = this.#scaling.decide(
+      this.demand,
+      nowMs,
+      fleet.ownReady,
+      fleet.target,
+      this.#triggers?.desired ?? null,
+    );
     if (decision === 'scale') {
       this.tell('scaled', `${this.name}: ${fleet.target} -> ${desired} instances (${reason})`);
       fleet.target = desired;

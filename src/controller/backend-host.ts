@@ -1,6 +1,7 @@
 /** What one backend needs of the controller around it, and what its parts need of it. */
 import type { BackendPhase, Crash, WakeCause } from '../model/backend.ts';
 import type { BackendConfig } from '../model/config.ts';
+import type { TriggerDemand } from '../model/demand.ts';
 import type { Clock, Logger } from '../model/ports.ts';
 import type { BackendEvent } from '../model/status.ts';
 import type { DownMessage } from '../link/messages.ts';
@@ -64,6 +65,8 @@ export interface Machine {
   /** Removed from the configuration, or closed: nothing new begins. */
   readonly ending: boolean;
   readonly why: string;
+  /** What its triggers want; null: nothing is known. */
+  readonly triggers: TriggerDemand | null;
   /** The crash that holds starts back at this moment, or null. */
   heldBack(): Crash | null;
   /** A dependency could not be woken: shown as this backend's own crash; null: that is history. */

@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { WakeCause } from '../model/backend.ts';
 import type { Config } from '../model/config.ts';
+import type { TriggerDemand } from '../model/demand.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import { nearestName } from '../model/nearest-name.ts';
@@ -393,6 +394,11 @@ export class Controller {
       run(backend, waiter);
     });
     return promise;
+  }
+
+  /** What the triggers of a backend want has changed; null: it has none. A name that isn't there is left out. */
+  triggered(name: string, demand: TriggerDemand | null): void {
+    this.#turns.run(() => this.#backends.get(name)?.triggered(demand));
   }
 
   /** The last lines of its instances, oldest first. Throws DORMOUSE_BACKEND_UNKNOWN. */

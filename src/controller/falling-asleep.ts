@@ -83,6 +83,8 @@ export class FallingAsleep {
     if (config.scale.min > 0) return `scale.min is ${config.scale.min}; set it to 0 to let it sleep`;
     if (phase === 'asleep') return null;
     const keptBy = this.#machine.host.dependents(this.#machine.name).filter((other) => other.needsDependencies);
+    const trigger = this.#machine.triggers?.active[0];
+    if (trigger !== undefined) return `${trigger}; it would be woken again at once`;
     const [first] = keptBy;
     if (first !== undefined) return `${first.name} is ${first.phase} and needs it; put that to sleep first`;
     const stage = this.#waking.attempt?.stage;
@@ -231,7 +233,7 @@ export class FallingAsleep {
     }
     machine.publish();
     this.#waking.waiters.reject(this.#waking.failure());
-    this.#waking.keepMin('min');
+    this.#waking.keepAwake('min');
   }
 
   #slept(): void {

@@ -1,6 +1,7 @@
 /** How many instances one backend is meant to have while it is awake: its limits, its windows and the state of its autoscaler. */
 import type { ScaleConfig } from '../model/config.ts';
 import {
+  TICK_MS,
   clampScale,
   desiredScale,
   initialScaleState,
@@ -10,9 +11,13 @@ import {
   type ScaleLimits,
   type ScaleState,
 } from '../autoscaling/index.ts';
+import { delayed, delayWindow, type DelayWindow } from '../autoscaling/delay-window.ts';
 import type { DemandSum } from './demand-sum.ts';
 
 export class Scaling {
+  /** What the requests alone ask for; the triggers' share is added to it. */
+  #ownAsk = 1;
+  #triggerDelay: DelayWindow;
   #config: ScaleConfig;
   #limits: ScaleLimits;
   #state: ScaleState;
@@ -21,13 +26,16 @@ export class Scaling {
     this.#config = config;
     this.#limits = limitsOf(config);
     this.#state = initialScaleState(this.#limits);
+    this.#triggerDelay = delayWindow(config.scaleDownDelayMs, TICK_MS);
   }
 
   reconfigure(config: ScaleConfig): void {
     const delayChanged = config.scaleDownDelayMs !== this.#config.scaleDownDelayMs;
     this.#config = config;
     this.#limits = limitsOf(config);
-    if (delayChanged) this.#state = initialScaleState(this.#limits);
+    if (!delayChanged) return;
+    this.#state = initialScaleState(this.#limits);
+    this.#triggerDelay = delayWindow(config.scaleDownDelayMs, TICK_MS);
   }
 
   /** True when there is anything to decide between one and max. */
@@ -53,9 +61,29 @@ export class Scaling {
   /** A new awake period begins without the panic of the last one. */
   reset(): void {
     this.#state = initialScaleState(this.#limits);
+    this.#triggerDelay = delayWindow(this.#config.scaleDownDelayMs, TICK_MS);
+    this.#ownAsk = 1;
   }
 
-  decide(demand: DemandSum<unknown>, nowMs: number, ready: number, present: number): ScaleDecision {
+  /** `triggers`: instances that the triggers ask for; null: there are none. */
+  decide(
+    demand: DemandSum<unknown>,
+    nowMs: number,
+    ready: number,
+    present: number,
+    triggers: number | null,
+  ): ScaleDecision {
+    if (triggers === null) return this.#ofRequests(demand, nowMs, ready, present);
+    const own = this.#ofRequests(demand, nowMs, ready, this.clamp(this.#ownAsk));
+    this.#ownAsk = own.desired;
+    const slowed = delayed(this.#triggerDelay, nowMs, triggers);
+    this.#triggerDelay = slowed.window;
+    const desired = this.clamp(Math.max(own.desired, slowed.max));
+    const reason = slowed.max > own.desired ? `triggers ask for ${slowed.max}` : own.reason;
+    return { decision: desired === present ? 'hold' : 'scale', desired, reason };
+  }
+
+  #ofRequests(demand: DemandSum<unknown>, nowMs: number, ready: number, present: number): ScaleDecision {
     const { metric } = this.#config.target;
     const { stableMs } = this.#config.windows;
     const average = (windowMs: number): number =>

@@ -144,7 +144,11 @@ export class Waking {
     attempt.stage = 'starting';
     attempt.askedMs = this.#nowMs();
     // Something that is started again gets as many as it had.
-    fleet.target = Math.max(this.#scaling.clamp(fleet.target), this.#scaling.first(demand.held));
+    fleet.target = Math.max(
+      this.#scaling.clamp(fleet.target),
+      this.#scaling.first(demand.held),
+      this.#scaling.clamp(this.#machine.triggers?.desired ?? 0),
+    );
     fleet.raise();
     this.#machine.settle();
   }
@@ -156,7 +160,7 @@ export class Waking {
       const attempt = this.#attempt;
       if (attempt === null) return;
       const { config, demand, fleet } = this.#machine;
-      if (demand.held > 0 || this.waiters.size > 0 || config.scale.min > 0) this.wanted();
+      if (demand.held > 0 || this.waiters.size > 0 || this.#isKeptAwake) this.wanted();
       const canStop = attempt.stage === 'dependencies' || attempt.stage === 'starting';
       if (canStop && nobodyWaits(attempt, this.#nowMs(), config.wake.timeoutMs)) {
         this.giveUp(`nobody has waited for it for ${span(config.wake.timeoutMs)}`);
@@ -187,21 +191,28 @@ export class Waking {
     machine.publish();
     this.waiters.reject(this.crashError(crash));
     machine.tellCrash(crash);
-    this.#retryForMin(crash);
+    this.#retryLater(crash);
   }
 
-  /** scale.min keeps it awake: it is started now, or when the back-off has passed. */
-  keepMin(kind: 'min' | 'restart'): void {
-    const { config, ending, fleet, phase } = this.#machine;
-    if (phase !== 'asleep' || config.scale.min === 0 || !fleet.driver.canScale || ending) return;
+  /** scale.min or a trigger keeps it awake: it is started now, or when the back-off has passed. */
+  keepAwake(kind: 'min' | 'restart'): void {
+    const { config, ending, fleet, phase, triggers } = this.#machine;
+    if (phase !== 'asleep' || !this.#isKeptAwake || !fleet.driver.canScale || ending) return;
     const crash = this.#machine.heldBack();
-    if (crash === null) this.begin({ kind, atMs: this.#wallMs() });
-    else this.#retryForMin(crash);
+    const trigger = triggers?.active[0];
+    const atMs = this.#wallMs();
+    if (crash !== null) this.#retryLater(crash);
+    else if (config.scale.min > 0 || trigger === undefined) this.begin({ kind, atMs });
+    else this.begin({ kind: 'trigger', trigger, atMs });
   }
 
-  #retryForMin(crash: Crash): void {
-    const { config, ending } = this.#machine;
-    if (config.scale.min > 0 && !ending) this.retryAfter(crash, () => this.keepMin('restart'));
+  get #isKeptAwake(): boolean {
+    const { config, triggers } = this.#machine;
+    return config.scale.min > 0 || (triggers?.active.length ?? 0) > 0;
+  }
+
+  #retryLater(crash: Crash): void {
+    if (this.#isKeptAwake && !this.#machine.ending) this.retryAfter(crash, () => this.keepAwake('restart'));
   }
 
   retryAfter(crash: Crash, retry: () => void): void {

@@ -19,6 +19,8 @@ export function causeText(cause: WakeCause): string {
       return 'started again after its instance ended';
     case 'reload':
       return 'started again with its new configuration';
+    case 'trigger':
+      return `woken by ${cause.trigger ?? 'a trigger'}`;
     case 'static':
       return 'its servers are run by somebody else';
   }

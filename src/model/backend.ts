@@ -13,6 +13,9 @@ export const BACKEND_TRANSITIONS: Readonly<Record<BackendPhase, readonly Backend
 /** State of one instance's address, as the controller tells it to gateways. `ejected` is local to a gateway. */
 export type EndpointState = 'starting' | 'ready' | 'draining' | 'ejected';
 
+/** State of a gateway's circuit breaker for a backend. */
+export type BreakerState = 'closed' | 'half-open' | 'open';
+
 /** The address of one instance. `id` is never reused: a restarted instance has a new one. */
 export interface Endpoint {
   id: string;
@@ -41,12 +44,14 @@ export interface Crash {
 
 /** What woke a backend, or what keeps it in its state. */
 export interface WakeCause {
-  kind: 'request' | 'command' | 'min' | 'dependency' | 'demand' | 'restart' | 'reload' | 'static';
+  kind: 'request' | 'command' | 'min' | 'dependency' | 'demand' | 'restart' | 'reload' | 'static' | 'trigger';
   /** For a request: the route's name, client's address, method and path (cut to 200 characters). */
   route?: string;
   client?: string;
   method?: string;
   path?: string;
+  /** For a trigger: its sentence, as in TriggerDemand.active. */
+  trigger?: string;
   /** For a dependency: the backend that asked for it (wake.with). */
   backend?: string;
   /** Wall clock, ms since the epoch. */

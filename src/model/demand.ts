@@ -1,3 +1,11 @@
+/** What the triggers of one backend want together. */
+export interface TriggerDemand {
+  /** Instances: the largest of them. */
+  desired: number;
+  /** One sentence for each that is active, "trigger jobs: 12 messages wait"; empty: none is. */
+  active: string[];
+}
+
 /**
  * What one gateway measured of one backend since its last report. An integral, never a sampled gauge: a request of 2 ms counts.
  * Reports are sent once per `reportIntervalMs` while there was anything to say, and with zeros once when it became quiet.

@@ -6,6 +6,8 @@ import type { Clock, Logger } from '../model/ports.ts';
 /** A part that fails with each request is logged this often at most, ms. */
 const LOG_EVERY_MS = 10_000;
 
+const OWN_FOLDER = fileURLToPath(new URL('../', import.meta.url));
+
 export type PluginPartKind = 'filter' | 'strategy' | 'metrics sink' | 'trigger' | 'module';
 
 /** Where a plugin failed: one series and one log line. */
@@ -70,7 +72,11 @@ export class PluginFailures {
     if (first === undefined) return false;
     const ownerOf = (file: string): string | undefined => {
       const path = file.startsWith('file:') ? fileURLToPath(file) : file;
-      for (const [folder, plugin] of this.#folders) if (path.startsWith(folder)) return plugin;
+      if (path.startsWith(OWN_FOLDER)) return undefined;
+      for (const [folder, plugin] of this.#folders) {
+        // What is installed below a plugin's folder is others' code, dormouse perhaps.
+        if (path.startsWith(folder) && !path.slice(folder.length).includes('node_modules/')) return plugin;
+      }
       return undefined;
     };
     const plugin = ownerOf(first);
