@@ -73,6 +73,7 @@ function backend(over: Partial<BackendStatus>): BackendStatus {
     demand: { concurrency: 0, requestsPerSecond: 0, inFlight: 0, held: 0, tunnels: 0 },
     lastActivityMs: 0,
     crash: null,
+    breaker: null,
     ...over,
   };
 }
@@ -173,7 +174,15 @@ test('status: who sleeps, who is awake and why, and what a crashing one wrote la
           tookMs: 412,
         },
         instances: [
-          { id: 'users-1', state: 'ready', address: '127.0.0.1:4000', pid: 7, sinceMs: Date.now(), reason: '' },
+          {
+            id: 'users-1',
+            state: 'ready',
+            address: '127.0.0.1:4000',
+            pid: 7,
+            sinceMs: Date.now(),
+            reason: '',
+            ejectedBy: 0,
+          },
         ],
         demand: { concurrency: 2.25, requestsPerSecond: 1500, inFlight: 2, held: 3, tunnels: 0 },
       }),

@@ -5,7 +5,7 @@ import type { BackendStatus, Status } from '../model/status.ts';
 import type { CommandContext } from './command.ts';
 import { durationText, sinceText } from './duration-text.ts';
 import { LiveScreen } from './live-screen.ts';
-import { statusLines, whyText } from './status-view.ts';
+import { backendLines, statusLines, whyText } from './status-view.ts';
 import { topLines } from './top.ts';
 
 const NOW = 1_700_000_000_000;
@@ -29,6 +29,7 @@ function backend(name: string, over: Partial<BackendStatus> = {}): BackendStatus
     demand: { concurrency: 0, requestsPerSecond: 0, inFlight: 0, held: 0, tunnels: 0 },
     lastActivityMs: 0,
     crash: null,
+    breaker: null,
     ...over,
   };
 }
@@ -112,6 +113,34 @@ test('top: what needs a look comes first', () => {
   assert.ok(lines.includes('1 awake, 1 waking, 0 falling asleep, 1 asleep, 1 crashing'));
 });
 
+test('open breakers and ejected instances stand before everything else', () => {
+  const instance = {
+    id: 'shop-1',
+    state: 'ready',
+    address: '127.0.0.1:1',
+    pid: 1,
+    sinceMs: NOW,
+    reason: '',
+    ejectedBy: 2,
+  };
+  const shop = backend('shop', {
+    phase: 'awake',
+    awakeBecause: ['2 requests in flight'],
+    breaker: { closed: 1, halfOpen: 1, open: 2 },
+    instances: [instance, { ...instance, id: 'shop-2', ejectedBy: 0 }],
+  });
+  assert.equal(
+    whyText(shop, NOW),
+    'breaker open in 2, trying in 1 of 4 workers; 1 of 2 instances ejected; 2 requests in flight',
+  );
+  const lines = backendLines(shop, { nowMs: NOW, colours: false, width: 0 });
+  assert.ok(lines.includes('  breaker       open in 2, trying in 1 of 4 workers'));
+  assert.ok(lines.some((line) => line.includes('shop-1') && line.endsWith('ejected by 2 workers')));
+  const well = backend('shop', { phase: 'awake', awakeBecause: ['x'], breaker: { closed: 4, halfOpen: 0, open: 0 } });
+  assert.equal(whyText(well, NOW), 'x');
+  assert.ok(backendLines(well, { nowMs: NOW, colours: false, width: 0 }).includes('  breaker       closed'));
+});
+
 test('a live screen gives the terminal back, fits its lines, and ends by q and by Ctrl-C', () => {
   for (const key of ['q', '\x03']) {
     let written = '';
@@ -122,6 +151,7 @@ test('a live screen gives the terminal back, fits its lines, and ends by q and b
       cwd: '/',
       out: (text) => void (written += text),
       err() {},
+      input: () => null,
       terminal: {
         isTTY: true,
         attached: true,

@@ -98,12 +98,33 @@ function cells(backend: BackendStatus, options: ViewOptions): Cell[] {
 /** Why it is in its state, and when that will end; for one that was woken, by whom. */
 export function whyText(backend: BackendStatus, nowMs: number): string {
   if (backend.crash !== null) return backend.crash.reason;
+  const trouble = [breakerText(backend.breaker), ejectionText(backend)].filter((part) => part !== '');
   const parts = backend.awakeBecause.length > 0 ? [...backend.awakeBecause] : [backend.why];
   if (backend.awakeBecause.length === 0 && backend.sleepsAtMs > nowMs)
     parts.push(`sleeps in ${sinceText(backend.sleepsAtMs - nowMs)}`);
   if (backend.phase === 'awake' && backend.lastWoken !== null)
     parts.push(`woken by ${causeText(backend.lastWoken.by)}`);
-  return parts.filter((part) => part !== '').join('; ');
+  return [...trouble, ...parts].filter((part) => part !== '').join('; ');
+}
+
+/** '' while the circuit breakers of all workers are closed. */
+function breakerText(breaker: BackendStatus['breaker']): string {
+  if (breaker === null || breaker.open + breaker.halfOpen === 0) return '';
+  const all = breaker.closed + breaker.halfOpen + breaker.open;
+  const states = [
+    ...(breaker.open > 0 ? [`open in ${breaker.open}`] : []),
+    ...(breaker.halfOpen > 0 ? [`trying in ${breaker.halfOpen}`] : []),
+  ];
+  return `breaker ${states.join(', ')} of ${workerCount(all)}`;
+}
+
+function workerCount(count: number): string {
+  return `${count} worker${count === 1 ? '' : 's'}`;
+}
+
+function ejectionText({ instances }: BackendStatus): string {
+  const ejected = instances.filter((instance) => instance.ejectedBy > 0).length;
+  return ejected === 0 ? '' : `${ejected} of ${instances.length} instances ejected`;
 }
 
 /** One backend with everything that is known of it. */
@@ -127,6 +148,9 @@ export function backendLines(backend: BackendStatus, options: ViewOptions): stri
     ],
     ['last slept', ago(backend.lastSleptMs)],
     ['wakes', String(backend.wakes)],
+    ...(backend.breaker === null
+      ? []
+      : [['breaker', breakerText(backend.breaker).replace('breaker ', '') || 'closed'] as [string, string]]),
     ['driver', backend.driver],
     ['instances', `${readyCount(backend)} ready, ${backend.desired} desired, ${backend.min} to ${backend.max}`],
     ['demand', `${short(demand.concurrency)} at once, ${short(demand.requestsPerSecond)} per second`],
@@ -159,7 +183,7 @@ export function instanceTable(backend: BackendStatus, options: ViewOptions): str
     { text: instance.sinceMs === 0 ? '-' : sinceText(options.nowMs - instance.sinceMs) },
     { text: instance.address || '-' },
     { text: instance.pid === null ? '-' : String(instance.pid) },
-    { text: instance.reason },
+    { text: instance.ejectedBy > 0 ? `ejected by ${workerCount(instance.ejectedBy)}` : instance.reason },
   ]);
   return tableLines(columns, rows, painter(options.colours), options.width === 0 ? 0 : options.width - 2);
 }

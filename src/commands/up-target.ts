@@ -1,5 +1,6 @@
 /** What the control socket serves, over the parts of a running `dormouse up`. */
 import type { ControlTarget, ReloadResult } from '../apis/control/control-target.ts';
+import { withGateways } from '../controller/index.ts';
 import type { Controller } from '../controller/index.ts';
 import type { Clock } from '../model/ports.ts';
 import type { Status } from '../model/status.ts';
@@ -46,7 +47,7 @@ export function upTarget(parts: UpTargetParts): ControlTarget {
       config: config(),
       listeners: supervisor.addresses(),
       workers,
-      backends: controller.backends(),
+      backends: withGateways(controller.backends(), [...gateways.values()]),
     };
   }
 }

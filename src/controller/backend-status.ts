@@ -17,6 +17,7 @@ export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now
       pid: instance.pid,
       sinceMs: instance.readyAtMs || instance.startedAtMs,
       reason: instance.reason,
+      ejectedBy: 0,
     };
   });
   return {
@@ -43,6 +44,7 @@ export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now
     },
     lastActivityMs: demand.lastActivityWallMs,
     crash: backend.crash,
+    breaker: config.breaker === null ? null : { closed: 0, halfOpen: 0, open: 0 },
   };
 }
 

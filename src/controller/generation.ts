@@ -54,6 +54,9 @@ export class Generation {
   }
 }
 
-export function toEndpoint({ id, address, weight }: Instance, state: Endpoint['state']): Endpoint | null {
-  return address === null ? null : { id, host: address.host, port: address.port, weight, state };
+export function toEndpoint({ id, address, weight, backup }: Instance, state: Endpoint['state']): Endpoint | null {
+  if (address === null) return null;
+  const endpoint: Endpoint = { id, host: address.host, port: address.port, weight, state };
+  if (backup === true) endpoint.backup = true;
+  return endpoint;
 }

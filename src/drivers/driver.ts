@@ -11,6 +11,8 @@ export interface Instance {
   /** null until known (or for an instance that never got one). */
   address: { host: string; port: number } | null;
   weight: number;
+  /** Gets requests only while no other instance is usable. Missing: no. */
+  backup?: boolean;
   pid: number | null;
   /** Wall clock ms; 0 when not (yet). */
   startedAtMs: number;

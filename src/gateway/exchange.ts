@@ -902,8 +902,10 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
       waits || this.attempt.count < Math.max(this.rule?.target.rule.retry.attempts ?? 1, backend.endpoints.size)
         ? backend.pick(this)
         : null;
-    if (next !== null) this.start(next);
-    else if (waits) {
+    if (next !== null) {
+      backend.resilience.retries.connect++;
+      this.start(next);
+    } else if (waits) {
       this.tried = null;
       this.attempt.transmitted = false;
       this.hold();

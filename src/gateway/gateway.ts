@@ -210,7 +210,7 @@ export class Gateway {
           type: 'collected',
           id: message.id,
           metrics: [
-            ...gatewayFamilies(this.counters, this.runtime, this.backends.values(), this.listeners.values()),
+            ...gatewayFamilies(this.counters, this.runtime, this.backends, this.listeners.values()),
             ...this.limits.families(),
             ...tunnelFamilies(
               this.runtime.routeCounters.flatMap((counters) => [...counters.tunnels.values()]),
@@ -455,13 +455,18 @@ export class Gateway {
     const backends = [];
     for (const backend of this.backends.values()) {
       const { meter, queue } = backend;
-      if (meter.active === 0 && meter.tunnels === 0) continue;
+      const breaker = backend.resilience.breakerState;
+      const ejected = backend.pool.ejected();
+      const isWell = ejected.length === 0 && (breaker === null || breaker === 'closed');
+      if (meter.active === 0 && meter.tunnels === 0 && isWell) continue;
       backends.push({
         name: backend.name,
         inFlight: meter.active - queue.size,
         held: queue.size,
         heldBytes: queue.bytes,
         tunnels: meter.tunnels,
+        breaker,
+        ejected,
       });
     }
     return { connections, backends, rssBytes: process.memoryUsage.rss() };

@@ -3,6 +3,7 @@ import type { GatewayBackend } from './backend.ts';
 import { counter, gauge, routeFamilies } from './counters.ts';
 import type { GatewayCounters } from './counters.ts';
 import type { GatewayListener } from './listener.ts';
+import { resilienceFamilies } from './resilience/resilience-families.ts';
 import type { Runtime } from './runtime.ts';
 
 /** By number (RFC 9113 7); http2/ itself is loaded with the first connection that needs it. */
@@ -19,7 +20,7 @@ const HTTP2_ERRORS: Readonly<Record<number, string>> = Object.freeze({
 export function gatewayFamilies(
   counters: GatewayCounters,
   runtime: Runtime,
-  backends: Iterable<GatewayBackend>,
+  backends: ReadonlyMap<string, GatewayBackend>,
   listeners: Iterable<GatewayListener>,
 ): MetricFamily[] {
   const held: MetricSeries[] = [];
@@ -30,7 +31,7 @@ export function gatewayFamilies(
   const tunnels: MetricSeries[] = [];
   const connects: MetricSeries[] = [];
   const upstreamConnections: MetricSeries[] = [];
-  for (const backend of backends) {
+  for (const backend of backends.values()) {
     const labels = { backend: backend.name };
     const used = backend.meter.lastActivityMs >= 0;
     if (!used) continue;
@@ -57,6 +58,7 @@ export function gatewayFamilies(
   }));
   return [
     ...routeFamilies(runtime.routeCounters),
+    ...resilienceFamilies(backends.values()),
     gauge('dormouse_held_requests', 'Requests that wait for their backend.', held),
     gauge('dormouse_held_bytes', 'Bytes that waiting requests keep in memory.', heldBytes),
     gauge('dormouse_requests_in_flight', 'Requests that are with an endpoint.', inFlight),

@@ -3,7 +3,7 @@
  * controller. Messages are plain data that survives JSON. Every transport delivers in order, or says that it is closed.
  */
 import type { Config } from '../model/config.ts';
-import type { BackendPhase, Crash, Endpoint } from '../model/backend.ts';
+import type { BackendPhase, BreakerState, Crash, Endpoint } from '../model/backend.ts';
 import type { DemandWindow } from '../model/demand.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import type { TraceRecord } from '../model/trace.ts';
@@ -103,6 +103,17 @@ export interface Drained {
 
 export interface GatewayStatus {
   connections: number;
-  backends: { name: string; inFlight: number; held: number; heldBytes: number; tunnels: number }[];
+  /** Those on which something is going on. */
+  backends: {
+    name: string;
+    inFlight: number;
+    held: number;
+    heldBytes: number;
+    tunnels: number;
+    /** null: none is configured. */
+    breaker: BreakerState | null;
+    /** Ids of endpoints that get nothing for a while because of what they answered. */
+    ejected: string[];
+  }[];
   rssBytes: number;
 }

@@ -43,6 +43,8 @@ export interface BackendStatus {
   demand: { concurrency: number; requestsPerSecond: number; inFlight: number; held: number; tunnels: number };
   lastActivityMs: number;
   crash: Crash | null;
+  /** How many workers have their circuit breaker in each state; null: none is configured. */
+  breaker: { closed: number; halfOpen: number; open: number } | null;
 }
 
 export interface InstanceStatus {
@@ -52,6 +54,8 @@ export interface InstanceStatus {
   pid: number | null;
   sinceMs: number;
   reason: string;
+  /** Number of workers that have ejected it for now. */
+  ejectedBy: number;
 }
 
 /** Told to whoever watches: the live lines of `up`, the control socket's event stream. */

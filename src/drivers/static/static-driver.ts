@@ -75,6 +75,7 @@ export class StaticDriver implements Driver {
       state: 'ready',
       address: { host: server.host, port: server.port },
       weight: server.weight,
+      ...(server.backup ? { backup: true } : {}),
       pid: null,
       startedAtMs: 0,
       readyAtMs: nowMs,

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { BreakerState } from '../../model/backend.ts';
 import type { BreakerConfig } from '../../model/config.ts';
 import { Breaker, BREAKER_TRANSITIONS, REFUSED } from './breaker.ts';
-import type { BreakerEvent, BreakerStateName, BreakerTransition } from './breaker.ts';
+import type { BreakerEvent, BreakerTransition } from './breaker.ts';
 
 const CONFIG: BreakerConfig = {
   failurePercent: 50,
@@ -28,7 +29,7 @@ function request(breaker: Breaker, failed: boolean, nowMs: number): boolean {
 }
 
 /** Brings a new breaker into a state at time 0; half open at 30 s. */
-function inState(state: BreakerStateName): { breaker: Breaker; nowMs: number } {
+function inState(state: BreakerState): { breaker: Breaker; nowMs: number } {
   const { breaker } = breakerWith();
   if (state === 'closed') return { breaker, nowMs: 0 };
   for (let i = 0; i < 10; i++) request(breaker, true, 0);
@@ -53,7 +54,7 @@ describe('the transitions of a circuit breaker', () => {
   };
 
   /** Every state with every event. */
-  const table: [BreakerStateName, BreakerEvent, BreakerStateName][] = [
+  const table: [BreakerState, BreakerEvent, BreakerState][] = [
     ['closed', 'tripped', 'open'],
     ['closed', 'waited', 'closed'],
     ['closed', 'failed', 'closed'],

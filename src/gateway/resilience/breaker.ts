@@ -1,14 +1,13 @@
+import type { BreakerState } from '../../model/backend.ts';
 import type { BreakerConfig } from '../../model/config.ts';
 import { FailureWindow } from './failure-window.ts';
-
-export type BreakerStateName = 'closed' | 'open' | 'half-open';
 
 /** What moves it: `tripped` too many failed; `waited` openFor is over; `failed` and `recovered` what the trials say. */
 export type BreakerEvent = 'tripped' | 'waited' | 'failed' | 'recovered';
 
 /** The state that an event leads to; what is not listed can't happen. */
 export const BREAKER_TRANSITIONS: Readonly<
-  Record<BreakerStateName, Readonly<Partial<Record<BreakerEvent, BreakerStateName>>>>
+  Record<BreakerState, Readonly<Partial<Record<BreakerEvent, BreakerState>>>>
 > = {
   closed: { tripped: 'open' },
   open: { waited: 'half-open' },
@@ -16,8 +15,8 @@ export const BREAKER_TRANSITIONS: Readonly<
 };
 
 export interface BreakerTransition {
-  from: BreakerStateName;
-  to: BreakerStateName;
+  from: BreakerState;
+  to: BreakerState;
   /** One sentence for people. */
   reason: string;
 }
@@ -33,7 +32,7 @@ export const REFUSED = 0;
 export class Breaker {
   #config: BreakerConfig;
   #window: FailureWindow;
-  #state: BreakerStateName = 'closed';
+  #state: BreakerState = 'closed';
   /** Rises with each transition, from 1. */
   #generation = 1;
   /** Open: until when. Half open: when trials that haven't told anything are given up. */
@@ -50,7 +49,7 @@ export class Breaker {
     this.#onTransition = onTransition;
   }
 
-  get state(): BreakerStateName {
+  get state(): BreakerState {
     return this.#state;
   }
 

@@ -1,7 +1,8 @@
 import type { GatewayBackendConfig } from '../../link/messages.ts';
+import type { BreakerState } from '../../model/backend.ts';
 import type { Logger } from '../../model/ports.ts';
 import { Breaker, REFUSED } from './breaker.ts';
-import type { BreakerStateName, BreakerTransition } from './breaker.ts';
+import type { BreakerTransition } from './breaker.ts';
 import type { EjectionReason } from './ejection.ts';
 import { fallbackAnswer } from './fallback.ts';
 import type { Fallback } from './fallback.ts';
@@ -17,7 +18,7 @@ export type RetryKind = Exclude<ResultKind, 'ok' | 'cancelled'>;
 export class Resilience {
   readonly budget = new RetryBudget();
   /** By the state that was entered. */
-  readonly transitions: Record<BreakerStateName, number> = { closed: 0, open: 0, 'half-open': 0 };
+  readonly transitions: Record<BreakerState, number> = { closed: 0, open: 0, 'half-open': 0 };
   /** Requests that got the fallback. */
   refused = 0;
   readonly ejections: Record<EjectionReason, number> = { 'consecutive-errors': 0, 'failure-rate': 0 };
@@ -42,7 +43,7 @@ export class Resilience {
   }
 
   /** null: none is configured. */
-  get breakerState(): BreakerStateName | null {
+  get breakerState(): BreakerState | null {
     return this.#breaker === null ? null : this.#breaker.state;
   }
 

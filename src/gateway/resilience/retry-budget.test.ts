@@ -46,7 +46,10 @@ describe('a retry budget', () => {
         }
         const seconds = Math.floor(nowMs / 1000) + 1;
         // A window moves on in steps of a second, so that its share can be spent anew up to that often.
-        assert.ok(retries <= (percent / 100) * requests * 2 + 3 * seconds, `${retries} retries of ${requests} requests`);
+        assert.ok(
+          retries <= (percent / 100) * requests * 2 + 3 * seconds,
+          `${retries} retries of ${requests} requests`,
+        );
       }),
     );
   });
