@@ -89,6 +89,19 @@ export const COMMANDS: readonly CommandDefinition[] = [
     load: () => import('./reload.ts'),
   },
   {
+    path: ['hash-key'],
+    summary: 'make the hash of an API key for the filter apiKey; the key comes from standard input',
+    options: [['--generate', 'make the key too, and print both'], JSON_OUTPUT],
+    examples: ['dormouse hash-key --generate', 'dormouse hash-key < key.txt'],
+    load: () => import('./hash-key.ts'),
+  },
+  {
+    path: ['hash-password'],
+    summary: 'make the hash of a password for the filter basic; the password comes from standard input',
+    examples: ['dormouse hash-password', 'pass show shop/alice | dormouse hash-password'],
+    load: () => import('./hash-password.ts'),
+  },
+  {
     path: ['schema'],
     summary: 'print the JSON Schema of dormouse.yaml, for editors',
     load: () => import('./schema.ts'),

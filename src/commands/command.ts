@@ -26,6 +26,8 @@ export interface CommandContext {
   out(text: string): void;
   /** To standard error. */
   err(text: string): void;
+  /** Standard input; null: it is a terminal, whose keys `terminal.onKey` gives. */
+  input(): AsyncIterable<Uint8Array> | null;
   readonly terminal: Terminal;
   /** Aborted by the first Ctrl-C or SIGTERM. Commands that never ask for it end at once by these. */
   interrupted(): AbortSignal;

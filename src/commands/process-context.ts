@@ -14,6 +14,7 @@ export function processContext(): CommandContext {
     cwd: workingFolder(),
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
+    input: () => (process.stdin.isTTY ? null : process.stdin),
     terminal: {
       isTTY,
       attached: isTTY || process.stdin.isTTY === true || process.stderr.isTTY === true,
