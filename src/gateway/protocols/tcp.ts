@@ -10,6 +10,7 @@ import type { Waiter } from '../hold/waiter.ts';
 import type { GatewayListener } from '../listener.ts';
 import type { OpenConnection } from '../open-connection.ts';
 import { READ_AHEAD_BYTES } from '../upstream/request-body.ts';
+import type { ResultKind } from '../resilience/resilience.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import { EndpointStream, OWN_FAULTS } from './tcp-endpoint.ts';
 import type { EndpointStreamOwner } from './tcp-endpoint.ts';
@@ -72,6 +73,8 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
   private looked = false;
   /** Counted as in flight at the backend. */
   private active = true;
+  /** What admitted it to the backend, until the breaker was told of a try; 0: nothing is owed. */
+  private admission = 0;
   private outcome: Outcome = '';
   private over = false;
   private movedBytes = 0;
@@ -118,7 +121,10 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
     if (backend.clients !== null && !backend.clients.allows(this.client)) this.fail('client-refused');
     else if (!backend.mayWake(null, this.client)) this.fail('wake-refused');
     else if (!backend.admit(this.startedMs)) this.fail('breaker-open');
-    else this.dispatch();
+    else {
+      this.admission = backend.resilience.generation;
+      this.dispatch();
+    }
   }
 
   private dispatch(): void {
@@ -204,7 +210,7 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
     backend.meter.tunnels++;
     backend.meter.leave(nowMs, false);
     listener.runtime.touch(backend);
-    backend.result(endpoint, 'ok', nowMs);
+    this.tell(endpoint, 'ok');
     this.movedMs = nowMs;
     this.tunnel = new Tunnel(this.socket, upstream.socket, counters, nowMs);
     this.noLongerReleased();
@@ -214,16 +220,22 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
     else if (!upstream.socket.writableNeedDrain) this.socket.resume();
   }
 
+  private tell(endpoint: UpstreamEndpoint, result: ResultKind): void {
+    const { admission } = this;
+    this.admission = 0;
+    this.place.backend.result(endpoint, result, this.place.listener.nowMs(), admission);
+  }
+
   /** Nothing was sent: any other endpoint may have it. A backend that can be started is waited for; a list of servers is tried through. */
   onStreamFailed(upstream: EndpointStream, reason: string): void {
-    const { backend, listener } = this.place;
+    const { backend } = this.place;
     const { endpoint } = upstream;
     const ownFault = OWN_FAULTS.has(reason);
     this.upstream = null;
     endpoint.inFlight--;
     backend.freed(endpoint);
     backend.suspect(endpoint, reason, !ownFault);
-    backend.result(endpoint, ownFault ? 'cancelled' : 'connect', listener.nowMs());
+    if (!ownFault) this.tell(endpoint, 'connect');
     this.tried = this.tried === null ? [endpoint] : [...this.tried, endpoint];
     const waits = ownFault || backend.config.driver !== 'static';
     const next = waits || this.attempts < backend.endpoints.size ? backend.pick(this) : null;
@@ -279,7 +291,7 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
   private onClose(): void {
     this.place.listener.onConnectionClosed(this);
     if (this.over) return;
-    if (this.tunnel === null) this.outcome = 'client-gone';
+    if (this.tunnel === null && this.outcome === '') this.outcome = 'client-gone';
     this.upstream?.close(this.broken);
     this.end();
   }
@@ -304,6 +316,7 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
     const { backend, listener } = this.place;
     const { runtime } = listener;
     const nowMs = listener.nowMs();
+    if (this.outcome === '') this.outcome = 'tunnel';
     if (this.inQueue) {
       backend.queue.remove(this);
       this.leftQueue();
@@ -318,8 +331,9 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
       this.tunnel.over(nowMs);
     } else if (endpoint !== null) {
       endpoint.inFlight--;
-      backend.result(endpoint, 'cancelled', nowMs);
     }
+    if (this.admission !== 0) backend.resilience.result('cancelled', nowMs, this.admission);
+    this.admission = 0;
     if (this.active) {
       this.active = false;
       backend.meter.leave(nowMs, this.outcome !== 'client-gone');

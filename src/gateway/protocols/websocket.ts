@@ -142,7 +142,10 @@ export class WebSocketTunnel extends Tunnel {
     const { toClient } = this;
     this.countUpstream(end - start);
     if (!toClient.pass(chunk, start, end)) this.upstream.pause();
-    if (toClient.violation !== 0) this.fail(GOING_AWAY, toClient.violation);
+    if (toClient.violation === 0) return;
+    this.fail(GOING_AWAY, toClient.violation);
+    // Whoever broke the rules is not waited for (RFC 6455 7.1.7).
+    if (this.toUpstream.shut) this.upstream.end();
   }
 
   override fromClient(chunk: Buffer): void {
@@ -150,9 +153,18 @@ export class WebSocketTunnel extends Tunnel {
     this.countClient(chunk.length);
     this.spoke = true;
     if (!toUpstream.pass(chunk, 0, chunk.length)) this.client.pause();
-    if (toUpstream.violation !== 0) this.fail(toUpstream.violation, GOING_AWAY);
+    if (toUpstream.violation !== 0) {
+      this.fail(toUpstream.violation, GOING_AWAY);
+      if (this.toClient.shut) this.client.end();
+    }
     // We closed it, and it has answered: a server ends the connection then (RFC 6455 7.1.1).
     else if (this.toClient.shut && toUpstream.shut && toUpstream.closed) this.client.end();
+  }
+
+  override onUpstreamEnd(): void {
+    super.onUpstreamEnd();
+    // Nothing more will be said to it.
+    if (this.toUpstream.shut) this.upstream.end();
   }
 
   override sweep(nowMs: number): void {
