@@ -1,6 +1,6 @@
 /**
- * Tells when the configuration file has other content. The folder is watched, not the file: editors and configuration management replace
- * the file by another one, and a watch on the old one would see nothing more.
+ * Tells when the configuration file, or another file that belongs to it, has other content. Folders are watched, not files: editors and
+ * configuration management replace a file by another one, and a watch on the old one would see nothing more.
  */
 import { createHash } from 'node:crypto';
 import { watch, type FSWatcher } from 'node:fs';
@@ -10,14 +10,18 @@ import type { Logger } from '../model/ports.ts';
 
 /** A file is often written in several steps: this long after the last one it is looked at, ms. */
 const SETTLE_MS = 100;
+/** As in PluginConfig.version. */
+const HASH_LENGTH = 16;
 
 export class ConfigWatch {
   readonly #file: string;
   readonly #changed: () => void;
   readonly #logger: Logger;
-  #watcher: FSWatcher | null = null;
+  #also: readonly string[] = [];
+  #watchers: Map<string, FSWatcher> | null = null;
   #timer: NodeJS.Timeout | undefined;
-  #hash = '';
+  /** By file; '' while one is not there. */
+  #hashes = new Map<string, string>();
 
   constructor(file: string, options: { changed: () => void; logger: Logger }) {
     this.#file = file;
@@ -25,22 +29,49 @@ export class ConfigWatch {
     this.#logger = options.logger;
   }
 
-  /** Never rejects: without a watch the program works, and SIGHUP and the control socket still reload. */
+  /** The file as it is now is what was read. Never rejects: without a watch the program works, and SIGHUP and the control socket still reload. */
   async start(): Promise<void> {
-    this.#hash = await this.#contentHash();
-    try {
-      // Any name counts: with a Kubernetes ConfigMap it is a symbolic link above the file that changes.
-      this.#watcher = watch(dirname(this.#file), { persistent: false }, () => this.#touched());
-      this.#watcher.on('error', (error) => this.#failed(error));
-    } catch (error) {
-      this.#failed(error as Error);
-    }
+    this.#watchers = new Map();
+    this.#hashes.set(this.#file, await contentHash(this.#file));
+    this.#watch();
+  }
+
+  /** Other files that the configuration in force was made of, with the hashes of what was read then; they replace those of the call before. */
+  also(files: readonly { path: string; version: string }[]): void {
+    for (const path of this.#also) this.#hashes.delete(path);
+    this.#also = files.map(({ path }) => path);
+    for (const { path, version } of files) this.#hashes.set(path, version);
+    if (this.#watchers === null) return;
+    this.#watch();
+    // One may have changed since.
+    if (files.length > 0) this.#touched();
   }
 
   close(): void {
     clearTimeout(this.#timer);
-    this.#watcher?.close();
-    this.#watcher = null;
+    for (const watcher of this.#watchers?.values() ?? []) watcher.close();
+    this.#watchers = null;
+  }
+
+  #watch(): void {
+    const watchers = this.#watchers!;
+    const folders = new Set([this.#file, ...this.#also].map((file) => dirname(file)));
+    for (const [folder, watcher] of watchers) {
+      if (folders.has(folder)) continue;
+      watcher.close();
+      watchers.delete(folder);
+    }
+    for (const folder of folders) {
+      if (watchers.has(folder)) continue;
+      try {
+        // Any name counts: with a Kubernetes ConfigMap it is a symbolic link above the file that changes.
+        const watcher = watch(folder, { persistent: false }, () => this.#touched());
+        watcher.on('error', (error) => this.#failed(folder, error));
+        watchers.set(folder, watcher);
+      } catch (error) {
+        this.#failed(folder, error as Error);
+      }
+    }
   }
 
   #touched(): void {
@@ -49,28 +80,41 @@ export class ConfigWatch {
   }
 
   async #look(): Promise<void> {
-    const hash = await this.#contentHash();
-    // An empty hash: it is not there now, as between the two steps of a replacement.
-    if (hash === '' || hash === this.#hash || this.#watcher === null) return;
-    this.#hash = hash;
-    this.#changed();
+    if ((await this.#hash()) && this.#watchers !== null) this.#changed();
   }
 
-  async #contentHash(): Promise<string> {
-    try {
-      return createHash('sha256')
-        .update(await readFile(this.#file))
-        .digest('hex');
-    } catch {
-      return '';
+  /** True when a file has other content than before. One that is not there now, as between the two steps of a replacement, has not. */
+  async #hash(): Promise<boolean> {
+    const files = [this.#file, ...this.#also];
+    const hashes = await Promise.all(files.map(contentHash));
+    let changed = false;
+    for (const [index, file] of files.entries()) {
+      const hash = hashes[index]!;
+      const known = this.#hashes.get(file);
+      if (hash === '' || hash === known) continue;
+      changed ||= known !== undefined;
+      this.#hashes.set(file, hash);
     }
+    return changed;
   }
 
-  #failed(error: Error): void {
+  #failed(folder: string, error: Error): void {
     this.#logger.warn('changes of the configuration file are not seen; reload with SIGHUP', {
-      file: this.#file,
+      folder,
       reason: error.message,
     });
-    this.close();
+    this.#watchers?.get(folder)?.close();
+    this.#watchers?.delete(folder);
+  }
+}
+
+async function contentHash(file: string): Promise<string> {
+  try {
+    return createHash('sha256')
+      .update(await readFile(file))
+      .digest('hex')
+      .slice(0, HASH_LENGTH);
+  } catch {
+    return '';
   }
 }

@@ -10,6 +10,8 @@ export interface StopRequestOptions {
   hasTerminal: boolean;
   reload: () => void;
   fault: (error: unknown) => void;
+  /** An error that nobody caught and that is no fault of the program; it goes on. */
+  claims?: (error: unknown, origin: 'uncaughtException' | 'unhandledRejection') => boolean;
 }
 
 export class StopRequest {
@@ -29,17 +31,20 @@ export class StopRequest {
     this.hurry = this.#hurry.signal;
     this.#signals = options.signals;
     const end = (name: string) => (): void => this.request(name);
-    const fault = (error: unknown): void => {
-      this.#faulty = true;
-      options.fault(error);
-      this.request('a fault');
-    };
+    const fault =
+      (origin: 'uncaughtException' | 'unhandledRejection') =>
+      (error: unknown): void => {
+        if (options.claims?.(error, origin) === true) return;
+        this.#faulty = true;
+        options.fault(error);
+        this.request('a fault');
+      };
     this.#handlers = [
       ['SIGTERM', end('SIGTERM')],
       ['SIGINT', end('SIGINT')],
       ['SIGHUP', options.hasTerminal ? end('SIGHUP') : () => options.reload()],
-      ['uncaughtException', fault],
-      ['unhandledRejection', fault],
+      ['uncaughtException', fault('uncaughtException')],
+      ['unhandledRejection', fault('unhandledRejection')],
     ];
     for (const [event, handler] of this.#handlers) this.#signals.on(event, handler);
   }

@@ -7,9 +7,11 @@ import { ControlServer } from '../apis/control/control-server.ts';
 // Not from its index, which would load zod and yaml: see load-config-apart.ts.
 import { toGatewayConfig } from '../config/gateway-config.ts';
 import { Controller } from '../controller/index.ts';
+import { addFamilies } from '../controller/metrics.ts';
 import { createDrivers, endOrphans, stateMarker } from '../drivers/index.ts';
 import type { Config } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
+import type { MetricFamily } from '../model/metrics.ts';
 import { systemClock, type Logger } from '../model/ports.ts';
 import type { BackendEvent, Status } from '../model/status.ts';
 import { awaitLeftWorkers } from '../supervisor/leftover-workers.ts';
@@ -28,6 +30,7 @@ import { makeFolder } from './make-folder.ts';
 import { Reloads } from './reloads.ts';
 import { workerSpawner } from './spawn-worker.ts';
 import { StopRequest } from './stop-request.ts';
+import { SupervisorPlugins } from './supervisor-plugins.ts';
 import { eventLine, greeting, type Greeting } from './up-lines.ts';
 import { configFamilies, workerFamilies } from './up-metrics.ts';
 import { upTarget } from './up-target.ts';
@@ -86,6 +89,12 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   const inForce: Status['config'] = { version: 0, file, appliedAtMs: 0, lastError: null };
   let ready = false;
   const reloads = new Reloads(reload);
+  const plugins = new SupervisorPlugins({
+    clock,
+    logger,
+    collect: families,
+    triggered: (backend, demand) => controller.triggered(backend, demand),
+  });
 
   await using closing = new AsyncDisposableStack();
   closing.defer(() => ownLog?.close());
@@ -97,6 +106,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
       reload: () => void reloads.request().catch(() => {}),
       fault: (error) =>
         logger.error('a fault of dormouse ends it', { error: error instanceof Error ? error.stack : error }),
+      claims: (error, origin) => plugins.claims(error, origin),
     }),
   );
 
@@ -153,6 +163,8 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   closing.defer(() => observe?.close());
   controller.onEvent((event) => tellEvent(logger, event));
   closing.defer(() => controller.close());
+  const firstParts = await plugins.prepare(config);
+  closing.defer(() => plugins.close());
 
   closing.defer(() =>
     supervisor.shutdown(
@@ -169,11 +181,13 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     logger.info('ending before the start was complete', { reason: stop.reason });
     return stop.faulty ? 1 : 0;
   }
+  plugins.apply(config, firstParts);
   inForce.version = 1;
   inForce.appliedAtMs = clock.wallMs();
   ready = true;
 
   const watch = new ConfigWatch(file, { changed: () => void reloads.request().catch(() => {}), logger });
+  watch.also(config.plugins);
   await watch.start();
   closing.defer(() => watch.close());
   const told: Greeting = {
@@ -230,6 +244,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   async function change(next: Config): Promise<void> {
     const beganMs = clock.nowMs();
     const movesObserve = !isDeepStrictEqual(next.observe, config.observe);
+    const parts = await plugins.prepare(next);
     const nextObserve = movesObserve ? await startObserve(next) : observe;
     try {
       await supervisor.prepare(next);
@@ -245,6 +260,8 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
       observe = nextObserve;
     }
     config = next;
+    plugins.apply(next, parts);
+    watch.also(next.plugins);
     inForce.version++;
     inForce.appliedAtMs = clock.wallMs();
     // Workers that can't be added are tried again and again; the configuration is in force in the others.
@@ -264,16 +281,21 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     return startObserveServer({ address: of.observe.address, metrics, ready: readiness, logger });
   }
 
-  async function metrics(): Promise<string> {
+  async function families(): Promise<MetricFamily[]> {
     const { metrics: counted, gateways } = await controller.collect(stop.hurry);
     const own = processMetrics({ version, role: 'supervisor', startedAtMs });
-    return renderMetrics([
+    return addFamilies([
       counted,
       own,
       workerFamilies(supervisor.workers(), gateways),
       configFamilies(inForce),
       traces.families(),
+      plugins.families(),
     ]);
+  }
+
+  async function metrics(): Promise<string> {
+    return renderMetrics([await families()]);
   }
 
   function readiness(): { ready: boolean; reasons: string[] } {
