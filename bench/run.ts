@@ -18,6 +18,7 @@ import { sleepEdge } from './cases/sleep-edge.ts';
 import { soak } from './cases/soak.ts';
 import { streams } from './cases/streams.ts';
 import { tailLatency } from './cases/tail-latency.ts';
+import { tlsCost } from './cases/tls-cost.ts';
 import { wake } from './cases/wake.ts';
 import { machineFacts } from './measure/machine.ts';
 import { ensurePrograms } from './packages.ts';
@@ -25,6 +26,7 @@ import { printTable, writeTables, type Table } from './report.ts';
 
 const CASES: readonly BenchCase[] = [
   proxyCost,
+  tlsCost,
   tailLatency,
   wake,
   holdBurst,

@@ -29,6 +29,7 @@ export async function withPeers<T>(
   context: BenchContext,
   peers: readonly Peer[],
   work: (running: readonly RunningPeer[]) => Promise<T>,
+  tls?: { certFile: string; keyFile: string },
 ): Promise<T> {
   const programs: Program[] = [];
   const running: RunningPeer[] = [];
@@ -41,9 +42,9 @@ export async function withPeers<T>(
       const dir = join(context.dir, `peer-${index}`);
       mkdirSync(dir);
       const [port, metricsPort] = [await freePort(), await freePort()];
-      const program = await peer.start({ dir, port, metricsPort, backendPort, core: context.proxyCore });
+      const program = await peer.start({ dir, port, metricsPort, backendPort, core: context.proxyCore, tls });
       programs.push(program);
-      running.push({ name: peer.name, url: `http://127.0.0.1:${port}`, program });
+      running.push({ name: peer.name, url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`, program });
     }
     return await work(running);
   } finally {

@@ -6,7 +6,7 @@ import type { Peer } from './peer.ts';
 
 export const caddyPeer: Peer = {
   name: 'caddy',
-  async start({ dir, port, metricsPort, backendPort, core }) {
+  async start({ dir, port, metricsPort, backendPort, core, tls }) {
     writeFileSync(
       join(dir, 'Caddyfile'),
       `{
@@ -16,8 +16,8 @@ export const caddyPeer: Peer = {
     metrics
   }
 }
-http://127.0.0.1:${port} {
-  bind 127.0.0.1
+${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port} {
+  bind 127.0.0.1${tls === undefined ? '' : `\n  tls ${tls.certFile} ${tls.keyFile}`}
   log {
     output file ${join(dir, 'access.log')}
     format json

@@ -26,13 +26,21 @@ export async function startDormouse(
 
 export const dormousePeer: Peer = {
   name: 'dormouse',
-  start: ({ dir, port, metricsPort, backendPort, core }) =>
+  start: ({ dir, port, metricsPort, backendPort, core, tls }) =>
     startDormouse(
       dir,
       {
         workers: 1,
         stateDir: join(dir, 'state'),
-        listeners: [{ name: 'web', address: `127.0.0.1:${port}` }],
+        listeners: [
+          {
+            name: 'web',
+            address: `127.0.0.1:${port}`,
+            ...(tls === undefined
+              ? {}
+              : { protocol: 'https', tls: { certificates: [{ cert: tls.certFile, key: tls.keyFile }] } }),
+          },
+        ],
         backends: { static: { servers: [`http://127.0.0.1:${backendPort}`] } },
         routes: [{ backend: 'static' }],
         observe: { address: `127.0.0.1:${metricsPort}` },

@@ -8,7 +8,7 @@ import type { Peer } from './peer.ts';
 export function nginxPeer(options: { bufferedLog: boolean }): Peer {
   return {
     name: options.bufferedLog ? 'nginx, log buffered' : 'nginx',
-    start: ({ dir, port, metricsPort, backendPort, core }) =>
+    start: ({ dir, port, metricsPort, backendPort, core, tls }) =>
       startNginx(
         dir,
         port,
@@ -18,7 +18,7 @@ export function nginxPeer(options: { bufferedLog: boolean }): Peer {
   access_log ${join(dir, 'access.log')} combined${options.bufferedLog ? ' buffer=64k flush=1s' : ''};
   server { listen 127.0.0.1:${metricsPort}; location / { stub_status; } }
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen 127.0.0.1:${port} ${tls === undefined ? '' : 'ssl http2 '}backlog=4096;${tls === undefined ? '' : tlsLines(tls)}
     location / {
       proxy_pass http://backend;
       proxy_http_version 1.1;
@@ -30,6 +30,14 @@ export function nginxPeer(options: { bufferedLog: boolean }): Peer {
   }`,
       ),
   };
+}
+
+function tlsLines({ certFile, keyFile }: { certFile: string; keyFile: string }): string {
+  return `
+    ssl_certificate ${certFile};
+    ssl_certificate_key ${keyFile};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:bench:1m;`;
 }
 
 /** For streams: upgrades are passed on, and every part of a response at once. */

@@ -9,6 +9,8 @@ export interface PeerSetting {
   metricsPort: number;
   backendPort: number;
   core: number | null;
+  /** Clients come with TLS (HTTP/1.1 and HTTP/2 by ALPN); undefined: plain. */
+  tls?: { certFile: string; keyFile: string };
 }
 
 export interface Peer {
