@@ -52,6 +52,11 @@ export function isNamed(lines: HeaderLines, index: number, lowerName: string): b
   return true;
 }
 
+/** Characters of the name of line `index`. */
+export function nameLength(lines: HeaderLines, index: number): number {
+  return lines.offsets[index * STRIDE + 1]! - lines.offsets[index * STRIDE]!;
+}
+
 /** The same, with `_` and `-` taken for one character in both names. */
 export function isSpelledLike(lines: HeaderLines, index: number, lowerName: string): boolean {
   const at = index * STRIDE;

@@ -1,4 +1,4 @@
-import { hasUnderscore, isSpelledLike, type HeaderLines, type RequestView } from '../request-view.ts';
+import { hasUnderscore, isSpelledLike, nameLength, type HeaderLines, type RequestView } from '../request-view.ts';
 import type { BodyTransform } from './body-transform.ts';
 import { HeadEdit } from './head-edit.ts';
 import { headerLine } from './header-line.ts';
@@ -27,6 +27,9 @@ export class RequestEdit extends HeadEdit {
   /** Bytes that the body may have, besides the listener's bound. */
   maxBodyBytes = Number.MAX_SAFE_INTEGER;
   private withoutUnderscores = false;
+  /** Bit n: a name of n characters (modulo 32) is among `lengthsOf`. */
+  private lengths = 0;
+  private lengthsOf: readonly string[] | null = null;
 
   begin(view: RequestView, client: string, scheme: 'http' | 'https'): void {
     this.reset();
@@ -65,8 +68,18 @@ export class RequestEdit extends HeadEdit {
   override removes(lines: HeaderLines, index: number): boolean {
     if (this.withoutUnderscores && hasUnderscore(lines, index)) return true;
     const names = this.removeNames;
+    if (names !== this.lengthsOf) this.noteLengths(names);
+    // Nearly all lines are known to stay by the length of their name.
+    if ((this.lengths & (1 << nameLength(lines, index))) === 0) return false;
     for (let i = 0; i < names.length; i++) if (isSpelledLike(lines, index, names[i]!)) return true;
     return false;
+  }
+
+  private noteLengths(names: readonly string[]): void {
+    this.lengthsOf = names;
+    this.lengths = 0;
+    // Modulo 32, as << counts.
+    for (const name of names) this.lengths |= 1 << name.length;
   }
 
   /** Adds a line to the response, whoever gives it: the backend, a filter, the gateway. Throws DORMOUSE_FILTER_HEADER as `setHeader` does. */
