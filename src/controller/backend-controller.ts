@@ -176,15 +176,14 @@ export class BackendController implements Machine, Neighbour {
     } else if (this.#config.scale.min > 0) this.waking.begin({ kind: 'min', atMs: this.#wallMs() });
   }
 
-  /** New settings. A changed source or health check replaces what runs, one after the other; everything else is applied in place. */
+  /** New settings. A changed source or health check, or another way to speak to instances, replaces what runs, one after the other; everything else is applied in place. */
   reconfigure(next: BackendConfig): void {
     const before = this.#config;
     this.#config = next;
     this.leases.limit(next.wake);
     this.demand.windowMs = next.scale.windows.stableMs;
     this.#scaling.reconfigure(next.scale);
-    const same = isDeepStrictEqual(before.source, next.source) && isDeepStrictEqual(before.health, next.health);
-    if (!same) this.#replaceSource();
+    if (!isDeepStrictEqual(ofDriver(before), ofDriver(next))) this.#replaceSource();
     if (this.#phase === 'asleep') {
       this.waking.keepAwake('min');
       return;
@@ -674,4 +673,9 @@ export class BackendController implements Machine, Neighbour {
 
 function isSame(a: Crash, b: Crash | null): boolean {
   return b !== null && a.atMs === b.atMs && a.attempts === b.attempts;
+}
+
+/** What a driver works by: who runs, and how it is asked whether it is well. */
+function ofDriver({ source, health, tls, proxyProtocol, endpoints }: BackendConfig): unknown {
+  return { source, health, tls, proxyProtocol, protocol: endpoints.protocol };
 }

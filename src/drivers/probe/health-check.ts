@@ -3,9 +3,11 @@ import type { HealthConfig, HostPort } from '../../model/config.ts';
 import type { RandomSource } from '../../model/ports.ts';
 import { probe } from './probe.ts';
 import type { ProbeResult } from './probe.ts';
+import type { Speech } from './speech.ts';
 
 export interface HealthCheckOptions {
   target: HostPort;
+  speech: Speech;
   config: HealthConfig;
   random: RandomSource;
   /** `always` checks for as long as it runs; `suspected` only from a suspicion until it is healthy again. */
@@ -60,9 +62,9 @@ export class HealthCheck {
 
   #check(): void {
     this.#timer = null;
-    const { target, config } = this.#options;
+    const { target, speech, config } = this.#options;
     const http = config.path === null ? null : { path: config.path, status: config.status };
-    this.#abandon = probe({ ...target, http }, config.timeoutMs, (result) => {
+    this.#abandon = probe({ ...target, http, speech }, config.timeoutMs, (result) => {
       this.#abandon = null;
       if (!this.#running) return;
       this.#judge(result);

@@ -2,6 +2,7 @@
 import type { Clock } from '../../model/ports.ts';
 import { probe } from './probe.ts';
 import type { ProbeResult, ProbeTarget } from './probe.ts';
+import type { Speech } from './speech.ts';
 
 /** An application on `localhost` may listen on ::1 only, so both families are asked, always both at once. */
 const LOOPBACKS = ['127.0.0.1', '::1'] as const;
@@ -36,6 +37,7 @@ export class ProbePace {
 export interface ReadinessOptions {
   port: number;
   http: ProbeTarget['http'];
+  speech: Speech;
   pace: ProbePace;
   clock: Clock;
 }
@@ -87,7 +89,9 @@ export function awaitReadiness(
       timer = setTimeout(attempt, Math.max(1, delayMs));
     };
     abandon = hosts.map((host) =>
-      probe({ host, port: options.port, http: options.http }, ATTEMPT_TIMEOUT_MS, (result) => seen(host, result)),
+      probe({ host, port: options.port, http: options.http, speech: options.speech }, ATTEMPT_TIMEOUT_MS, (result) =>
+        seen(host, result),
+      ),
     );
   };
 

@@ -3,6 +3,7 @@ import type { Crash } from '../../model/backend.ts';
 import type { BackendConfig, ProcessConfig } from '../../model/config.ts';
 import type { Logger } from '../../model/ports.ts';
 import type { Driver, DriverEvents, Instance, LogLine } from '../driver.ts';
+import { speechOf, type Speech } from '../probe/speech.ts';
 import { CrashBackoff } from './crash-backoff.ts';
 import { LogRing } from './log-lines.ts';
 import { ProcessInstance } from './process-instance.ts';
@@ -26,6 +27,7 @@ export class ProcessDriver implements Driver {
   readonly #config: ProcessConfig;
   readonly #events: DriverEvents;
   readonly #deps: ProcessDriverDeps;
+  readonly #speech: Speech;
   readonly #backoff: CrashBackoff;
   readonly #logs: LogRing;
   /** In the order of their start; those that are gone are not in it. */
@@ -43,6 +45,7 @@ export class ProcessDriver implements Driver {
     this.#config = config;
     this.#events = events;
     this.#deps = deps;
+    this.#speech = speechOf(backend);
     this.#backoff = new CrashBackoff(config.crash);
     this.#logs = new LogRing(config.logs.lines);
   }
@@ -147,6 +150,7 @@ export class ProcessDriver implements Driver {
       backend: this.#backend.name,
       config: this.#config,
       health: this.#backend.health,
+      speech: this.#speech,
       logger: this.#deps.logger,
       log: (line) => this.#logs.push(line),
       changed: (changed) => this.#changed(changed),

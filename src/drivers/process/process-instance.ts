@@ -6,6 +6,7 @@ import type { Instance, InstanceState, LogLine } from '../driver.ts';
 import { HealthCheck } from '../probe/health-check.ts';
 import { awaitReadiness } from '../probe/readiness.ts';
 import type { ProbePace } from '../probe/readiness.ts';
+import type { Speech } from '../probe/speech.ts';
 import { endGroup } from './end-group.ts';
 import type { FreePorts } from './free-ports.ts';
 import type { InstanceRecords } from './instance-records.ts';
@@ -43,6 +44,7 @@ export interface InstanceOptions {
   backend: string;
   config: ProcessConfig;
   health: HealthConfig | null;
+  speech: Speech;
   logger: Logger;
   log(line: LogLine): void;
   changed(instance: ProcessInstance): void;
@@ -191,10 +193,10 @@ export class ProcessInstance {
   }
 
   #awaitReadiness(port: number): void {
-    const { config } = this.#options;
+    const { config, speech } = this.#options;
     const { clock, pace } = this.#machine;
     const http = config.ready.kind === 'http' ? { path: config.ready.path, status: config.ready.status } : null;
-    const wait = awaitReadiness({ port, http, pace, clock }, (host) => this.#becomeReady(host, port));
+    const wait = awaitReadiness({ port, http, speech, pace, clock }, (host) => this.#becomeReady(host, port));
     this.#wait = wait;
     this.#startTimer = setTimeout(() => {
       const limit = spell(config.startTimeoutMs);
@@ -221,10 +223,11 @@ export class ProcessInstance {
 
   /** Without configured checks a suspicion is still looked into, until it accepts connections again. */
   #startHealth(): void {
-    const { health } = this.#options;
+    const { health, speech } = this.#options;
     if (this.#address === null) return;
     this.#health = new HealthCheck({
       target: this.#address,
+      speech,
       config: health ?? {
         path: null,
         intervalMs: 1000,

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import type { ProcessConfig } from '../../model/config.ts';
 import { probe } from '../probe/probe.ts';
+import { PLAIN } from '../probe/speech.ts';
 import { lookUpAccount } from './accounts.ts';
 import type { Account } from './accounts.ts';
 import type { FreePorts } from './free-ports.ts';
@@ -114,7 +115,7 @@ async function mustBeFree(port: number, key: string): Promise<void> {
 
 function accepts(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    probe({ host, port, http: null }, PORT_CHECK_MS, (result) => resolve(result.ok));
+    probe({ host, port, http: null, speech: PLAIN }, PORT_CHECK_MS, (result) => resolve(result.ok));
   });
 }
 

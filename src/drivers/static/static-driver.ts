@@ -3,6 +3,7 @@ import type { BackendConfig, StaticServer } from '../../model/config.ts';
 import type { Clock, RandomSource } from '../../model/ports.ts';
 import type { Driver, DriverEvents, Instance } from '../driver.ts';
 import { HealthCheck } from '../probe/health-check.ts';
+import { speechOf } from '../probe/speech.ts';
 
 export interface StaticDriverDeps {
   clock: Clock;
@@ -86,6 +87,7 @@ export class StaticDriver implements Driver {
         ? null
         : new HealthCheck({
             target: { host: server.host, port: server.port },
+            speech: speechOf(backend),
             config: backend.health,
             when: 'always',
             decideAtOnce: true,
