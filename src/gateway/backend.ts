@@ -18,6 +18,7 @@ import type { ResultKind, RetryKind } from './resilience/resilience.ts';
 import type { UpstreamOptions } from './upstream/connection.ts';
 import type { UpstreamEndpoint } from './upstream/endpoint.ts';
 import type { ReadBuffers } from './upstream/read-buffers.ts';
+import type { SharedConnectionsFactory } from './upstream/shared-connections.ts';
 
 /** Released holds that may wait for a first byte at once, per ready endpoint: a fresh instance isn't flooded over its accept queue. */
 const RELEASE_WINDOW = 128;
@@ -38,6 +39,8 @@ export interface BackendDeps {
   send(message: UpMessage): void;
   createStrategy(config: GatewayBackendConfig): Strategy<UpstreamEndpoint>;
   buffers: ReadBuffers;
+  /** Loaded when some backend of the configuration has endpoints that speak HTTP/2. */
+  http2?: () => SharedConnectionsFactory | null;
 }
 
 /** One backend as this gateway sees it: its endpoints, who waits for it, what it was asked to do. */
@@ -100,9 +103,16 @@ export class GatewayBackend {
       connectTimeoutMs: this.config.endpoints.connectTimeoutMs,
       idlePerEndpoint: this.config.endpoints.idlePerEndpoint,
       buffers: this.deps.buffers,
+      shared: this.speaksHttp2 ? (this.deps.http2?.() ?? null) : null,
+      maxConnections: this.config.endpoints.maxConnections,
       security: null,
       nowMs: this.deps.clock.nowMs,
     };
+  }
+
+  private get speaksHttp2(): boolean {
+    const { protocol } = this.config.endpoints;
+    return protocol === 'h2c' || protocol === 'h2';
   }
 
   private createAllowance(): Allowance {
@@ -377,6 +387,7 @@ export class GatewayBackend {
       const maxIdleMs = this.config.endpoints.idleTimeoutMs;
       while (endpoint.idle.length > 0 && nowMs - endpoint.idle[0]!.idleSinceMs >= maxIdleMs)
         endpoint.idle.shift()!.destroy();
+      endpoint.shared?.tick(nowMs, maxIdleMs);
     }
     if (this.queue.size === 0) {
       this.escape = 0;

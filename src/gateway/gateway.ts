@@ -28,6 +28,7 @@ import { isTracing, RequestTracer } from './tracing/request-tracer.ts';
 import type { TracerOptions } from './tracing/request-tracer.ts';
 import { http2Handler } from './protocols/http2/open-http2.ts';
 import { ReadBuffers } from './upstream/read-buffers.ts';
+import type { SharedConnectionsFactory } from './upstream/shared-connections.ts';
 import type { UpstreamEndpoint } from './upstream/endpoint.ts';
 
 /** How often deadlines of connections are looked at, ms: a timeout is late by this much at most. */
@@ -77,6 +78,7 @@ export class Gateway {
   private readonly listeners = new Map<string, GatewayListener>();
   private current: Runtime | null = null;
   private readonly buffers = new ReadBuffers();
+  private http2: SharedConnectionsFactory | null = null;
   private readonly ids: RequestIds;
   /** Backends with something to report. */
   private readonly dirty = new Set<GatewayBackend>();
@@ -241,6 +243,8 @@ export class Gateway {
     const formerParts = this.parts;
     try {
       this.parts = await this.partsFor(config);
+      if (this.http2 === null && config.backends.some(({ endpoints }) => /^h2c?$/.test(endpoints.protocol)))
+        this.http2 = (await import('./upstream/http2-connections.ts')).http2Connections();
       const backends = new Map<string, GatewayBackend>();
       for (const backendConfig of config.backends) {
         const known = this.backends.get(backendConfig.name);
@@ -382,6 +386,7 @@ export class Gateway {
       clock: this.deps.clock,
       logger: this.deps.logger.child({ backend: config.name }),
       buffers: this.buffers,
+      http2: () => this.http2,
       send: (message) => this.deps.link.send(message),
       createStrategy: (backendConfig) => {
         const factory = this.parts.strategies[backendConfig.balance.strategy];

@@ -158,7 +158,14 @@ export abstract class Http2Stream {
     if (this.inbox !== null || this.inboxTrailers === null || this.closed) return;
     const trailers = this.inboxTrailers;
     this.inboxTrailers = null;
+    // First out of the way, then told: whoever hears of it may begin the next stream.
+    this.closeIfEnded();
     this.onRemoteEnd(trailers);
+  }
+
+  /** A head with END_STREAM was the peer's whole message. Before the owner is told of it. */
+  endedByPeerHead(): void {
+    this.remoteEnded = true;
     this.closeIfEnded();
   }
 

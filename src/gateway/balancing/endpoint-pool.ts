@@ -187,6 +187,7 @@ export class EndpointPool {
   #hasRoom(endpoint: UpstreamEndpoint): boolean {
     const max = this.#config.endpoints.maxRequests;
     if (max !== 0 && endpoint.inFlight >= max) return false;
+    if (endpoint.shared !== null && endpoint.shared.isFull(this.#config.endpoints.maxConnections)) return false;
     return this.#maxConnections === 0 || endpoint.inFlight + endpoint.tunnels < this.#maxConnections;
   }
 

@@ -108,6 +108,14 @@ export class Attempt implements UpstreamUser {
     this.endpointId = endpoint.id;
     endpoint.inFlight++;
     if (owner.perTryMs > 0) this.perTryTimer = setTimeout(() => this.onPerTryTimeout(), owner.perTryMs);
+    const { shared } = backend.upstreamOptions;
+    if (shared !== null) {
+      endpoint.shared ??= shared(endpoint, () => backend.connects++);
+      const upstream = endpoint.shared.open(this, backend.upstreamOptions);
+      this.upstream = upstream;
+      if (upstream.ready) this.transmit();
+      return;
+    }
     if (endpoint.idle.length > 0) {
       const { idleTimeoutMs } = backend.config.endpoints;
       const kept = endpoint.takeIdle(

@@ -9,6 +9,7 @@ import { chunkHead, LAST_CHUNK } from '../../http1/writer.ts';
 import { WriteProgress } from '../write-progress.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import type { ReadBuffers } from './read-buffers.ts';
+import type { SharedConnectionsFactory } from './shared-connections.ts';
 import { openUpstreamSocket } from './socket.ts';
 import type { EndpointSecurity, ProxySource } from './socket.ts';
 import type { Upstream } from './upstream.ts';
@@ -46,6 +47,10 @@ export interface UpstreamOptions {
   buffers: ReadBuffers;
   /** Idle connections that are kept to one endpoint. */
   idlePerEndpoint: number;
+  /** What opens connections that carry many requests each (HTTP/2); null: one request at a time. */
+  shared: SharedConnectionsFactory | null;
+  /** Connections to one endpoint, where they are shared; 0 = no bound. */
+  maxConnections: number;
   /** null: plain TCP without a PROXY header. */
   security: EndpointSecurity | null;
   nowMs(): number;
@@ -54,11 +59,14 @@ export interface UpstreamOptions {
 /** 1xx responses before a final one. Clients are sent each of them, so that their number has to have a bound. */
 const MAX_INTERIMS = 32;
 
+/** A body whose reads are smaller than this is read into the shared buffer and copied: a stream that says little must not keep a buffer of its own. */
+const BULK_BYTES = 16_384;
+
 type Phase = 'connecting' | 'idle' | 'head' | 'body' | 'tunnel' | 'closed';
 
 /**
  * One connection to an endpoint, HTTP/1.1, one exchange at a time. Reads go into a buffer that all connections share, since most answers
- * are small and are turned into a string at once; only while a long body passes does a connection have a buffer of its own, which can be
+ * are small and are turned into a string at once; only while a long body passes in large reads does a connection have a buffer of its own, which can be
  * written on without a copy.
  */
 export class UpstreamConnection implements Upstream {
@@ -85,6 +93,8 @@ export class UpstreamConnection implements Upstream {
   private chunked = false;
   private readonly progress = new WriteProgress();
   private privateBuffer: Buffer | null = null;
+  /** Size of the last read. */
+  private readBytes = 0;
   private sinkVolatile = true;
   private failure = '';
   private failedByTimeout = false;
@@ -181,7 +191,7 @@ export class UpstreamConnection implements Upstream {
   }
 
   private nextBuffer(): Buffer {
-    if (this.phase === 'body' && this.user !== null) {
+    if (this.phase === 'body' && this.readBytes >= BULK_BYTES && this.user !== null) {
       this.privateBuffer = this.options.buffers.take(this.privateBuffer);
       return this.privateBuffer;
     }
@@ -205,6 +215,7 @@ export class UpstreamConnection implements Upstream {
   }
 
   private onRead(size: number, buffer: Buffer): boolean {
+    this.readBytes = size;
     this.sinkVolatile = buffer !== this.privateBuffer;
     let position = 0;
     if (this.phase === 'tunnel') {

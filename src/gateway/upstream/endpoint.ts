@@ -2,6 +2,7 @@ import type { Endpoint } from '../../model/backend.ts';
 import type { BalancedEndpoint } from '../balancing/strategy.ts';
 import { EndpointRecord } from '../resilience/ejection.ts';
 import type { UpstreamConnection } from './connection.ts';
+import type { SharedConnections } from './shared-connections.ts';
 
 /**
  * One endpoint as this gateway sees it: its address, what is in flight on it and its pool of idle connections. Last in, first out, so that
@@ -30,6 +31,8 @@ export class UpstreamEndpoint implements BalancedEndpoint {
   /** Monotonic ms until which it gets nothing, after a failed connect; 0: not suspended. */
   suspendedUntilMs = 0;
   readonly idle: UpstreamConnection[] = [];
+  /** Connections that carry many requests at once; null: none was needed yet, or the protocol has no such. */
+  shared: SharedConnections | null = null;
   /** Gone from the controller's list: connections are not kept any more. */
   removed = false;
 
@@ -56,5 +59,6 @@ export class UpstreamEndpoint implements BalancedEndpoint {
 
   closeIdle(): void {
     for (const connection of this.idle.splice(0)) connection.destroy();
+    this.shared?.closeIdle();
   }
 }
