@@ -119,7 +119,7 @@ export class SlotLimiter {
     slots.asking = this.#source.ask(slots.key, {
       amounts: () => {
         slots.asked = slots.waiting.length;
-        return { need: slots.asked, more: slots.inUse, used: 0, back: 0 };
+        return { need: slots.asked, more: slots.inUse + slots.asked, used: 0, back: 0 };
       },
       granted: (grant) => this.#granted(slots, grant),
       unanswered: () => {
