@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { DormouseError } from '../../model/errors.ts';
 import type { FilterServices } from '../filters/filter.ts';
+import { LOOK_INTERVAL_MS } from './file-content.ts';
 import { KeySet } from './key-set.ts';
 import { MAX_KEY_SET_BYTES, parseKeySet, type KeySetContent } from './signing-keys.ts';
 import { WebClient } from './web-client.ts';
@@ -25,7 +26,9 @@ export function openKeySet(source: KeySourceOptions, allowSymmetric: boolean, se
   if ('file' in source) {
     const { file } = source;
     const initial = readNow(file, allowSymmetric);
-    return new KeySet({ ...common, name: file, initial, load: () => readBounded(file) });
+    // Nobody is burdened by a look into a file.
+    const refreshMs = Math.min(common.refreshMs, LOOK_INTERVAL_MS);
+    return new KeySet({ ...common, refreshMs, name: file, initial, load: () => readBounded(file) });
   }
   const accept = 'Accept: application/jwk-set+json, application/json\r\n';
   if ('backend' in source) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { afterEach, describe, test } from 'node:test';
 import { FilterRuns, HandClock } from '../auth/filter-runs.fixture.ts';
@@ -11,6 +12,7 @@ import {
   publicJwk,
   signingPair,
   token,
+  type SigningPair,
 } from '../auth/issuer.fixture.ts';
 import { JwtRuns, jwtFilter } from '../auth/jwt-runs.fixture.ts';
 
@@ -183,6 +185,35 @@ describe('a key set of a server', () => {
     next.close();
     assert.equal(filters.services.kept.size, 0);
   });
+});
+
+describe('a key set of a file', () => {
+  test('is read again when it is in use; half of it changes nothing', async () => {
+    const next = signingPair('next');
+    const source = jwtRuns.keyFile(keySetText(ec));
+    const { filters, clock, claims } = jwtRuns.start({ jwks: source });
+    const status = async (pair: SigningPair): Promise<number> => (await filters.bearer(token(pair, claims()))).status;
+    writeFileSync(source.file, keySetText(ec, next).slice(0, 100));
+    clock.ms += 5000;
+    assert.deepEqual([await status(ec), await status(next)], [0, 401]);
+    writeFileSync(source.file, keySetText(next));
+    clock.ms += 60_000;
+    assert.equal(await status(next), 0);
+    assert.equal(await status(ec), 401);
+  });
+});
+
+test('beyond a thousand tokens that wait for keys: 503 at once', async () => {
+  const server = jwtRuns.keep(await KeyServer.start(''));
+  server.answer = () => {};
+  const { filters, claims } = jwtRuns.start({ jwks: { url: server.url, timeout: '1m' } });
+  const waiting = Array.from({ length: 1000 }, (_, i) =>
+    filters.begin({ headers: [['Authorization', `Bearer ${token(ec, claims({ jti: i }))}`]] }),
+  );
+  const run = await filters.bearer(token(ec, claims()));
+  assert.deepEqual([run.status, run.sync], [503, true]);
+  filters.close();
+  for (const verdict of await Promise.all(waiting.map((each) => each.verdict))) assert.equal(verdict!.status, 503);
 });
 
 describe('a key set of a backend', () => {
