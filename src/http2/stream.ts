@@ -270,6 +270,8 @@ export abstract class Http2Stream {
   /** A window has opened or the socket takes more. Called by the session for streams in `waiting`. */
   afterPump(): void {
     if (this.queuedBytes > 0) return;
+    // The end needs no window.
+    if (this.ending) this.sendFrame();
     this.session.waiting.delete(this);
     if (!this.wantsDrain || this.closed) return;
     this.wantsDrain = false;
