@@ -285,7 +285,7 @@ function certificateOf(socket: ServerTlsSocket): ClientCertificate | null {
 
 /** Node prints a name with one attribute a line, the most general first; RFC 4514 wants the most specific first, behind commas. */
 function oneLine(name: string): string {
-  return name.split('\n').reverse().join(',');
+  return name.split('\n').toReversed().join(',');
 }
 
 /** A host is covered when the listener would have shown the same certificate for it. A client that named nobody can't do better, and is answered. */

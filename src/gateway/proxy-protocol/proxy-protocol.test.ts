@@ -58,7 +58,7 @@ describe('the header of the PROXY protocol', () => {
     );
     assert.equal(
       writeProxyHeader('v2', '127.0.0.1', 1, '127.0.0.2', 2).toString('hex'),
-      '0d0a0d0a000d0a515549540a' + '2111000c' + '7f000001' + '7f000002' + '0001' + '0002',
+      '0d0a0d0a000d0a515549540a2111000c7f0000017f00000200010002',
     );
     assert.equal(writeProxyHeader('v1', '', 1, '127.0.0.2', 2).toString('latin1'), 'PROXY UNKNOWN\r\n');
     assert.equal(writeProxyHeader('v2', '', 1, '127.0.0.2', 2).toString('hex'), '0d0a0d0a000d0a515549540a21000000');
@@ -79,7 +79,7 @@ describe('the header of the PROXY protocol', () => {
 
   test('TLVs are passed over', () => {
     const addresses = Buffer.from('c0000207c000020800500051', 'hex');
-    const tlvs = Buffer.from('040003000000' + '020005' + '612e636f6d', 'hex');
+    const tlvs = Buffer.from('040003000000020005612e636f6d', 'hex');
     const bytes = v2(0x21, 0x11, Buffer.concat([addresses, tlvs]));
     assert.deepEqual(readProxyHeader(Buffer.concat([bytes, Buffer.from('GET')])), {
       kind: 'header',
