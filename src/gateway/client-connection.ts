@@ -465,6 +465,12 @@ export class ClientConnection implements ClientSide {
       this.socket.destroy();
       return;
     }
+    // Nobody half-closes and then listens to a stream without end: this is how a client leaves it.
+    if (this.reading === 'answer' && this.exchange.lasting) {
+      this.exchange.onClientGone();
+      this.socket.destroy();
+      return;
+    }
     // Requests that came whole before it are answered, the one in hand and those in the stash.
     if (this.reading === 'answer' || this.stash !== null) return;
     if (this.headBegun) this.socket.destroy();

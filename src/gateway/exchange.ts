@@ -108,6 +108,8 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
   private backoffTimer: NodeJS.Timeout | null = null;
   /** What the breaker gave for this request; 0: nothing. */
   private admission = 0;
+  /** Tries that met a kept connection which the endpoint had closed: they don't count as tries of `retry.attempts`. */
+  private staleTries = 0;
   /** Number of the last try whose result was told. */
   private told = 0;
   sticky: UpstreamEndpoint | null = null;
@@ -115,8 +117,8 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
   private answeredBy: UpstreamEndpoint | null = null;
   // Times
   private readonly deadline = new Deadline(() => this.onRequestTimeout());
-  /** It may last and be silent: an event stream. */
-  private lasting = false;
+  /** Its response may last and be silent: an event stream. */
+  lasting = false;
   private tunnelEndpoint: UpstreamEndpoint | null = null;
   private passedBytes = 0;
   private passedAtMs = 0;
@@ -495,6 +497,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     this.perTryMs = 0;
     this.admission = 0;
     this.told = 0;
+    this.staleTries = 0;
     this.sticky = null;
     this.answeredBy = null;
     this.lasting = false;
@@ -848,6 +851,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
       this.body.replayable &&
       this.attempt.count < MAX_STALE_TRIES
     ) {
+      this.staleTries++;
       this.attempt.transmitted = false;
       this.dispatch();
       return;
@@ -870,7 +874,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     return (
       this.idempotent &&
       !this.attempt.bodyGone &&
-      this.attempt.count < retry.attempts &&
+      this.attempt.count - this.staleTries < retry.attempts &&
       this.backend!.mayRetry(this.clientSide.listener.nowMs(), retry.budgetPercent, why)
     );
   }
