@@ -62,9 +62,6 @@ const MAX_INTERIMS = 32;
 /** A body whose reads are smaller than this is read into the shared buffer and copied: a stream that says little must not keep a buffer of its own. */
 const BULK_BYTES = 16_384;
 
-/** A body whose reads are smaller than this is read into the shared buffer and copied: a stream that says little must not keep a buffer of its own. */
-const BULK_BYTES = 16_384;
-
 type Phase = 'connecting' | 'idle' | 'head' | 'body' | 'tunnel' | 'closed';
 
 /**
@@ -96,8 +93,6 @@ export class UpstreamConnection implements Upstream {
   private chunked = false;
   private readonly progress = new WriteProgress();
   private privateBuffer: Buffer | null = null;
-  /** Size of the last read. */
-  private readBytes = 0;
   /** Size of the last read. */
   private readBytes = 0;
   private sinkVolatile = true;
@@ -220,7 +215,6 @@ export class UpstreamConnection implements Upstream {
   }
 
   private onRead(size: number, buffer: Buffer): boolean {
-    this.readBytes = size;
     this.readBytes = size;
     this.sinkVolatile = buffer !== this.privateBuffer;
     let position = 0;
