@@ -2,6 +2,7 @@
  * Makes dist/ from src/: the modules that the commands reach, with their types stripped in place (lines and columns stay, so that a
  * stack trace of the package fits the sources) and `.ts` in relative names turned into `.js`. `npm pack` runs it.
  */
+import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync, globSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { stripTypeScriptTypes } from 'node:module';
@@ -18,7 +19,8 @@ const ASSET = /new URL\(\s*['"](?<path>\.{1,2}\/[^'"\n]+\.(?:html|css|svg|json|t
 export function build(): string[] {
   rmSync(target, { recursive: true, force: true });
   const written = new Set<string>();
-  const queue = globSync('commands/**/*.ts', { cwd: source }).filter((path) => !/\.(test|contract)\.ts$/.test(path));
+  const commands = globSync('commands/**/*.ts', { cwd: source }).filter((path) => !/\.(test|contract)\.ts$/.test(path));
+  const queue = [...commands, PLUGIN_TYPES];
   for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
     if (written.has(path)) continue;
     written.add(path);
@@ -28,7 +30,29 @@ export function build(): string[] {
     for (const match of javascript.matchAll(RELATIVE_NAME)) queue.push(beside(path, `${match.groups?.['path']}.ts`));
     for (const match of javascript.matchAll(ASSET)) copy(beside(path, match.groups?.['path'] ?? ''));
   }
+  declarePluginTypes();
   return [...written].toSorted();
+}
+
+/** What authors of plugins import types from: with declarations, and those of what it refers to. */
+const PLUGIN_TYPES = 'plugins/plugin.ts';
+
+function declarePluginTypes(): void {
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  const options = [
+    ...['--ignoreConfig', '--declaration', '--emitDeclarationOnly', '--rootDir', source, '--outDir', target],
+    ...['--target', 'es2024', '--lib', 'es2024,esnext.disposable', '--module', 'nodenext', '--types', 'node'],
+    ...['--strict', '--skipLibCheck', '--allowImportingTsExtensions', '--noImplicitOverride'],
+  ];
+  const { status, stdout } = spawnSync(process.execPath, [compiler, ...options, join(source, PLUGIN_TYPES)], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`the declarations of plugins can't be written:\n${stdout}`);
+  for (const path of globSync('**/*.d.ts', { cwd: target })) {
+    const file = join(target, path);
+    writeFileSync(file, readFileSync(file, 'utf8').replace(RELATIVE_NAME, '$<quote>$<path>.js$<quote>'));
+  }
 }
 
 function beside(path: string, name: string): string {

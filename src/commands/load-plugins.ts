@@ -1,9 +1,13 @@
 /** Plugins as the configuration sees them: found, loaded, and what they bring put beside what is built in. */
+import { spawnSync } from 'node:child_process';
 import type { ConfigRegistry, PluginLoading } from '../config/index.ts';
 import { DormouseError } from '../model/errors.ts';
 import { findPlugin } from '../plugins/find-plugin.ts';
 import { loadPlugin } from '../plugins/load-plugin.ts';
 import type { Plugin } from '../plugins/plugin.ts';
+
+/** For looking at a file's syntax, ms. */
+const CHECK_BOUND_MS = 5000;
 
 /** `own`: the registry without plugins, whose names they may not have. Never rejects for what is wrong with a plugin. */
 export function pluginLoader(
@@ -25,7 +29,9 @@ export function pluginLoader(
       try {
         const found = findPlugin(name, folder);
         if (loading.plugins.some(({ path }) => path === found.path)) throw fault('is listed twice', 'remove one');
-        const plugin = await loadPlugin(found);
+        const plugin = await loadPlugin(found).catch((error: unknown) => {
+          throw withPlace(error, found.path);
+        });
         add(plugin, found.version, loading, taken);
         loading.plugins.push(found);
       } catch (error) {
@@ -34,6 +40,16 @@ export function pluginLoader(
     }
     return loading;
   };
+}
+
+/** Node says where a syntax error of JavaScript stands only when it runs or checks the file itself. */
+function withPlace(error: unknown, path: string): unknown {
+  const unplaced = error instanceof DormouseError && error.cause instanceof SyntaxError && !error.message.endsWith(')');
+  if (!unplaced || !/\.[cm]?js$/.test(path)) return error;
+  const { stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8', timeout: CHECK_BOUND_MS });
+  const [place] = stderr.split('\n', 1);
+  if (place === undefined || !/:\d+$/.test(place)) return error;
+  return new DormouseError('DORMOUSE_PLUGIN', `${error.message} (${place})`, { cause: error.cause, userFault: true });
 }
 
 type Kind = keyof PluginLoading['parts'];

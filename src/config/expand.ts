@@ -56,7 +56,7 @@ export function expand(data: unknown, env: Environment): Expansion {
       return list;
     }
     if (isMapping(value)) {
-      const keepsNulls = inside(path, 'filters', 4) || isProcess(path, 'env');
+      const keepsNulls = inside(path, 'filters', 4) || isProcess(path, 'env') || isPart(path);
       const mapping: Mapping = {};
       for (const name of Object.keys(value)) {
         path.push(name);
@@ -134,6 +134,14 @@ function wantsText(path: Path): boolean {
 
 function isProcess(path: Path, key: string): boolean {
   return path[0] === 'backends' && path[2] === 'process' && path[3] === key;
+}
+
+/** An entry of a list of parts, where a name alone means all defaults: `- udp:`. */
+function isPart(path: Path): boolean {
+  return (
+    (path[0] === 'backends' && path[2] === 'triggers' && path.length >= 4) ||
+    (path[0] === 'telemetry' && path[1] === 'metricsSinks' && path.length >= 3)
+  );
 }
 
 function inside(path: Path, key: string, depth: number): boolean {

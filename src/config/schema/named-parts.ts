@@ -66,7 +66,7 @@ export function partEntry<Beside extends Record<string, z.ZodType>>(
         }
       };
       parse(type, schema, value[type]);
-      for (const [key, part] of Object.entries(beside)) parse(key, part, value[key]);
+      for (const [key, part] of Object.entries(beside)) parse(key, part, value[key] ?? undefined);
       return result as unknown as PartEntry & { [key in keyof Beside]: z.output<Beside[key]> };
     });
 }

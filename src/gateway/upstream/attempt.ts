@@ -247,9 +247,12 @@ export class Attempt implements UpstreamUser {
       this.dropAnswer(head.status);
       return;
     }
-    owner.onFinalHead(this.endpoint!);
+    const endpoint = this.endpoint!;
+    owner.onFinalHead(endpoint);
     const more = owner.response.whole(head, chunk, start, end);
-    owner.onAnswered(this.endpoint!, head.status);
+    // A filter broke it off at once: all is over.
+    if (this.endpoint !== endpoint) return;
+    owner.onAnswered(endpoint, head.status);
     this.free();
     // A filter may still be working on the body.
     if (more) owner.onComplete();
@@ -263,9 +266,10 @@ export class Attempt implements UpstreamUser {
       return;
     }
     this.stopPerTryTimer();
-    owner.onFinalHead(this.endpoint!);
+    const endpoint = this.endpoint!;
+    owner.onFinalHead(endpoint);
     owner.response.head(head, kind);
-    owner.onAnswered(this.endpoint!, head.status);
+    if (this.endpoint === endpoint) owner.onAnswered(endpoint, head.status);
   }
 
   private dropAnswer(status: number): void {
