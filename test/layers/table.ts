@@ -59,6 +59,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/exporter-trace-otlp-http': ['telemetry/'],
   '@opentelemetry/resources': ['telemetry/'],
   '@opentelemetry/sdk-trace-base': ['telemetry/'],
+  redis: ['gateway/limits/'],
   re2js: ['gateway/', 'config/', '.schema.ts'],
 };
 
