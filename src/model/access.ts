@@ -14,7 +14,7 @@ export interface AccessRecord {
   /** Raw request target. */
   target: string;
   host: string;
-  /** 0 or 1: HTTP/1.x. */
+  /** 0 or 1: HTTP/1.x. RAW: a raw connection; it has no method, target and status, and `host` is the name of its ClientHello. */
   minor: number;
   /** Status that the client got; 0 when it got none. */
   status: number;
@@ -33,6 +33,9 @@ export interface AccessRecord {
   userAgent: string;
   referer: string;
 }
+
+/** `minor` of a raw connection. */
+export const RAW = -1;
 
 export interface AccessLog {
   /** Must not throw and must not wait. */

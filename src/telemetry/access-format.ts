@@ -2,6 +2,7 @@
  * One line per exchange. What stays the same from one exchange to the next (client and host, route and endpoint, browser) is kept as ready pieces: most of a
  * line's cost is joining and scanning its parts. Measured: docs/access-log.md.
  */
+import { RAW } from '../model/access.ts';
 import type { AccessRecord } from '../model/access.ts';
 import { commonSafe, commonWord, jsonSafe } from './escape.ts';
 
@@ -79,7 +80,7 @@ export function jsonFormat(options: FormatOptions): FormatLine {
       beginning(record.startedAtMs) +
       whoPiece(record, safe) +
       safe(record.target) +
-      (record.minor === 0 ? '","protocol":"HTTP/1.0","status":' : '","protocol":"HTTP/1.1","status":') +
+      (record.minor === 1 ? '","protocol":"HTTP/1.1","status":' : `","protocol":"${protocolOf(record)}","status":`) +
       record.status +
       ',"requestBytes":' +
       record.requestBytes +
@@ -119,7 +120,10 @@ export function commonFormat(options: FormatOptions): FormatLine {
     date(record.startedAtMs) +
     (record.method === ''
       ? '-'
-      : safe(record.method) + ' ' + word(record.target) + (record.minor === 0 ? ' HTTP/1.0' : ' HTTP/1.1')) +
+      : safe(record.method) +
+        ' ' +
+        word(record.target) +
+        (record.minor === 1 ? ' HTTP/1.1' : ` ${protocolOf(record)}`)) +
     '" ' +
     (record.status === 0 ? '-' : record.status) +
     ' ' +
@@ -130,6 +134,10 @@ export function commonFormat(options: FormatOptions): FormatLine {
       ? text
       : line(record, cutTo(commonSafe, COMMON_PIECE), cutTo(commonWord, COMMON_PIECE));
   };
+}
+
+function protocolOf({ minor }: AccessRecord): string {
+  return minor === RAW ? 'tcp' : minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
 }
 
 type Safe = (text: string) => string;

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import * as fc from 'fast-check';
+import { RAW } from '../model/access.ts';
 import type { AccessRecord } from '../model/access.ts';
 import type { Logger } from '../model/ports.ts';
 import { silentLogger } from '../model/ports.ts';
@@ -95,6 +96,14 @@ test('json: a held request, one that came to nothing, and a tunnel of a month', 
   assert.equal(gone.attempts, 0);
   assert.equal('referer' in gone, false, 'nothing of the line before');
   assert.equal(tunnel.durationMs, month);
+});
+
+test('a raw connection says tcp for its protocol', async (t) => {
+  const raw = { method: '', target: '', minor: RAW, status: 0, outcome: 'tunnel' };
+  const [line] = await written(t, 'json', [raw]);
+  assert.equal(JSON.parse(line!).protocol, 'tcp');
+  const [common] = await written(t, 'common', [raw]);
+  assert.match(common!, / "-" - 5999$/);
 });
 
 test('common: the format that log tools know', async (t) => {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { RAW } from '../../model/access.ts';
 import type { RandomSource } from '../../model/ports.ts';
 import type { Outcome } from '../answers.ts';
 import type { GatewayBackend } from '../backend.ts';
@@ -355,7 +356,7 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
     accessRecord.method = '';
     accessRecord.target = '';
     accessRecord.host = this.place.info.serverName;
-    accessRecord.minor = 0;
+    accessRecord.minor = RAW;
     accessRecord.status = 0;
     accessRecord.requestBytes = this.tunnel === null ? this.keptBytes : this.tunnel.clientBytes;
     accessRecord.responseBytes = this.tunnel === null ? 0 : this.tunnel.upstreamBytes;
