@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { mock, test } from 'node:test';
+import type { TriggerConfig } from '../model/config.ts';
+import type { TriggerDemand } from '../model/demand.ts';
+import { silentLogger, systemClock } from '../model/ports.ts';
+import type { TriggerContext, TriggerDefinition, TriggerReport } from './trigger.ts';
+import { TriggerRunner } from './trigger-runner.ts';
+
+interface Run {
+  options: unknown;
+  signal: AbortSignal;
+  report: (report: TriggerReport) => void;
+  context: TriggerContext;
+}
+
+function setup() {
+  const runs: Run[] = [];
+  const told: [string, TriggerDemand | null][] = [];
+  const failures: string[] = [];
+  const definition: TriggerDefinition = {
+    start(options, signal, report, context) {
+      runs.push({ options, signal, report, context });
+    },
+  };
+  const runner = new TriggerRunner({
+    clock: systemClock,
+    logger: silentLogger,
+    onDemand: (backend, demand) => told.push([backend, demand]),
+    onFailure: (type, what, error) => failures.push(`${type}: ${what}: ${(error as Error).message}`),
+  });
+  const configure = (backends: Record<string, TriggerConfig[]>, registry = { queue: definition }): void =>
+    runner.configure(
+      Object.entries(backends).map(([name, triggers]) => ({ name, triggers })),
+      registry,
+    );
+  return { runs, told, failures, definition, runner, configure };
+}
+
+const trigger = (name: string, options: unknown = {}): TriggerConfig => ({ name, type: 'queue', options });
+
+test('the largest number counts, active ones say why, and equal reports are told once', () => {
+  const { runs, told, configure, runner } = setup();
+  configure({ shop: [trigger('a'), trigger('b')], other: [] });
+  assert.deepEqual(told, [['shop', null]]);
+  runs[0]!.report({ active: true, desired: 1.2, reason: 'two wait' });
+  runs[1]!.report({ active: false, desired: 5, reason: 'nothing' });
+  runs[1]!.report({ active: false, desired: 5, reason: 'nothing' });
+  assert.deepEqual(told.slice(1), [
+    ['shop', { desired: 2, active: ['trigger a: two wait'] }],
+    ['shop', { desired: 5, active: ['trigger a: two wait'] }],
+  ]);
+  assert.deepEqual([runs[0]!.context.backend, runs[0]!.context.name], ['shop', 'a']);
+  runner.close();
+  assert.ok(runs.every(({ signal }) => signal.aborted));
+  runs[0]!.report({ active: true, desired: 9, reason: 'late' });
+  assert.equal(told.length, 3, 'after its end nobody listens');
+});
+
+test('a new configuration ends what is gone or changed and leaves the rest alone', () => {
+  const { runs, told, configure, definition, runner } = setup();
+  configure({ shop: [trigger('a'), trigger('b', { n: 1 })] });
+  configure({ shop: [trigger('b', { n: 2 }), trigger('a')] });
+  assert.deepEqual(
+    runs.map(({ signal }) => signal.aborted),
+    [false, true, false],
+  );
+  assert.deepEqual(runs[2]!.options, { n: 2 });
+  // A changed plugin is another definition.
+  configure({ shop: [trigger('a')] }, { queue: { ...definition } });
+  assert.deepEqual(
+    runs.map(({ signal }) => signal.aborted),
+    [true, true, true, false],
+  );
+  runs[3]!.report({ active: true, desired: 1, reason: 'x' });
+  configure({});
+  assert.ok(runs[3]!.signal.aborted);
+  assert.deepEqual(told.at(-1), ['shop', null]);
+  runner.close();
+});
+
+test('one that throws, rejects or reports nonsense is started again with a growing pause; what it said stands', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.after(() => mock.timers.reset());
+  const { told, failures, runner } = setup();
+  let mode: 'throw' | 'reject' | 'nonsense' | 'fine' = 'fine';
+  const signals: AbortSignal[] = [];
+  const reports: Run['report'][] = [];
+  const definition: TriggerDefinition = {
+    start(_options, signal, report) {
+      signals.push(signal);
+      reports.push(report);
+      if (mode === 'throw') throw new Error('thrown');
+      if (mode === 'reject') return Promise.reject(new Error('rejected'));
+      if (mode === 'nonsense') report({ active: 1, desired: -1 } as unknown as TriggerReport);
+      return undefined;
+    },
+  };
+  runner.configure([{ name: 'shop', triggers: [trigger('a')] }], { queue: definition });
+  reports[0]!({ active: true, desired: 2, reason: 'x'.repeat(500) });
+  assert.equal(told.at(-1)![1]!.active[0]!.length, 'trigger a: '.length + 200);
+  const before = told.length;
+  mode = 'throw';
+  reports[0]!({} as TriggerReport);
+  assert.ok(signals[0]!.aborted, 'what the failed run holds is given back');
+  mock.timers.tick(1000);
+  mode = 'reject';
+  mock.timers.tick(2000);
+  await new Promise(setImmediate);
+  mode = 'nonsense';
+  mock.timers.tick(4000);
+  assert.deepEqual(failures, [
+    'queue: watch for shop: it reported something else than { active, desired, reason }',
+    'queue: watch for shop: thrown',
+    'queue: watch for shop: rejected',
+    'queue: watch for shop: it reported something else than { active, desired, reason }',
+  ]);
+  assert.equal(told.length, before, 'the last report stands');
+  mode = 'fine';
+  mock.timers.tick(8000);
+  assert.equal(signals.length, 5);
+  runner.close();
+  mock.timers.tick(100_000);
+  assert.equal(signals.length, 5);
+});
