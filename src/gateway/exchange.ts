@@ -1040,9 +1040,12 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     if (this.chosen !== null) {
       const { counters } = this.chosen;
       counters.codes[status === 0 ? 0 : (status / 100) | 0]!++;
-      counters.duration.observe(durationMs);
-      counters.requestBytes += this.body.received;
-      counters.responseBytes += this.response.bytes;
+      // What lasts for hours by its nature says nothing about how long requests take; tunnels have figures of their own.
+      if (this.outcome !== 'tunnel') {
+        if (!this.lasting) counters.duration.observe(durationMs);
+        counters.requestBytes += this.body.received;
+        counters.responseBytes += this.response.bytes;
+      }
     } else if (status !== 0 && !this.clientSide.silent) runtime.counters.refuse(status);
     if (runtime.logsAccess && !this.clientSide.silent) {
       const record = runtime.accessRecord;
