@@ -7,6 +7,8 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { ConfigError, jsonSchema, loadConfig, parseConfig, toGatewayConfig } from './index.ts';
+import type { Config } from '../model/config.ts';
+import type { OptionsSchema } from '../model/options-schema.ts';
 import { MAX_FILE_BYTES } from './load.ts';
 import { readPlainYaml } from './plain-yaml.ts';
 
@@ -333,5 +335,120 @@ test('the JSON Schema for editors knows keys, kinds, defaults and the filters of
   const schema = JSON.stringify(jsonSchema(registry));
   assert.match(schema, /"idleAfter":\{"default":"60s","type":\["string","integer"\]/);
   assert.match(schema, /"oneOf":\[\{"type":"object","properties":\{"requestHeaders":/);
-  assert.doesNotMatch(schema, /filterSchemas/);
+  assert.match(schema, /"interval":\{"default":"10s"/, 'metrics sinks, though only plugins bring any');
+  assert.doesNotMatch(schema, /partSchemas|beside/);
+});
+
+test('options of plugins are checked by their own schema, with the place of what is wrong', () => {
+  const part = (options: OptionsSchema | undefined) => ({ options, version: '1' });
+  const plugins = {
+    filters: {
+      tenant: part(z.strictObject({ names: z.array(z.string()).default(['blue']), since: z.number().optional() })),
+      plain: part(undefined),
+      byHand: part((given: unknown) => {
+        if ((given as { ok?: unknown }).ok !== true) throw new Error('ok: expected true');
+        return { since: undefined, ok: true };
+      }),
+      odd: part(() => new Map()),
+      slow: part(z.object({}).refine(async () => true)),
+      mirror: { ...part(undefined), answers: true },
+    },
+    strategies: { own: { ...part(z.object({ n: z.number().default(3) })), version: 'abc' } },
+    triggers: { queue: part(z.object({ length: z.number() })) },
+    metricsSinks: { push: part(undefined) },
+  };
+  const read = (rule: string, more = ''): Config =>
+    parseConfig(
+      `backends: { app: { process: { command: [node] }, ${more} } }\nroutes: [{ rules: [{ ${rule} }] }]\ntelemetry: { metricsSinks: [{ push: , interval: 1s }] }`,
+      { ...options, registry: { ...registry, plugins }, plugins: [{ path: '/srv/x.ts', version: '1' }] },
+    );
+  const config = read(
+    'backends: [{ name: app }], filters: [{ tenant: }, { plain: {} }, { byHand: { ok: true } }]',
+    'balance: { strategy: own }, triggers: [{ queue: { length: 5 } }, { queue: { length: 6 }, name: b }]',
+  );
+  assert.deepEqual(
+    config.routes[0]!.rules[0]!.filters.map((filter) => filter.options),
+    [{ names: ['blue'] }, {}, { ok: true }],
+  );
+  assert.deepEqual(config.backends[0]!.balance.options, { n: 3 });
+  assert.equal(config.backends[0]!.balance.plugin, 'abc');
+  assert.deepEqual(config.backends[0]!.triggers, [
+    { name: 'queue', type: 'queue', options: { length: 5 } },
+    { name: 'b', type: 'queue', options: { length: 6 } },
+  ]);
+  assert.deepEqual(config.telemetry.metricsSinks, [{ type: 'push', options: {}, intervalMs: 1000 }]);
+  assert.deepEqual(config.plugins, [{ path: '/srv/x.ts', version: '1' }]);
+  assert.deepEqual(toGatewayConfig(config).telemetry.metricsSinks, []);
+  assert.doesNotThrow(() => read('filters: [{ mirror: }]'), 'it answers, so that no backend is needed');
+  const faults: [string, string, RegExp][] = [
+    [
+      'filters: [{ tenant: { names: [1] } }]',
+      '',
+      /:2:\d+ routes\[0\]\.rules\[0\]\.filters\[0\]\.tenant\.names\[0\]: Invalid input/,
+    ],
+    ['filters: [{ plain: { a: 1 } }]', '', /filters\[0\]\.plain: takes no options/],
+    ['filters: [{ byHand: }]', '', /filters\[0\]\.byHand: ok: expected true/],
+    ['filters: [{ odd: }]', '', /filters\[0\]\.odd: what the plugin's schema made of it is not plain data/],
+    ['filters: [{ slow: }]', '', /filters\[0\]\.slow: the plugin's schema answers by a promise/],
+    ['', 'balance: { strategy: own, options: { n: x } }', /:1:\d+ backends\.app\.balance\.options\.n: /],
+    ['', 'balance: { options: {} }', /backends\.app\.balance\.options: round-robin has no options; remove it/],
+    [
+      '',
+      'triggers: [{ queue: { length: 1 } }, { queue: { length: 2 } }]',
+      /triggers\[1\]: queue is the name of another trigger/,
+    ],
+    ['', 'triggers: [{ queue: {} }]', /triggers\[0\]\.queue\.length: /],
+    ['', 'triggers: [{ queu: {} }]', /triggers\[0\]\.queu: unknown trigger; did you mean "queue"\?/],
+  ];
+  for (const [rule, more, expected] of faults)
+    assert.throws(() => read(`backends: [{ name: app }], ${rule}`, more), { message: expected });
+});
+
+test('what comes out of the environment is never shown', () => {
+  const env = { SECRET: 'open-sesame', LONG: 'x'.repeat(100), NUMBER: '12345' };
+  const messages = (text: string): string => {
+    try {
+      parseConfig(text, { ...options, env });
+    } catch (error) {
+      return (error as ConfigError).message + JSON.stringify((error as ConfigError).issues);
+    }
+    return '';
+  };
+  const text = `
+workers: \${SECRET}
+stateDir: {}
+shutdown: { drain: "\${NUMBER}" }
+listeners: [{ address: "\${LONG}" }]
+backends:
+  a: { servers: ["ftp://user:\${SECRET}@host"], balance: { strategy: "\${SECRET}" } }
+telemetry: { traces: { otlp: "\${SECRET}", headers: { authorization: "a\\n\${SECRET}" } } }
+routes: [{ backend: "\${SECRET}" }]
+`;
+  const shown = messages(text);
+  assert.match(shown, /expected a whole number from 1 to 1024, got "\$\{SECRET\}"/);
+  for (const value of Object.values(env)) assert.ok(!shown.includes(value.slice(0, 50)), value);
+});
+
+test('files that the configuration names are looked at: missing, a folder, a pipe, too large, no text', () => {
+  const at = (path: string): string => JSON.stringify(join(folder, path));
+  writeFileSync(join(folder, 'page.html'), 'sorry');
+  writeFileSync(join(folder, 'latin1.html'), Buffer.from('gr\xfc\xdfe', 'latin1'));
+  writeFileSync(join(folder, 'large.html'), Buffer.alloc(1_048_577));
+  const pipe = namedPipe('page.pipe');
+  const read = (file: string): Config =>
+    parseConfig(`backends: { a: { process: { command: [x] }, breaker: { fallback: { file: ${file} } } } }`, {
+      ...options,
+      file: join(folder, 'dormouse.yaml'),
+    });
+  assert.equal(read('page.html').backends[0]!.breaker!.fallback.body, 'sorry');
+  assert.equal(read(at('page.html')).backends[0]!.breaker!.fallback.body, 'sorry');
+  const faults: [string, RegExp][] = [
+    ['none.html', /:1:\d+ backends\.a\.breaker\.fallback\.file: there is no file \S+none\.html; relative paths start/],
+    ['.', /is not a file; name a regular file/],
+    [JSON.stringify(pipe), /is not a file; name a regular file/],
+    ['latin1.html', /is not UTF-8 text/],
+    ['large.html', /is larger than 1048576 bytes/],
+    ['page.html/x', /a part of the path .* is a file/],
+  ];
+  for (const [file, expected] of faults) assert.throws(() => read(file), { message: expected });
 });
