@@ -304,12 +304,43 @@ describe('WebSocket through the gateway', () => {
     );
   });
 
+  it('a slow reader slows the endpoint down, and gets everything', async () => {
+    const { harness, server } = await serve();
+    const connection = once(server, 'connection');
+    const client = await rawSocket(harness);
+    const [socket] = (await connection) as [WebSocket];
+    client.socket.pause();
+    const message = Buffer.alloc(1_000_000, 'x');
+    for (let i = 0; i < 40; i++) socket.send(message);
+    for (let before = -1; before !== socket.bufferedAmount;) {
+      before = socket.bufferedAmount;
+      for (let i = 0; i < 3; i++) await harness.nextOf('demand');
+    }
+    assert.ok(socket.bufferedAmount > 10_000_000, 'the gateway took it though nobody reads');
+    let received = 0;
+    client.socket.on('data', (chunk) => (received += chunk.length));
+    client.socket.resume();
+    while (received < 40 * (message.length + 10)) await once(client.socket, 'data');
+    assert.equal(socket.bufferedAmount, 0);
+  });
+
+  it('a client that takes nothing at all is cut after timeouts.idle of its listener', async () => {
+    const { harness, server, config } = await serve({ webSocket: { idleMs: 0, pingMs: 100 } });
+    await harness.configure({ ...config, listeners: [listenerConfig({ timeouts: { idleMs: 500 } })] });
+    const connection = once(server, 'connection');
+    const client = await rawSocket(harness);
+    const [socket] = (await connection) as [WebSocket];
+    client.socket.pause();
+    socket.send(Buffer.alloc(40_000_000));
+    await closedWith(socket);
+  });
+
   it('ten thousand bad frames leave nothing behind', { timeout: 60_000 }, async () => {
     const { harness, server, connect } = await serve();
     const bad = frame({ opcode: 3, masked: true, body: Buffer.from('x') });
     for (let round = 0; round < 100; round++) {
       await Promise.all(
-        Array.from({ length: 10 }, async () => {
+        Array.from({ length: 100 }, async () => {
           const client = await rawSocket(harness);
           client.socket.write(bad);
           await client.until(({ received }) => received === CLOSE_1002);
@@ -319,6 +350,13 @@ describe('WebSocket through the gateway', () => {
     }
     await harness.next((m) => m.type === 'demand' && m.windows.some((w) => w.tunnels === 0));
     while (server.clients.size > 0) await once([...server.clients][0]!, 'close');
+    harness.link.send({ type: 'collect', id: 1 });
+    const { metrics, status } = await harness.nextOf('collected');
+    const value = (name: string): number => metrics.find((one) => one.name === name)!.series[0]!.value!;
+    assert.deepEqual(
+      [value('dormouse_upstream_connections'), value('dormouse_tunnels_open'), status.connections],
+      [0, 0, 0],
+    );
     const client = connect();
     await once(client, 'open');
     await echoes(client, 'well');
