@@ -60,6 +60,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/resources': ['telemetry/'],
   '@opentelemetry/sdk-trace-base': ['telemetry/'],
   redis: ['gateway/limits/'],
+  ajv: ['gateway/filters/'],
   re2js: ['gateway/', 'config/', '.schema.ts'],
 };
 
