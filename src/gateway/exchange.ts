@@ -960,11 +960,10 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     });
   }
 
-  /** Its listener or its endpoint is being drained, or the endpoint is not one of the backend any more. */
+  /** Its listener or its endpoint is being drained. An endpoint that fails its health checks may still serve what is open on it. */
   get leaving(): boolean {
     const { listener, destroyed } = this.clientSide;
-    const endpoint = this.tunnelEndpoint;
-    return !destroyed && (listener.draining || endpoint === null || endpoint.state === 'draining' || endpoint.removed);
+    return !destroyed && (listener.draining || this.tunnelEndpoint?.state === 'draining');
   }
 
   onTunnelOver(): void {

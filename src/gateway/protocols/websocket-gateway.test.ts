@@ -250,6 +250,15 @@ describe('WebSocket through the gateway', () => {
     assert.equal(await code, 1001);
   });
 
+  it('an endpoint that is not listed any more (unhealthy) keeps what is open on it', async () => {
+    const { harness, connect } = await serve();
+    const client = connect();
+    await once(client, 'open');
+    harness.update('app', []);
+    for (let i = 0; i < 12; i++) await harness.nextOf('demand');
+    await echoes(client, 'still open');
+  });
+
   it('a reload that keeps the listener keeps the WebSocket', async () => {
     const { harness, config, connect } = await serve();
     const client = connect();
