@@ -115,14 +115,7 @@ describe('timeouts of a route', () => {
     assert.equal((await client.response()).body.replaceAll(/1\r\nx\r\n/g, 'x'), 'xxxxxxxxxxxx');
   });
 
-  it('none of them leaves anything behind', async () => {
-    const { backend, harness } = await serve(() => {}, { requestMs: 20, perTryMs: 1000 });
-    const clients = await Promise.all(Array.from({ length: 50 }, () => harness.connect()));
-    for (let round = 0; round < 4; round++) {
-      for (const client of clients) client.send(GET);
-      for (const client of clients) assert.equal((await client.response()).status, 504);
-    }
-    for (const socket of backend.sockets) if (!socket.closed) await once(socket, 'close');
+  const gone = async (harness: GatewayHarness): Promise<void> => {
     const scrape = async (): Promise<Extract<UpMessage, { type: 'collected' }>> => {
       const collected = harness.nextOf('collected');
       harness.link.send({ type: 'collect', id: 1 });
@@ -130,10 +123,45 @@ describe('timeouts of a route', () => {
     };
     const value = async (name: string): Promise<number | undefined> =>
       (await scrape()).metrics.find((family) => family.name === name)?.series[0]?.value;
-    // Their ends reach the gateway's sockets a moment after the server's.
-    while ((await value('dormouse_upstream_connections')) !== 0) await new Promise(setImmediate);
-    assert.equal(await value('dormouse_requests_in_flight'), 0);
-    assert.equal(await value('dormouse_held_requests'), 0);
+    // The ends of connections reach the gateway a moment later than the test.
+    for (const name of ['dormouse_upstream_connections', 'dormouse_requests_in_flight', 'dormouse_held_requests'])
+      while ((await value(name)) !== 0) await new Promise(setImmediate);
     assert.deepEqual((await scrape()).status.backends, []);
+  };
+
+  it('ten thousand of them leave nothing behind', { timeout: 60_000 }, async () => {
+    const { backend, harness } = await serve(() => {}, { requestMs: 10, perTryMs: 1000 });
+    const clients = await Promise.all(Array.from({ length: 100 }, () => harness.connect()));
+    for (let round = 0; round < 100; round++) {
+      for (const client of clients) client.send(GET);
+      for (const client of clients) assert.equal((await client.response()).status, 504);
+    }
+    for (const socket of backend.sockets) if (!socket.closed) await once(socket, 'close');
+    await gone(harness);
+    assert.equal(harness.log.filter(({ outcome }) => outcome === 'request-timeout').length, 10_000);
   });
+
+  it(
+    'two thousand endpoints that reset in the middle of a body leave nothing behind, and no client takes it for whole',
+    { timeout: 60_000 },
+    async () => {
+      const { harness } = await serve(
+        ({ socket }) =>
+          void socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n', () =>
+            socket.resetAndDestroy(),
+          ),
+        { requestMs: 5000 },
+      );
+      for (let round = 0; round < 20; round++) {
+        const clients = await Promise.all(Array.from({ length: 100 }, () => harness.connect()));
+        for (const client of clients) client.send(GET);
+        for (const client of clients) {
+          await client.until((one) => one.closed);
+          assert.doesNotMatch(client.received, /\r\n0\r\n/);
+        }
+      }
+      await gone(harness);
+      assert.equal(harness.log.filter(({ outcome }) => outcome === 'upstream-aborted').length, 2000);
+    },
+  );
 });
