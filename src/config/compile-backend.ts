@@ -1,19 +1,17 @@
 import type { BackendConfig, BalanceConfig, EndpointTlsConfig, HashKey, WakeConfig } from '../model/config.ts';
+import { authoritiesFile, pairFiles, type CertificateContext } from './certificate-files.ts';
 import { compileMatch } from './compile-match.ts';
 import { compileBreaker, compileEjection, compileHealth } from './compile-resilience.ts';
 import { compileSource, schemeOf } from './compile-source.ts';
 import type { Path, Problem } from './config-error.ts';
 import { problem } from './explain.ts';
-import type { NamedFiles } from './named-files.ts';
 import type { BackendEntry } from './schema/backend.ts';
 import type { PluginParts } from './schema/file.ts';
 
 /** What compiling a backend takes and fills besides the entry itself. */
-export interface BackendContext {
+export interface BackendContext extends CertificateContext {
   folder: string;
-  files: NamedFiles;
   plugins: PluginParts | undefined;
-  problems: Problem[];
 }
 
 /** One entry of `backends:` in the shape of the model. What is inconsistent goes to `problems`; the result counts only when nothing did. */
@@ -22,7 +20,7 @@ export function compileBackend(name: string, entry: BackendEntry, context: Backe
   const at: Path = ['backends', name];
   const source = compileSource(entry, at, folder, problems);
   if (source === undefined) return undefined;
-  const tls = compileTls(entry, at, files, problems);
+  const tls = compileTls(entry, at, context);
   return {
     name,
     source,
@@ -72,7 +70,8 @@ function compileProtocol(
   return protocol;
 }
 
-function compileTls(entry: BackendEntry, at: Path, files: NamedFiles, problems: Problem[]): EndpointTlsConfig | null {
+function compileTls(entry: BackendEntry, at: Path, context: CertificateContext): EndpointTlsConfig | null {
+  const { problems } = context;
   const scheme = schemeOf(entry);
   const { tls } = entry;
   if (tls === undefined) {
@@ -88,15 +87,13 @@ function compileTls(entry: BackendEntry, at: Path, files: NamedFiles, problems: 
   if (tls.insecure && tls.ca !== undefined) {
     problems.push(problem([...path, 'insecure'], 'leaves ca without effect', 'remove one of them'));
   }
-  const file = (key: 'ca' | 'cert' | 'key'): string | null => {
-    const written = tls[key];
-    return written === undefined ? null : files.path(written, [...path, key]);
-  };
+  const { ca, cert, key } = tls;
+  const pair = cert === undefined || key === undefined ? null : pairFiles({ cert, key }, path, context);
   return {
-    caFile: file('ca'),
+    caFile: ca === undefined ? null : authoritiesFile(ca, [...path, 'ca'], context),
     serverName: tls.serverName ?? null,
-    certFile: file('cert'),
-    keyFile: file('key'),
+    certFile: pair?.certFile ?? null,
+    keyFile: pair?.keyFile ?? null,
     insecure: tls.insecure,
   };
 }

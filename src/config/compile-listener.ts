@@ -1,7 +1,7 @@
 import type { ListenerConfig, ListenerTlsConfig } from '../model/config.ts';
-import type { Path, Problem } from './config-error.ts';
+import { authoritiesFile, pairFiles, type CertificateContext } from './certificate-files.ts';
+import type { Path } from './config-error.ts';
 import { problem } from './explain.ts';
-import type { NamedFiles } from './named-files.ts';
 import type { ListenerEntry } from './schema/listener.ts';
 
 /** One entry of `listeners:` in the shape of the model. */
@@ -9,9 +9,9 @@ export function compileListener(
   entry: ListenerEntry,
   standardName: string,
   at: Path,
-  files: NamedFiles,
-  problems: Problem[],
+  context: CertificateContext,
 ): ListenerConfig {
+  const { problems } = context;
   const { protocol } = entry;
   if (protocol === 'tcp' && entry.backend === undefined) {
     problems.push(problem(at, 'has protocol tcp and no backend', 'add backend: NAME'));
@@ -31,7 +31,7 @@ export function compileListener(
     address: entry.address,
     protocol,
     backend: entry.backend ?? null,
-    tls: entry.tls === undefined ? null : compileTls(entry.tls, [...at, 'tls'], files, problems),
+    tls: entry.tls === undefined ? null : compileTls(entry.tls, [...at, 'tls'], context),
     proxyProtocol: entry.proxyProtocol,
     clients: entry.clients,
     http2: {
@@ -44,12 +44,8 @@ export function compileListener(
   };
 }
 
-function compileTls(
-  tls: NonNullable<ListenerEntry['tls']>,
-  at: Path,
-  files: NamedFiles,
-  problems: Problem[],
-): ListenerTlsConfig {
+function compileTls(tls: NonNullable<ListenerEntry['tls']>, at: Path, context: CertificateContext): ListenerTlsConfig {
+  const { problems } = context;
   const { ca, mode } = tls.clientAuth;
   if (mode !== 'none' && ca === undefined) {
     const hint = 'add ca: FILE with the certificates of those who issue them';
@@ -58,12 +54,9 @@ function compileTls(
     problems.push(problem([...at, 'clientAuth', 'ca'], 'has no effect with mode none', 'add mode: require'));
   }
   return {
-    certificates: tls.certificates.map(({ cert, key }, index) => ({
-      certFile: files.path(cert, [...at, 'certificates', index, 'cert']),
-      keyFile: files.path(key, [...at, 'certificates', index, 'key']),
-    })),
+    certificates: tls.certificates.map((pair, index) => pairFiles(pair, [...at, 'certificates', index], context)),
     minVersion: tls.minVersion,
-    clientAuth: { caFile: ca === undefined ? null : files.path(ca, [...at, 'clientAuth', 'ca']), mode },
+    clientAuth: { caFile: ca === undefined ? null : authoritiesFile(ca, [...at, 'clientAuth', 'ca'], context), mode },
     hsts:
       tls.hsts === undefined
         ? null

@@ -10,6 +10,7 @@ import { ConfigError, jsonSchema, loadConfig, parseConfig, toGatewayConfig } fro
 import type { Config } from '../model/config.ts';
 import type { OptionsSchema } from '../model/options-schema.ts';
 import { MAX_FILE_BYTES } from './load.ts';
+import { Authority, writePem } from '../gateway/fixtures/certificates.ts';
 import { readPlainYaml } from './plain-yaml.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dormouse-config-'));
@@ -451,4 +452,30 @@ test('files that the configuration names are looked at: missing, a folder, a pip
     ['page.html/x', /a part of the path .* is a file/],
   ];
   for (const [file, expected] of faults) assert.throws(() => read(file), { message: expected });
+});
+
+test('a certificate that has expired is a warning, one without its key an error', async () => {
+  const authority = await Authority.create();
+  writePem(folder, 'old', await authority.issue({ names: ['a.example.com'], fromDays: -9, toDays: -1 }));
+  writePem(folder, 'new', await authority.issue({ names: ['a.example.com'] }));
+  const read = (pair: string): string[] => {
+    const warnings: string[] = [];
+    parseConfig(
+      `listeners: [{ address: ":8443", protocol: https, tls: { certificates: [${pair}] } }]\nbackends: { a: { servers: [http://x] } }`,
+      {
+        ...options,
+        file: join(folder, 'x.yaml'),
+        onWarning: ({ key, message }) => warnings.push(`${key}: ${message}`),
+      },
+    );
+    return warnings;
+  };
+  assert.deepEqual(read('{ cert: new.crt, key: new.key }'), []);
+  assert.match(
+    read('{ cert: old.crt, key: old.key }').join(),
+    /^listeners\[0\]\.tls\.certificates\[0\]\.cert: \S+old\.crt: the certificate expired on \d{4}-\d\d-\d\d; clients will refuse it$/,
+  );
+  assert.throws(() => read('{ cert: new.crt, key: old.key }'), {
+    message: /the key is not the one of the certificate/,
+  });
 });

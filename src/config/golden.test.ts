@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { z } from 'zod';
+import { Authority } from '../gateway/fixtures/certificates.ts';
 import { ConfigError, renderIssue } from './config-error.ts';
 import type { FileAccess } from './named-files.ts';
 import { parseConfig } from './parse.ts';
@@ -20,11 +21,14 @@ const registry = {
   strategies: ['round-robin', 'random', 'consistent-hash'],
 };
 
+const authority = await Authority.create();
+const pair = await authority.issue({ names: ['shop.example.com'] });
+
 /** The only files that there are. */
 const FILES: Readonly<Record<string, string>> = {
-  '/srv/app/tls/c.pem': 'certificate',
-  '/srv/app/tls/k.pem': 'key',
-  '/etc/ca.pem': 'authority',
+  '/srv/app/tls/c.pem': pair.cert,
+  '/srv/app/tls/k.pem': pair.key,
+  '/etc/ca.pem': authority.pem,
   '/srv/app/sorry.html': '<h1>Sorry</h1>',
 };
 const files: FileAccess = {

@@ -41,6 +41,8 @@ export interface ParseOptions {
   cores?: number;
   /** Where files that it names are looked for; the file system when left out. */
   files?: FileAccess;
+  /** Now, for certificates that are out of force; the wall clock when left out. */
+  wallMs?: number;
   /** What is allowed but probably not meant. */
   onWarning?: (issue: ConfigIssue) => void;
 }
@@ -113,6 +115,8 @@ class Compilation {
       files: this.#files,
       plugins: options.registry.plugins,
       problems,
+      warnings,
+      wallMs: options.wallMs ?? Date.now(),
     };
   }
 
@@ -166,7 +170,7 @@ class Compilation {
   #listeners(list: unknown): Placed<ListenerConfig>[] {
     if (list === undefined) {
       const entry = this.#schema.listener.parse({ address: '127.0.0.1:8080' });
-      return [{ entry: compileListener(entry, 'web', ['listeners'], this.#files, this.#problems), index: -1 }];
+      return [{ entry: compileListener(entry, 'web', ['listeners'], this.#backendContext), index: -1 }];
     }
     if (!this.#isList(list, 'listeners')) return [];
     if (list.length === 0)
@@ -177,7 +181,7 @@ class Compilation {
       const entry = this.#parse<ListenerEntry>(this.#schema.listener, value, at);
       if (entry === undefined) continue;
       const name = list.length === 1 ? 'web' : String(index + 1);
-      listeners.push({ entry: compileListener(entry, name, at, this.#files, this.#problems), index });
+      listeners.push({ entry: compileListener(entry, name, at, this.#backendContext), index });
     }
     return listeners;
   }

@@ -6,6 +6,7 @@ import { defaultRegistry } from '../../src/commands/registry.ts';
 import { jsonSchema, parseConfig } from '../../src/config/index.ts';
 import { allKeys } from '../../src/config/known-keys.ts';
 import { PLANNED_KEYS } from '../../src/config/not-yet-available.ts';
+import { Authority } from '../../src/gateway/fixtures/certificates.ts';
 import { fileSchema } from '../../src/config/schema/file.ts';
 
 const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
@@ -74,8 +75,13 @@ test('the list of what is not yet available is the one in the code', () => {
   assert.deepEqual(names, planned);
 });
 
+const authority = await Authority.create();
+const pair = await authority.issue({ names: ['shop.example.com'] });
 /** Whatever an example names is there. */
-const files = { stat: () => ({ isFile: () => true, size: 1 }), read: () => Buffer.from('x') };
+const files = {
+  stat: () => ({ isFile: () => true, size: 1 }),
+  read: (path: string) => Buffer.from(path.endsWith('.key') ? pair.key : path.endsWith('.pem') ? pair.cert : 'x'),
+};
 
 test('the examples of the page are accepted', () => {
   const examples = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1]!);
