@@ -167,6 +167,8 @@ export class AcceptingConnection implements OpenConnection {
     this.tlsSocket = socket;
     socket.on('error', () => {});
     socket.on('close', this.onClose);
+    // A client that closes its side before it has asked for anything has left.
+    socket.on('end', this.onEnd);
     socket.onHandshake(
       () => this.afterHandshake(socket, table),
       () => {
@@ -231,6 +233,7 @@ export class AcceptingConnection implements OpenConnection {
     this.step = 'handed-over';
     this.raw.off('close', this.onClose);
     this.tlsSocket?.off('close', this.onClose);
+    this.tlsSocket?.off('end', this.onEnd);
     this.listener.onHandedOver(this);
   }
 

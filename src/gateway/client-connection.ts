@@ -413,10 +413,8 @@ export class ClientConnection implements ClientSide {
   }
 
   abort(): void {
-    // A body without length ends with a FIN: only a reset says that it isn't complete.
-    if (this.info.tls === null) this.socket.resetAndDestroy();
-    // Without close_notify: a client that speaks TLS knows that something is missing (RFC 8446 6.1).
-    else this.socket.destroy();
+    // A body without length ends with a FIN: only a reset says that it isn't complete. (Below TLS too: many clients don't miss its close_notify.)
+    this.socket.resetAndDestroy();
   }
 
   /** The next part of the body has its whole time from now on. */

@@ -48,6 +48,8 @@ export class ServerTlsSocket extends TLSSocket {
     this.once('secure', () => {
       this.off('_tlsError', failed);
       (this as unknown as Undocumented)._releaseControl();
+      // Node tells of a record that is wrong, but leaves the connection open.
+      this.on('error', () => this.destroy());
       done();
     });
   }
