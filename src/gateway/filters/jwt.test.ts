@@ -350,7 +350,7 @@ test('a known token costs microseconds', async () => {
     return ((performance.now() - startedMs) / 5000) * 1000;
   };
   const best = Math.min(...Array.from({ length: 5 }, round));
-  // About 2 us; a signature check would be 50 and more.
+  // About 2 us; to verify it takes 200.
   assert.ok(best < 25, `${best.toFixed(1)} us`);
 });
 
