@@ -29,6 +29,7 @@ export abstract class Http2Stream {
   private receiveTarget: number;
   /** Taken, and not yet given back to the peer. */
   private uncredited = 0;
+  private withholding = false;
   private queue: Buffer[] = [];
   /** Begin of the first buffer of `queue`. */
   private queueAt = 0;
@@ -82,8 +83,15 @@ export abstract class Http2Stream {
     this.deliver();
   }
 
-  /** From now on the peer may send this much ahead: somebody takes the body. */
+  /** What is taken is not given back before `widen`: it is only kept. */
+  withhold(): void {
+    this.withholding = true;
+  }
+
+  /** Somebody takes the body from now on: the peer may send this much ahead, or at least what it has sent once more. */
   widen(windowBytes: number): void {
+    this.withholding = false;
+    if (this.uncredited > 0 && !this.remoteEnded && !this.closed) this.giveBack();
     if (windowBytes <= this.receiveTarget || this.remoteEnded || this.closed) return;
     const increment = windowBytes - this.receiveTarget;
     this.receiveTarget = windowBytes;
@@ -174,7 +182,10 @@ export abstract class Http2Stream {
     this.session.credit(bytes);
     if (this.remoteEnded || this.closed) return;
     this.uncredited += bytes;
-    if (this.uncredited * 2 < this.receiveTarget) return;
+    if (!this.withholding && this.uncredited * 2 >= this.receiveTarget) this.giveBack();
+  }
+
+  private giveBack(): void {
     this.receiveWindow += this.uncredited;
     this.session.sendWindowUpdate(this.id, this.uncredited);
     this.uncredited = 0;

@@ -318,6 +318,8 @@ export class UpstreamConnection implements Upstream {
       this.socket.destroy();
       return;
     }
+    // The client was slow with the end of this answer; the next one is another's.
+    if (this.socket.isPaused()) this.socket.resume();
     this.phase = 'idle';
     this.idleSinceMs = this.options.nowMs();
     this.endpoint.idle.push(this);

@@ -33,7 +33,7 @@ class H2Endpoint {
     });
     this.server.on('stream', (stream, headers) => {
       stream.on('error', () => {});
-      answer(stream, headers);
+      answer(stream as ServerHttp2Stream, headers);
     });
   }
 

@@ -75,6 +75,8 @@ export class ClientStream extends Http2Stream implements ClientSide, DuplexCarri
     if (!endStream && this.webSocketKey === '' && head.method !== 'CONNECT') {
       this.pending = true;
       this.length = head.contentLength;
+      // The exchange only keeps the body until somebody takes it: what the first window allows (decisions, 4).
+      this.withhold();
       this.bodyDeadlineMs = this.requestStartedMs + this.listener.config.timeouts.bodyMs;
     }
     // What comes before the switch waits in the stream.
@@ -114,7 +116,9 @@ export class ClientStream extends Http2Stream implements ClientSide, DuplexCarri
   }
 
   resumeBody(): void {
-    if (!this.pending || !this.paused) return;
+    if (!this.pending) return;
+    this.widen(0);
+    if (!this.paused) return;
     this.restartBodyTime();
     this.resume();
   }

@@ -118,7 +118,7 @@ describe('HTTP/2 clients', () => {
   });
 
   it('get a large body as fast as they read, while others on the connection are answered', async () => {
-    const size = 3_000_000;
+    const size = 30_000_000;
     const { session, backend } = await serve((request) => {
       if (request.target === '/small') request.socket.write(ok('small'));
       else request.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n${'x'.repeat(size)}`);
