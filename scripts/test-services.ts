@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { ensurePrograms } from '../bench/packages.ts';
 
 try {
-  ensurePrograms(['promtool', 'curl', 'wrk', 'h2load', 'nginx', 'chromium']);
+  ensurePrograms(['promtool', 'curl', 'wrk', 'h2load', 'nginx', 'chromium', 'redis-server']);
   const result = spawnSync(
     process.execPath,
     [

@@ -3,11 +3,12 @@ const PART = 4;
 
 /**
  * How many of `free` a gateway gets that needs `need` and could use `more` besides, when `gateways` share them. With fewer than
- * `PART x gateways` free nobody gets more than it needs, so that small limits are exact.
+ * `PART x gateways` free nobody gets more than it needs, so that small limits are exact. A gateway that is alone takes from nobody.
  */
 export function granted(free: number, need: number, more: number, gateways: number): number {
   if (free <= need) return free;
-  return need + Math.min(more, Math.floor((free - need) / (PART * Math.max(1, gateways))));
+  const spare = free - need;
+  return need + Math.min(more, gateways <= 1 ? spare : Math.floor(spare / (PART * gateways)));
 }
 
 /** What came over the link, as a count. */

@@ -69,12 +69,19 @@ export class LeasedLimiter {
     return this.#leases.size;
   }
 
+  /** What was leased by other terms goes back. */
   change(terms: BucketTerms, maxKeys: number, alone: Alone): void {
+    const { limit, windowMs, burst } = this.#terms;
+    const isSame = limit === terms.limit && windowMs === terms.windowMs && burst === terms.burst;
     this.#alone = alone;
     this.#terms = terms;
     this.#maxKeys = maxKeys;
+    if (isSame) return;
     this.#shares.clear();
-    for (const lease of this.#leases.values()) lease.refusedUntilMs = 0;
+    for (const lease of this.#leases.values()) {
+      lease.refusedUntilMs = 0;
+      this.#tell(lease);
+    }
   }
 
   take(key: string): LimitDecision | Promise<LimitDecision> {

@@ -83,7 +83,7 @@ export class SlotLimiter {
       this.#keys.set(key, slots);
     }
     slots.usedMs = nowMs;
-    if (slots.inUse < slots.leased) {
+    if (this.#free(slots) > 0) {
       slots.inUse++;
       return true;
     }
@@ -101,7 +101,7 @@ export class SlotLimiter {
     if (slots === undefined) return;
     slots.inUse--;
     slots.refusedUntilMs = 0;
-    if (slots.waiting.length > 0 && slots.inUse < slots.leased) this.#serve(slots, 1);
+    if (slots.waiting.length > 0 && this.#free(slots) > 0) this.#serve(slots, 1);
     else this.#giveBack(slots);
   }
 
@@ -135,7 +135,7 @@ export class SlotLimiter {
     slots.asking = false;
     slots.leased += given;
     slots.spare = Math.max(0, given - slots.asked);
-    this.#serve(slots, slots.leased - slots.inUse);
+    this.#serve(slots, this.#free(slots));
     if (given < slots.asked) {
       // Slots that were given back in between are free again only once the controller has heard of it.
       slots.refusedUntilMs = this.#clock.nowMs() + PAUSE_MS;
@@ -145,6 +145,11 @@ export class SlotLimiter {
       for (const resolve of refused) resolve(false);
     } else if (slots.waiting.length > 0 && (!this.#source.ready || !this.#ask(slots))) this.#allAlone(slots);
     this.#giveBack(slots);
+  }
+
+  /** A reload may have lowered the bound below what is leased. */
+  #free(slots: Slots): number {
+    return Math.min(slots.leased, this.#max) - slots.inUse;
   }
 
   #serve(slots: Slots, free: number): void {
