@@ -195,6 +195,11 @@ export class GatewayBackend {
     return this.resilience.admit(nowMs);
   }
 
+  /** Whether `result` has any use: otherwise it need not be told, nor the time be looked at. */
+  get judges(): boolean {
+    return this.pool.judges || this.resilience.breakerState !== null;
+  }
+
   /** What one try came to; each admitted request tells at least one. 'cancelled': nothing is known, the client left. */
   result(endpoint: UpstreamEndpoint, kind: ResultKind, nowMs: number, generation = this.resilience.generation): void {
     this.resilience.result(kind, nowMs, generation);

@@ -796,6 +796,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
 
   /** How a try went, for ejection and breaker. */
   private tell(endpoint: UpstreamEndpoint, result: ResultKind): void {
+    if (!this.backend!.judges) return;
     // The breaker hears once of each try: what breaks after the head was fine is news for ejection only.
     const admission = this.told < this.attempt.count ? this.admission : 0;
     this.told = this.attempt.count;

@@ -197,7 +197,12 @@ export class EndpointPool {
     return this.#sticky.line(endpoint, waiter.secure);
   }
 
-  /** What a request at this endpoint came to. Nothing is counted with one endpoint only, which is never ejected. */
+  /** Whether results say anything here: a single endpoint is never ejected. */
+  get judges(): boolean {
+    return this.#ejection !== null && this.all.size > 1;
+  }
+
+  /** What a request at this endpoint came to. */
   result(endpoint: UpstreamEndpoint, failed: boolean, nowMs: number): void {
     const { record } = endpoint;
     if (this.#ejection === null || this.all.size < 2 || record.ejectedUntilMs !== 0 || endpoint.removed) return;
