@@ -57,6 +57,8 @@ describe('body: of requests', () => {
       (await sent(change, '{"a":0}', { headers: [['Content-Type', 'application/merge-patch+json']] })).body,
       '{"a":1}',
     );
+    const two = { headers: [['Content-Type', 'text/plain'], ...JSON_TYPE.headers] };
+    assert.equal((await sent(change, '{"a":0}', two)).body, '{"a":1}');
     for (const text of ['{', '{"a":1,}', "{'a':1}", 'NaN', Buffer.from([0x22, 0xff, 0x22])]) {
       const { answer } = await sent(change, text);
       assert.equal(answer!.status, 400);

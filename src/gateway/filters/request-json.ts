@@ -1,5 +1,5 @@
 /** What validate and body ask of a request that may carry JSON. */
-import { joinedValue, type RequestView } from '../request-view.ts';
+import { joinedValue, nextNamed, type RequestView } from '../request-view.ts';
 import type { Answer } from './filter.ts';
 import { essence, isJson } from './media-type.ts';
 import { problemAnswer } from './problem-answer.ts';
@@ -10,8 +10,12 @@ export function hasBody(view: RequestView): boolean {
   return length === undefined ? view.indexOf('transfer-encoding') >= 0 : !/^0+$/.test(length);
 }
 
+/** Any Content-Type says JSON: of two, an application might take the other one than we. */
 export function hasJsonBody(view: RequestView): boolean {
-  return hasBody(view) && isJson(essence(view.value('content-type')));
+  if (!hasBody(view)) return false;
+  for (let i = view.indexOf('content-type'); i >= 0; i = nextNamed(view, 'content-type', i + 1))
+    if (isJson(essence(view.valueAt(i)))) return true;
+  return false;
 }
 
 /** The refusal of a JSON body that would have to be decoded first; null when it can be read as it is. */
