@@ -56,6 +56,7 @@ export class ClientConnection implements ClientSide {
   requestStartedMs = 0;
   readonly exchange: Exchange;
   readonly silent = false;
+  readonly isHttp2 = false;
   private readonly openedMs: number;
   private busy = false;
   private parser: RequestParser | null = null;

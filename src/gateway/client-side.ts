@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { ForwardingContext } from './forwarding/forwarded.ts';
 import type { ListenerConfig } from '../model/config.ts';
 import type { ClientTls } from './connection-info.ts';
+import type { ClientRules } from './forwarding/client-rules.ts';
 import type { Runtime } from './runtime.ts';
 
 /** What an exchange needs of the listener that its client came through. */
@@ -9,6 +10,8 @@ export interface ListenerView {
   readonly config: ListenerConfig;
   readonly runtime: Runtime;
   readonly draining: boolean;
+  /** Who may ask here, by `security` and the listener; null: everybody. */
+  readonly clients: ClientRules | null;
   /** Lines that every response carries (Strict-Transport-Security), '' mostly. */
   readonly fixedLines: string;
   nowMs(): number;
@@ -41,6 +44,8 @@ export interface ClientSide {
   readonly acceptedMs: number;
   /** The gateway's own request: neither logged nor counted. */
   readonly silent: boolean;
+  /** Its requests come by HTTP/2. */
+  readonly isHttp2: boolean;
   /** No request comes after this one: HTTP/1.1 says `Connection: close`. May be set by the exchange; without a meaning elsewhere. */
   closing: boolean;
   /** The client has closed its sending side. */

@@ -4,6 +4,7 @@ import { RequestParser } from '../http1/request-parser.ts';
 import type { RequestHead } from '../http1/request-head.ts';
 import type { ResponseHead } from '../http1/response-head.ts';
 import type { ProtocolError } from '../http1/protocol-error.ts';
+import { HTTP2 } from '../model/access.ts';
 import type { AccessRecord } from '../model/access.ts';
 import { problemBody } from './answers.ts';
 import type { Outcome } from './answers.ts';
@@ -247,7 +248,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     const rule = target.data as CompiledRule;
     this.rule = rule;
     if (runtime.tracer !== null) this.trace = runtime.tracer.begin(head, this.startedMs, clientSide.acceptedMs);
-    if (runtime.clients !== null && !runtime.clients.allows(this.client)) this.refuseClient();
+    if (listener.clients !== null && !listener.clients.allows(this.client)) this.refuseClient();
     else if (rule.clients !== null && !rule.clients.allows(this.client)) this.refuseClient();
     else if (rule.plain && this.trace === null) this.proceed(head, null, -1);
     else this.filter(head, rule);
@@ -531,6 +532,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     if (this.discarding) return;
     if (body.received > this.bodyLimitBytes) {
       this.giveUp();
+      this.dropMirrors();
       if (this.response.begun) clientSide.abort();
       else this.refuseLargeBody(this.bodyLimitBytes);
     } else if (this.attempt.transmitted) this.attempt.sendBody(chunk, start, end);
@@ -542,6 +544,13 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
       else if (body.keptBytes >= READ_AHEAD_BYTES) clientSide.pauseBody();
     }
     if (this.mirrors !== null) for (const mirror of this.mirrors) mirror.onBody(chunk, start, end);
+  }
+
+  /** What was copied of a request that breaks off, or that nobody reads to its end, is no request. */
+  private dropMirrors(): void {
+    if (this.mirrors === null) return;
+    if (!this.body.done) for (const mirror of this.mirrors) mirror.drop();
+    this.mirrors = null;
   }
 
   private refuseLargeBody(limit: number): void {
@@ -931,6 +940,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
   /** The answer is out before the request was: its rest is read and thrown away, or the connection ends. */
   private discardRest(): void {
     this.discarding = true;
+    this.dropMirrors();
     if (this.clientSide.closing) {
       this.end();
       this.clientSide.finish();
@@ -1027,6 +1037,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
       this.ends = null;
       for (const over of ends) over();
     }
+    this.dropMirrors();
     if (this.trace !== null) this.trace.end(nowMs, this, this.backend === null ? '' : this.backend.name);
     if (this.inFilters !== null) {
       this.inFilters.leave();
@@ -1069,7 +1080,7 @@ export class Exchange implements Waiter, AttemptOwner, ResponseTerms, FilteringO
     record.method = this.method;
     record.target = this.target;
     record.host = this.host;
-    record.minor = this.minor;
+    record.minor = this.clientSide.isHttp2 ? HTTP2 : this.minor;
     record.status = this.response.status;
     record.requestBytes = this.body.received;
     record.responseBytes = this.response.bytes;

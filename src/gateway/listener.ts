@@ -9,6 +9,7 @@ import { ClientConnection } from './client-connection.ts';
 import { ConnectionInfo } from './connection-info.ts';
 import type { ConnectionRefusal } from './counters.ts';
 import { ForwardingContext } from './forwarding/forwarded.ts';
+import type { ClientRules } from './forwarding/client-rules.ts';
 import type { ListenerRules } from './listener-rules.ts';
 import type { OpenConnection, ProtocolHandlers } from './open-connection.ts';
 import type { Runtime } from './runtime.ts';
@@ -45,6 +46,8 @@ export class GatewayListener {
   draining = false;
   readonly connections = new Set<OpenConnection>();
   parser: RequestParser;
+  /** Who may ask here, by `security` and the listener; null: everybody. */
+  clients: ClientRules | null;
   /** Lines that every response carries (Strict-Transport-Security), '' mostly. */
   fixedLines: string;
   /** The port that it listens on. */
@@ -60,6 +63,7 @@ export class GatewayListener {
   constructor(rules: ListenerRules, owner: ListenerOwner) {
     this.rules = rules;
     this.owner = owner;
+    this.clients = rules.clients;
     this.fixedLines = rules.tls?.hstsLine ?? '';
     this.parser = new RequestParser(rules.config.limits);
     this.server = createServer(
@@ -88,6 +92,7 @@ export class GatewayListener {
   reconfigure(rules: ListenerRules): void {
     if (this.rules.tls !== rules.tls) this.rules.tls?.close();
     this.rules = rules;
+    this.clients = rules.clients;
     this.fixedLines = rules.tls?.hstsLine ?? '';
     this.parser = new RequestParser(rules.config.limits);
     this.spare.length = 0;
@@ -208,9 +213,9 @@ export class GatewayListener {
     else this.connections.add(open(socket, this, info, backend, route));
   }
 
-  forwardingFor(info: ConnectionInfo): ForwardingContext {
+  forwardingFor(info: ConnectionInfo, http2 = false): ForwardingContext {
     return new ForwardingContext(
-      { address: info.peer, trusted: info.trusted, scheme: info.scheme, port: info.localPort },
+      { address: info.peer, trusted: info.trusted, scheme: info.scheme, port: info.localPort, http2 },
       this.runtime.ids,
     );
   }

@@ -49,6 +49,7 @@ export class SideCalls {
         return deps.runtime();
       },
       draining: false,
+      clients: null,
       fixedLines: '',
       nowMs: deps.nowMs,
     };
@@ -131,6 +132,7 @@ class SideCall implements ClientSide, MirrorCopy {
   readonly requestStartedMs: number;
   readonly acceptedMs = -1;
   readonly silent = true;
+  readonly isHttp2 = false;
   readonly exchange: Exchange;
   closing = false;
   readonly halfClosed = false;

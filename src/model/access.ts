@@ -34,6 +34,8 @@ export interface AccessRecord {
   referer: string;
 }
 
+/** `minor` of a request by HTTP/2. */
+export const HTTP2 = 2;
 /** `minor` of a raw connection. */
 export const RAW = -1;
 

@@ -2,7 +2,7 @@
  * One line per exchange. What stays the same from one exchange to the next (client and host, route and endpoint, browser) is kept as ready pieces: most of a
  * line's cost is joining and scanning its parts. Measured: docs/access-log.md.
  */
-import { RAW } from '../model/access.ts';
+import { HTTP2, RAW } from '../model/access.ts';
 import type { AccessRecord } from '../model/access.ts';
 import { commonSafe, commonWord, jsonSafe } from './escape.ts';
 
@@ -137,7 +137,7 @@ export function commonFormat(options: FormatOptions): FormatLine {
 }
 
 function protocolOf({ minor }: AccessRecord): string {
-  return minor === RAW ? 'tcp' : minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
+  return minor === RAW ? 'tcp' : minor === 0 ? 'HTTP/1.0' : minor === HTTP2 ? 'HTTP/2.0' : 'HTTP/1.1';
 }
 
 type Safe = (text: string) => string;

@@ -37,6 +37,8 @@ export interface ForwardingPeer {
   scheme: 'http' | 'https';
   /** The port that the client connected to. */
   port: number;
+  /** It speaks HTTP/2, whatever the head that stands for its request says. */
+  http2?: boolean;
 }
 
 /** Of one client connection. What is the same for each of its requests is put together once. */
@@ -85,7 +87,7 @@ export class ForwardingContext {
     }
     const id = this.#ids.next();
     this.requestId = id;
-    return this.#start + id + viaAfterId(view);
+    return this.#start + id + this.#viaAfterId(view);
   }
 
   #continued(view: RequestView): string {
@@ -103,13 +105,14 @@ export class ForwardingContext {
     if (host !== '') lines += `X-Forwarded-Host: ${host}\r\n`;
     if (forwarded !== undefined)
       lines += `Forwarded: ${forwarded}, ${forwardedElement(address, scheme, view.host)}\r\n`;
-    return lines + 'X-Request-Id: ' + this.requestId + viaAfterId(view);
+    return lines + 'X-Request-Id: ' + this.requestId + this.#viaAfterId(view);
   }
-}
 
-/** Via names the version in which the request was received (RFC 9110 section 7.6.3); a line of its own continues those before it. */
-function viaAfterId(view: RequestView): string {
-  return view.minor === 1 ? '\r\nVia: 1.1 dormouse\r\n' : '\r\nVia: 1.0 dormouse\r\n';
+  /** Via names the version in which the request was received (RFC 9110 section 7.6.3); a line of its own continues those before it. */
+  #viaAfterId(view: RequestView): string {
+    if (this.#peer.http2 === true) return '\r\nVia: 2.0 dormouse\r\n';
+    return view.minor === 1 ? '\r\nVia: 1.1 dormouse\r\n' : '\r\nVia: 1.0 dormouse\r\n';
+  }
 }
 
 /**

@@ -53,7 +53,7 @@ export class ClientSession extends Session implements OpenConnection {
     );
     this.listener = listener;
     this.info = info;
-    this.forwarding = listener.forwardingFor(info);
+    this.forwarding = listener.forwardingFor(info, true);
     this.openedMs = listener.nowMs();
     socket.on('data', (chunk: Buffer) => this.onData(chunk));
     socket.on('end', () => this.onEnd());
@@ -176,7 +176,6 @@ export class ClientSession extends Session implements OpenConnection {
       detail = parser.error?.message ?? 'The head of the request is not valid.';
       parser.reset();
     }
-    listener.runtime.counters.refuse(status);
     stream.exchange.answerBroken(status, detail);
   }
 

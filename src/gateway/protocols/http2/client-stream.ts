@@ -28,6 +28,7 @@ export class ClientStream extends Http2Stream implements ClientSide, DuplexCarri
   readonly requestStartedMs: number;
   readonly acceptedMs: number;
   readonly silent = false;
+  readonly isHttp2 = true;
   readonly exchange: Exchange;
   private readonly encoder: HpackEncoder;
   private readonly windowBytes: number;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import type { ClientHttp2Session, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
 import { afterEach, describe, it } from 'node:test';
+import { HTTP2 } from '../../../model/access.ts';
 import { backendConfig, gatewayConfig, GatewayHarness } from '../../fixtures/gateway-harness.ts';
 import { ok, RawBackend } from '../../fixtures/raw-backend.ts';
 import type { RawRequest } from '../../fixtures/raw-backend.ts';
@@ -64,6 +65,8 @@ describe('HTTP/2 clients', () => {
     assert.match(head, /\r\ncookie: a=1; b=2\r\n/);
     assert.equal(harness.log.length, 200);
     assert.equal(harness.log[0]!.outcome, '');
+    assert.equal(harness.log[0]!.minor, HTTP2);
+    assert.match(head, /\r\nVia: 2\.0 dormouse\r\n/);
   });
 
   it('are held while the backend wakes, with their bodies', async () => {

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { ErrorCode, Flag, FrameType, Setting } from '../../../http2/constants.ts';
 import type { ListenerConfig } from '../../../model/config.ts';
 import { backendConfig, gatewayConfig, GatewayHarness, listenerConfig } from '../../fixtures/gateway-harness.ts';
 import { ok, RawBackend } from '../../fixtures/raw-backend.ts';
 import type { RawRequest } from '../../fixtures/raw-backend.ts';
 import { literals, RawPeer } from './raw-peer.fixture.ts';
+
+setFlagsFromString('--expose-gc');
+const gc = runInNewContext('gc') as () => void;
 
 const open: { close(): Promise<void> | void }[] = [];
 
@@ -79,13 +84,13 @@ describe('hostile HTTP/2 clients', () => {
       await peer.until(() => peer.frames.length > before);
     };
     for (let i = 0; i < 20; i++) await round();
-    globalThis.gc?.();
+    gc();
     const before = process.memoryUsage().heapUsed;
     for (let i = 0; i < 100; i++) {
       await round();
       harness.log.length = 0;
     }
-    globalThis.gc?.();
+    gc();
     const grown = process.memoryUsage().heapUsed - before;
     assert.ok(grown < 20_000_000, `${grown} bytes more`);
     assert.equal(peer.of(FrameType.GOAWAY).length, 0);
