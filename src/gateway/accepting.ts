@@ -113,6 +113,8 @@ export class AcceptingConnection implements OpenConnection {
       case 'http':
         this.handOver();
         listener.openHttp1(this.raw, this.info());
+        // It was paused behind its PROXY header.
+        this.raw.resume();
         return;
       case 'https':
         this.beginHandshake();

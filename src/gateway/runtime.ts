@@ -120,8 +120,6 @@ export class Runtime {
   readonly accessLog: AccessLog;
   readonly counters: GatewayCounters;
   readonly logsAccess: boolean;
-  /** Who may ask at all; null: everybody. */
-  readonly clients: ClientRules | null;
   /** null: no request is traced. */
   readonly tracer: Tracer | null;
   /** For the request that is being begun. One that has to wait takes it along, and a new one is put here. */
@@ -143,7 +141,6 @@ export class Runtime {
     this.counters = deps.counters;
     this.touch = deps.touch;
     this.logsAccess = deps.config.telemetry.accessLog.format !== 'off';
-    this.clients = ClientRules.compile(deps.config.security.clients, 'security.clients');
     this.tracer = deps.tracer;
     this.sideCalls = deps.sideCalls;
     this.clientAddress = new ClientAddress(deps.config.security.trustedProxies);
