@@ -11,7 +11,7 @@ import { filter } from './filters.fixture.ts';
 
 const open: (() => unknown)[] = [];
 afterEach(async () => {
-  for (const close of open.splice(0).reverse()) await close();
+  for (const close of open.splice(0).toReversed()) await close();
 });
 
 interface Setup {
