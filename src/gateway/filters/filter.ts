@@ -91,8 +91,9 @@ export interface FilterServices {
   /** What filters share among each other and with those of the next configuration; one for the life of the gateway. */
   readonly kept: KeptParts;
   /**
-   * Asks a backend of this configuration, which is woken and waited for like for any request. Rejects with a DormouseError when it can't be
-   * asked (hold refused, connect failed), and with the signal's reason. The response's body is bounded: 1 MiB, beyond it rejects.
+   * Asks a backend of this configuration, which is woken and waited for like for any request. Where a client would get an answer of the gateway itself (no
+   * room to wait, no connection), so does the caller: 502, 503 or 504. Rejects with a DormouseError when there is no such backend, when the answer breaks off
+   * or has more than 1 MiB, and with the signal's reason.
    */
   call(backend: string, request: SideRequest, signal: AbortSignal): Promise<SideResponse>;
 }
