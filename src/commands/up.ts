@@ -17,6 +17,7 @@ import type { BackendEvent, Status } from '../model/status.ts';
 import { awaitLeftWorkers } from '../supervisor/leftover-workers.ts';
 import { StateLock } from '../supervisor/state-lock.ts';
 import { Supervisor } from '../supervisor/supervisor.ts';
+import { TicketKeys } from '../supervisor/ticket-keys.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { isPretty, logDestination, type LogDestination } from '../telemetry/log-destination.ts';
 import { startObserveServer, type ObserveServer } from '../telemetry/observe-server.ts';
@@ -132,6 +133,8 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     traces,
     createDriver: createDrivers({ logger, clock, stateDir, marker, environment: env }),
   });
+  const ticketKeys = new TicketKeys((keys) => controller.setTicketKeys(keys));
+  closing.defer(() => ticketKeys.close());
   const supervisor = new Supervisor({
     logger,
     clock,

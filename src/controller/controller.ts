@@ -58,6 +58,8 @@ export class Controller {
   readonly #listeners = new Set<(event: BackendEvent) => void>();
   #config: Config | null = null;
   #gatewayConfig: GatewayConfig | null = null;
+  /** Base64, '' before there are any. Secret. */
+  #ticketKeys = '';
   #configVersion = 0;
   #updateVersion = 0;
   #collection = 0;
@@ -299,7 +301,16 @@ export class Controller {
     }
   }
 
+  /** The keys with which all gateways seal sessions of TLS clients from now on (48 bytes, base64). */
+  setTicketKeys(keys: string): void {
+    this.#turns.run(() => {
+      this.#ticketKeys = keys;
+      for (const session of this.#sessions) if (session.greeted) session.send({ type: 'ticket-keys', keys });
+    });
+  }
+
   #welcome(session: GatewaySession): void {
+    if (this.#ticketKeys !== '') session.send({ type: 'ticket-keys', keys: this.#ticketKeys });
     if (this.#gatewayConfig === null) return;
     session.configure(this.#configVersion, this.#gatewayConfig, () => {});
     for (const backend of this.#backends.values()) backend.joined(session);
