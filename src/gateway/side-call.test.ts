@@ -13,11 +13,14 @@ afterEach(async () => {
 const request = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
 const MIRROR = { type: 'mirror', options: { backend: 'copy', percent: 100 } };
 
-async function mirrored(answerCopy: (request: RawRequest) => void = (r) => r.socket.write(ok('copy'))) {
-  const app = await RawBackend.start((r) => {
-    const length = Number(/content-length: (\d+)/i.exec(r.head)?.[1] ?? 0);
-    void r.bodyUntil((text) => text.length === length).then(() => r.socket.write(ok('app')));
-  });
+/** Once the whole request is there. */
+const answer = (r: RawRequest): void => {
+  const length = Number(/content-length: (\d+)/i.exec(r.head)?.[1] ?? 0);
+  void r.bodyUntil((text) => text.length === length).then(() => r.socket.write(ok()));
+};
+
+async function mirrored(answerCopy = answer) {
+  const app = await RawBackend.start(answer);
   const copy = await RawBackend.start(answerCopy);
   const harness = await GatewayHarness.start(
     gatewayConfig([backendConfig('app'), backendConfig('copy')], {
