@@ -1,3 +1,4 @@
+import { Pattern } from '../routing/pattern.ts';
 import type { RequestEdit } from './edits.ts';
 import type { Answer } from './filter.ts';
 import { problemAnswer } from './problem-answer.ts';
@@ -16,9 +17,13 @@ export interface PathRules {
   invalidUtf8: boolean;
   /** `//`. */
   emptySegments: boolean;
+  /** What the whole path has to look like; null: anything. */
+  regex: string | null;
 }
 
-const EXPRESSIONS: Readonly<Record<Exclude<keyof PathRules, 'invalidUtf8'>, { found: RegExp; what: string }>> = {
+const EXPRESSIONS: Readonly<
+  Record<Exclude<keyof PathRules, 'invalidUtf8' | 'regex'>, { found: RegExp; what: string }>
+> = {
   dotSegments: { found: /(?:^|\/|\\|%2f|%5c)(?:\.|%2e){1,2}(?:$|\/|\\|%2f|%5c|;)/i, what: 'dot segments' },
   encodedSlashes: { found: /%2f|%5c|\\/i, what: 'encoded slashes' },
   controls: { found: /%(?:[01][0-9a-f]|7f)/i, what: 'control characters' },
@@ -26,15 +31,17 @@ const EXPRESSIONS: Readonly<Record<Exclude<keyof PathRules, 'invalidUtf8'>, { fo
   emptySegments: { found: /\/\//, what: 'empty segments' },
 };
 
-/** Looks at the path as the client sent it, before any rewrite. */
-export function compilePathRules(rules: PathRules): (edit: RequestEdit) => Answer | null {
+/** Looks at the path as the client sent it, before any rewrite. `place`: of the filter, for messages. */
+export function compilePathRules(rules: PathRules, place: string): (edit: RequestEdit) => Answer | null {
   const refused = (Object.keys(EXPRESSIONS) as (keyof typeof EXPRESSIONS)[])
     .filter((name) => rules[name])
     .map((name) => EXPRESSIONS[name]);
+  const pattern = rules.regex === null ? null : new Pattern(rules.regex, `${place}.path.regex`);
   return ({ view: { path } }) => {
     const encoded = path.includes('%');
     for (const { found, what } of refused) if (found.test(path)) return refusal(what);
-    return encoded && rules.invalidUtf8 && !isUtf8(path) ? refusal('bytes that are not UTF-8') : null;
+    if (encoded && rules.invalidUtf8 && !isUtf8(path)) return refusal('bytes that are not UTF-8');
+    return pattern === null || pattern.matches(path) ? null : refusal('a form that is not allowed');
   };
 }
 

@@ -50,6 +50,7 @@ const path = z.strictObject({
   doubleEncoding: refuse('refuse'),
   invalidUtf8: refuse('refuse'),
   emptySegments: refuse('allow'),
+  regex: regex().optional(),
 });
 
 const schemaMessage = (error: unknown): string => `not a JSON Schema: ${(error as Error).message}`;
@@ -139,6 +140,7 @@ export const validateSchema = z
               doubleEncoding: rules.doubleEncoding === 'refuse',
               invalidUtf8: rules.invalidUtf8 === 'refuse',
               emptySegments: rules.emptySegments === 'refuse',
+              regex: rules.regex ?? null,
             },
       underscores: given.underscores,
       json: given.json ?? null,

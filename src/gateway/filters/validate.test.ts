@@ -67,6 +67,15 @@ describe('validate: the path', () => {
     assert.equal(refused({}, { target: '/a/../%00' }), null);
   });
 
+  test('has to look as the expression says, from its first to its last character', () => {
+    const options = { path: { regex: '/api/users/[1-9][0-9]{0,8}' } };
+    for (const target of ['/api/users/123', '/api/users/1?x=y'])
+      assert.equal(refused(options, { target }), null, target);
+    for (const target of ['/api/users/abc', '/api/users/0', '/api/users/123/', '/v1/api/users/1', '/api/users/%31'])
+      assert.deepEqual(refused(options, { target }), [400, 'path-refused'], target);
+    assert.match(issues('validate', { path: { regex: '(?=x)' } })[0]!, /regex/);
+  });
+
   test('looks at what the client sent, whatever a rewrite before it made of it', () => {
     const configs = [filter('rewrite', { path: { full: '/fine' } }), filter('validate', strict)];
     assert.equal(runRequest(configs, { target: '/a/../b' }).answer!.status, 400);

@@ -53,9 +53,9 @@ const DEFAULT_JSON_BYTES = 1_048_576;
 export function validate(options: ValidateOptions, context: FilterContext): Filter {
   const checks: ((edit: RequestEdit) => Answer | null)[] = [];
   if (options.methods.length > 0) checks.push(methodCheck(options.methods));
-  if (options.path !== null) checks.push(compilePathRules(options.path));
-  if (options.underscores !== 'allow') checks.push(underscoreCheck(options.underscores));
   const place = `routes.${context.route}.rules[${context.ruleIndex}]: validate`;
+  if (options.path !== null) checks.push(compilePathRules(options.path, place));
+  if (options.underscores !== 'allow') checks.push(underscoreCheck(options.underscores));
   for (const required of options.headers) checks.push(headerCheck(required, `${place}.headers.${required.name}`));
   if (options.query.length > 0) checks.push(queryCheck(options.query, place));
   const { json, maxBody } = options;
