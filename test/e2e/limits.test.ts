@@ -1,6 +1,5 @@
 /** Rate and concurrency limits over several workers, in front of backends that sleep. */
 import assert from 'node:assert/strict';
-import http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { ask, problem, RawClient, type Answer } from './fixtures/client.ts';
 import { backend, configuration } from './fixtures/configuration.ts';
@@ -147,13 +146,15 @@ describe('limits over three workers', () => {
       waiting.then(() => 'all'),
       until(
         '16 are refused',
-        async () => (await metric(up, /^dormouse_concurrency_limited_total\{route="slots"\} (\d+)$/m)) === 16,
+        async () => (await metric(up, /^dormouse_concurrency_limited_total\{route="slots"\} (\d+)$/m)) >= 16,
       ),
     ]);
     assert.equal(early, true);
     place.touch('slots-go');
     const answers = await waiting;
-    assert.deepEqual(statuses(answers), { 200: 4, 503: 16 });
+    const { 200: passed = 0, 503: over = 0 } = statuses(answers);
+    // The slot of the first request may have been on its way back.
+    assert.ok(passed <= 4 && passed >= 3 && passed + over === 20, `${passed} passed, ${over} were refused`);
     const refused = answers.find(({ status }) => status === 503)!;
     assert.equal(problem(refused).code, 'concurrency-limited');
     assert.equal(refused.headers['retry-after'], '1');
@@ -193,9 +194,18 @@ describe('limits over three workers', () => {
 
   it('slots of a worker that is killed come back', BOUND, async () => {
     await ask(port, '/mortal/pid');
-    const agent = new http.Agent({ keepAlive: false });
-    const lost = Array.from({ length: 6 }, () => ask(port, { path: '/mortal/wait?file=never', agent }));
-    await until('all slots are taken', async () => (await ask(port, '/mortal/pid')).status === 503);
+    // The slot of a request before may be on its way back: whoever is refused asks again.
+    const lost = Array.from({ length: 6 }, async () => {
+      for (;;) {
+        const answer = await ask(port, '/mortal/wait?file=never');
+        if (answer.status !== 503) return answer;
+      }
+    });
+    await until(
+      'all slots are taken',
+      async () => (await metric(up, /^dormouse_requests_in_flight\{backend="mortal"\} (\d+)$/m)) === 6,
+    );
+    assert.equal((await ask(port, '/mortal/pid')).status, 503);
     const pids = await up.workers();
     for (const pid of pids) process.kill(pid, 'SIGKILL');
     assert.deepEqual(statuses(await Promise.all(lost)), { 0: 6 });
