@@ -48,11 +48,11 @@ async function main(args: string[]): Promise<number> {
   ).then((result) => result.code);
 }
 
-/** Tests that need programs from the distribution's packages are those of `npm run test:services`. */
+/** Tests that need programs from the distribution's packages are those of `npm run test:services`, those with h2spec of `npm run test:conformance`. */
 function everyTest(): string[] {
   return globSync(['src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts', 'examples/**/*.test.ts'], {
     cwd: root,
-    exclude: ['test/services/**', '**/node_modules/**'],
+    exclude: ['test/services/**', 'test/conformance/**', '**/node_modules/**'],
   }).toSorted();
 }
 
