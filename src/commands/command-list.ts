@@ -117,4 +117,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
     summary: 'three small services that sleep until they are asked for something',
     load: () => import('./demo.ts'),
   },
+  {
+    path: ['demo', 'users'],
+    summary: 'a load balancer, an API gateway and a user service that sleeps, for example.com',
+    options: [['--folder <folder>', 'keep certificate, keys, tokens and database there (default: a temporary folder)']],
+    load: () => import('./demo-users.ts'),
+  },
 ];

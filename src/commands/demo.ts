@@ -1,12 +1,10 @@
 /** `dormouse demo services`: the example in examples/services with words for newcomers: what to try, and a line for each wake and sleep. */
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ControlClient } from '../apis/control/control-client.ts';
-import { printable } from '../telemetry/pretty-line.ts';
-import { eventLine } from './event-line.ts';
 import type { CommandContext } from './command.ts';
+import { shownCommand, tellEvents, tellTrouble } from './demo-lines.ts';
 import { painter, type Paint } from './text-table.ts';
 import { runUp } from './up.ts';
 
@@ -73,32 +71,6 @@ function guidance(base: string, status: string, paint: Paint): string {
     tries.map(([command, what]) => `  ${command.padEnd(width)}  ${paint(what, 'dim')}\n`).join('') +
     '\nCtrl-C ends it. What happens:\n\n'
   );
-}
-
-/** A line per event until the program ends. */
-async function tellEvents(context: CommandContext, stateDir: string, signal: AbortSignal, paint: Paint): Promise<void> {
-  try {
-    for await (const event of new ControlClient({ stateDir }).events({ signal })) {
-      if (event.kind !== 'instance') context.out(`${eventLine(event, paint)}\n`);
-    }
-  } catch (error) {
-    context.err(`dormouse: the live lines have ended: ${(error as Error).message}\n`);
-  }
-}
-
-/** Of the program log only what went wrong, apart from what is told as an event anyway. */
-function tellTrouble(context: CommandContext, line: string, paint: Paint): void {
-  const { level, msg, event, reason, error } = JSON.parse(line) as Record<string, unknown>;
-  if ((level !== 'warn' && level !== 'error') || event !== undefined) return;
-  const detail = reason ?? (typeof error === 'string' ? error : (error as { message?: unknown } | undefined)?.message);
-  context.err(
-    `${paint(String(level), level === 'warn' ? 'yellow' : 'red')} ${printable(String(msg))}${detail === undefined ? '' : `: ${printable(String(detail))}`}\n`,
-  );
-}
-
-/** In a checkout `./dormouse` works, an installed package has it on the PATH. */
-function shownCommand(cwd: string): string {
-  return existsSync(join(cwd, 'dormouse')) && existsSync(join(cwd, 'examples/services')) ? './dormouse' : 'dormouse';
 }
 
 function shownPath(cwd: string): string {
