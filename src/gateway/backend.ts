@@ -16,6 +16,7 @@ import { Resilience } from './resilience/resilience.ts';
 import type { Fallback } from './resilience/fallback.ts';
 import type { ResultKind, RetryKind } from './resilience/resilience.ts';
 import type { UpstreamOptions } from './upstream/connection.ts';
+import type { EndpointSecurity } from './upstream/socket.ts';
 import type { UpstreamEndpoint } from './upstream/endpoint.ts';
 import type { ReadBuffers } from './upstream/read-buffers.ts';
 import type { SharedConnectionsFactory } from './upstream/shared-connections.ts';
@@ -41,6 +42,8 @@ export interface BackendDeps {
   buffers: ReadBuffers;
   /** Loaded when some backend of the configuration has endpoints that speak HTTP/2. */
   http2?: () => SharedConnectionsFactory | null;
+  /** TLS and PROXY headers of its connections; null or left out: plain TCP. */
+  security?: (config: GatewayBackendConfig) => EndpointSecurity | null;
 }
 
 /** One backend as this gateway sees it: its endpoints, who waits for it, what it was asked to do. */
@@ -105,7 +108,7 @@ export class GatewayBackend {
       buffers: this.deps.buffers,
       shared: this.speaksHttp2 ? (this.deps.http2?.() ?? null) : null,
       maxConnections: this.config.endpoints.maxConnections,
-      security: null,
+      security: this.deps.security?.(this.config) ?? null,
       nowMs: this.deps.clock.nowMs,
     };
   }

@@ -30,6 +30,7 @@ import { http2Handler } from './protocols/http2/open-http2.ts';
 import { ReadBuffers } from './upstream/read-buffers.ts';
 import type { SharedConnectionsFactory } from './upstream/shared-connections.ts';
 import type { UpstreamEndpoint } from './upstream/endpoint.ts';
+import { EndpointSecurities } from './upstream/endpoint-security.ts';
 
 /** How often deadlines of connections are looked at, ms: a timeout is late by this much at most. */
 const SWEEP_MS = 250;
@@ -86,6 +87,7 @@ export class Gateway {
   private readonly ticking = new Set<GatewayBackend>();
   /** With which sessions of TLS clients are sealed: its own until the controller sends those that all gateways share. */
   private ticketKeys: Buffer = randomBytes(48);
+  private readonly securities: EndpointSecurities;
   private accessLog: AccessLog = noAccessLog;
   /** Filters and strategies of the configuration in force, or of the one that is being put in force. */
   private parts: GatewayParts;
@@ -104,6 +106,7 @@ export class Gateway {
 
   constructor(deps: GatewayDeps) {
     this.deps = deps;
+    this.securities = new EndpointSecurities(deps.logger);
     this.parts = { filters: deps.filters, strategies: deps.strategies };
     let prefix = '';
     while (prefix.length < 12) prefix += Math.floor(deps.random() * 36).toString(36);
@@ -240,11 +243,13 @@ export class Gateway {
     const tracerOptions = this.tracerOptions(config);
     let runtime: Runtime | null = null;
     let prepared: Awaited<ReturnType<typeof prepareListeners>> | null = null;
+    let secured: Awaited<ReturnType<EndpointSecurities['prepare']>> | null = null;
     const formerParts = this.parts;
     try {
       this.parts = await this.partsFor(config);
       if (this.http2 === null && config.backends.some(({ endpoints }) => /^h2c?$/.test(endpoints.protocol)))
         this.http2 = (await import('./upstream/http2-connections.ts')).http2Connections();
+      secured = await this.securities.prepare(config.backends);
       const backends = new Map<string, GatewayBackend>();
       for (const backendConfig of config.backends) {
         const known = this.backends.get(backendConfig.name);
@@ -290,12 +295,14 @@ export class Gateway {
         opened.push(listener);
       }
       this.commit(config, runtime, backends, opened, prepared.rules, accessLog);
+      secured.commit();
       this.deps.link.send({ type: 'configured', version });
     } catch (error) {
       this.parts = formerParts;
       if (runtime !== this.current) runtime?.retire();
       for (const listener of opened) void listener.drain();
       prepared?.close();
+      secured?.abandon();
       // Opened for a configuration that never came into force; the key still names the former one.
       if (accessLog !== this.accessLog) void accessLog.close();
       for (const backend of created.values()) backend.dispose();
@@ -385,6 +392,7 @@ export class Gateway {
     return new GatewayBackend(config, {
       clock: this.deps.clock,
       logger: this.deps.logger.child({ backend: config.name }),
+      security: (of) => this.securities.for(of),
       buffers: this.buffers,
       http2: () => this.http2,
       send: (message) => this.deps.link.send(message),
@@ -496,6 +504,7 @@ export class Gateway {
     for (const backend of this.backends.values()) backend.dispose();
     this.current?.retire();
     this.limits.end();
+    this.securities.close();
     await this.accessLog.close();
     this.deps.link.close();
     this.resolveClosed();

@@ -1,9 +1,16 @@
 import { isIP } from 'node:net';
 import { V2_SIGNATURE } from './read-header.ts';
 
+const V2_LOCAL_COMMAND = 0x20;
 const V2_PROXY_COMMAND = 0x21;
 const TCP_OVER_IPV4 = 0x11;
 const TCP_OVER_IPV6 = 0x21;
+
+/** The header of a connection that is the gateway's own (a health check, a side call): UNKNOWN or LOCAL, the endpoint takes the connection's addresses. */
+export function writeOwnProxyHeader(version: 'v1' | 'v2'): Buffer {
+  if (version === 'v1') return Buffer.from('PROXY UNKNOWN\r\n', 'latin1');
+  return Buffer.concat([V2_SIGNATURE, Buffer.from([V2_LOCAL_COMMAND, 0, 0, 0])]);
+}
 
 /**
  * The header with which a connection to an endpoint begins. `client`, `local`: addresses in the form of `plainAddress`, of the client and of where it connected to; when one is

@@ -17,6 +17,8 @@ export interface ProxySource {
 export interface EndpointSecurity {
   /** null: not TLS. Called once per connection. */
   tlsOptions: ((host: string, port: number) => ConnectionOptions) | null;
+  /** The endpoint has sent what a next connection may take its session up with; null: not TLS. */
+  keepSession: ((host: string, port: number, session: Buffer) => void) | null;
   /** null: no PROXY header. `source` null: a connection of the gateway's own. */
   proxyHeader: ((source: ProxySource | null) => Buffer) | null;
 }
@@ -45,7 +47,7 @@ export function openUpstreamSocket(
     socket.on('connect', onOpen);
     return socket;
   }
-  const { tlsOptions, proxyHeader } = security;
+  const { tlsOptions, keepSession, proxyHeader } = security;
   if (tlsOptions === null) {
     const socket = connect({ host, port, noDelay: true, allowHalfOpen: true, onread });
     socket.on('connect', () => {
@@ -59,6 +61,7 @@ export function openUpstreamSocket(
     const socket = connectTls({ ...options, host, port, onread } as ConnectionOptions);
     socket.setNoDelay(true);
     socket.on('secureConnect', onOpen);
+    if (keepSession !== null) socket.on('session', (session) => keepSession(host, port, session));
     return socket;
   }
   // The header goes before the handshake. `onread` is not offered on a socket that exists already.
@@ -66,6 +69,7 @@ export function openUpstreamSocket(
   raw.on('connect', () => raw.write(proxyHeader(source)));
   const socket = connectTls({ ...options, socket: raw });
   socket.on('secureConnect', onOpen);
+  if (keepSession !== null) socket.on('session', (session) => keepSession(host, port, session));
   socket.on('data', (chunk: Buffer) => reads.callback(chunk.length, chunk));
   return socket;
 }
