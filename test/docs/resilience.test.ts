@@ -65,7 +65,7 @@ async function ask(client: RawClient, path = '/', more = ''): Promise<{ status: 
 }
 
 afterEach(async () => {
-  for (const close of open.splice(0).reverse()) await close();
+  for (const close of open.splice(0).toReversed()) await close();
 });
 
 test('active checks: a sick server is found', async () => {

@@ -212,7 +212,8 @@ describe('slow start', () => {
       const made = make([{ id: 'a' }], { balance: { ...balance, strategy } });
       made.pool.apply(list([{ id: 'a' }, { id: 'b' }]), 2, 0);
       const counts = { a: 0, b: 0 };
-      for (let i = 0; i < 2000; i++) counts[made.pool.pick(new TestWaiter({}, `client-${i}`, i * 7919))!.id as 'a' | 'b']++;
+      for (let i = 0; i < 2000; i++)
+        counts[made.pool.pick(new TestWaiter({}, `client-${i}`, i * 7919))!.id as 'a' | 'b']++;
       assert.ok(counts.b < 400, `${counts.b} of 2000`);
       assert.ok(counts.b > 20, `${counts.b} of 2000`);
     });
