@@ -1,6 +1,7 @@
 import type { BackendUpdate, GatewayBackendConfig, UpMessage } from '../link/messages.ts';
 import type { Crash, BackendPhase } from '../model/backend.ts';
 import type { Clock, Logger } from '../model/ports.ts';
+import { isTlsFault } from '../tls/tls-fault.ts';
 import { EndpointPool } from './balancing/endpoint-pool.ts';
 import type { Strategy } from './balancing/strategy.ts';
 import { DemandMeter } from './demand-meter.ts';
@@ -27,6 +28,8 @@ const RELEASE_WINDOW = 128;
 const RELEASE_ESCAPE = 32;
 /** Bounds of a response head from an endpoint. */
 const RESPONSE_LIMITS = Object.freeze({ headerBytes: 65_536, headers: 256, uriBytes: 1 });
+/** TLS towards endpoints that fails is logged this often at most, ms. */
+const TLS_LOG_MS = 10_000;
 /** How long an endpoint that refused a connection gets nothing, ms. */
 const SUSPEND_MS = 100;
 /** The same for a process that closed a connection without an answer: it may be ending. */
@@ -73,6 +76,7 @@ export class GatewayBackend {
   /** Who may ask it; null: everybody. */
   clients: ClientRules | null;
   private pokedAtMs = -1;
+  private tlsLoggedMs = Number.NEGATIVE_INFINITY;
   /** Those released from the queue whose response has not begun. */
   private unanswered = 0;
   private escape = 0;
@@ -340,7 +344,16 @@ export class GatewayBackend {
   suspect(endpoint: UpstreamEndpoint, reason: string, tell: boolean): void {
     this.connectFailures++;
     this.suspend(endpoint, SUSPEND_MS);
+    if (this.config.tls !== null && isTlsFault(reason)) this.logTlsFault(endpoint, reason);
     if (tell) this.deps.send({ type: 'suspect', backend: this.name, endpoint: endpoint.id, reason });
+  }
+
+  /** Clients are not told why, so that somebody else has to be. */
+  private logTlsFault(endpoint: UpstreamEndpoint, reason: string): void {
+    const nowMs = this.deps.clock.nowMs();
+    if (nowMs - this.tlsLoggedMs < TLS_LOG_MS) return;
+    this.tlsLoggedMs = nowMs;
+    this.deps.logger.warn('TLS to an endpoint failed', { endpoint: endpoint.id, reason });
   }
 
   /**

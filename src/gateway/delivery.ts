@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { RequestParser } from '../http1/request-parser.ts';
 import type { ResponseHead } from '../http1/response-head.ts';
+import { isTlsFault } from '../tls/tls-fault.ts';
 import type { Outcome } from './answers.ts';
 import type { GatewayBackend } from './backend.ts';
 import type { ClientSide } from './client-side.ts';
@@ -93,7 +94,7 @@ export abstract class Delivery implements Waiter, AttemptOwner, TunnelOwner {
   private tunnelEndpoint: UpstreamEndpoint | null = null;
   private passedBytes = 0;
   private passedAtMs = 0;
-  protected trace: RequestTrace | null = null;
+  trace: RequestTrace | null = null;
   // End
   outcome: Outcome = '';
   /** Counted as in flight. */
@@ -461,13 +462,16 @@ export abstract class Delivery implements Waiter, AttemptOwner, TunnelOwner {
     }, pauseMs);
   }
 
-  /** No connection, so nothing was sent: any other endpoint may have it. A backend that can be started is waited for; a list of servers is tried through. */
+  /**
+   * No connection, so nothing was sent: any other endpoint may have it. A backend that can be started is waited for, unless it is there and speaks the wrong TLS; a list of servers is
+   * tried through.
+   */
   private tryElsewhere(endpoint: UpstreamEndpoint, reason: string, timedOut: boolean): void {
     const backend = this.backend!;
     const ownFault = OWN_FAULTS.has(reason);
     backend.suspect(endpoint, reason, !ownFault);
     this.tried = this.tried === null ? [endpoint] : [...this.tried, endpoint];
-    const waits = ownFault || backend.config.driver !== 'static';
+    const waits = ownFault || (backend.config.driver !== 'static' && !isTlsFault(reason));
     const next =
       waits || this.attempt.count < Math.max(this.rule?.target.rule.retry.attempts ?? 1, backend.endpoints.size)
         ? backend.pick(this)

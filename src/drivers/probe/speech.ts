@@ -1,8 +1,8 @@
 /** How an application is spoken to when it is asked whether it is well: as gateways speak to it. */
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import type { BackendConfig, EndpointTlsConfig } from '../../model/config.ts';
+import { endpointName } from '../../tls/endpoint-name.ts';
 
 export interface Speech {
   /** null: plain. Called for each look, so that files may change meanwhile; throws when one can't be read. */
@@ -31,7 +31,7 @@ export function speechOf({ name, tls, proxyProtocol, endpoints }: BackendConfig)
 
 function tlsOptions(tls: EndpointTlsConfig, host: string, backend: string, http2: boolean): ConnectionOptions {
   return {
-    servername: tls.serverName ?? (isIP(host) === 0 ? host : backend),
+    ...endpointName(tls.serverName, host, backend),
     ALPNProtocols: [http2 ? 'h2' : 'http/1.1'],
     rejectUnauthorized: !tls.insecure,
     ...(tls.caFile === null ? {} : { ca: readFileSync(tls.caFile) }),

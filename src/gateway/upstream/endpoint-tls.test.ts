@@ -119,12 +119,15 @@ describe('TLS towards endpoints', () => {
       { names: ['app'], server: (authority) => ({ requestCert: true, rejectUnauthorized: true, ca: authority.pem }) },
     ],
   ];
-  for (const [name, options] of refused)
+  for (const [name, options] of refused) {
+    const logged = options.server === undefined;
     test(`${name}: 502, and no request was sent`, async () => {
       await using application = await SecureApplication.start(options);
       assert.equal(await application.status(), 502);
       assert.equal(application.served.length, 0);
+      if (logged) assert.match(String(application.log.lines[0]?.fields.reason), /CERT|ISSUER|ALTNAME|UNABLE_TO_VERIFY/);
     });
+  }
 
   test('insecure takes any certificate', async () => {
     await using application = await SecureApplication.start({
