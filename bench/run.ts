@@ -12,6 +12,7 @@ import { holdBurst } from './cases/hold-burst.ts';
 import { idleWebSockets } from './cases/idle-websockets.ts';
 import { largeBody } from './cases/large-body.ts';
 import { manyRoutes } from './cases/many-routes.ts';
+import { http2 } from './cases/http2.ts';
 import { idleMemory } from './cases/idle-memory.ts';
 import { proxyCost } from './cases/proxy-cost.ts';
 import { sleepEdge } from './cases/sleep-edge.ts';
@@ -27,6 +28,7 @@ import { printTable, writeTables, type Table } from './report.ts';
 const CASES: readonly BenchCase[] = [
   proxyCost,
   tlsCost,
+  http2,
   tailLatency,
   wake,
   holdBurst,

@@ -54,3 +54,28 @@ export function parseLog(text: string): number[] {
     throw new Error(`${failed.length} of ${rows.length} requests failed, the first with status ${failed[0]?.[1]}`);
   return rows.map((row) => row[2] ?? NaN);
 }
+
+export interface ClosedLoopJob {
+  url: string;
+  requests: number;
+  connections: number;
+  /** At once on each connection. */
+  streams: number;
+  core: number | null;
+}
+
+/** HTTP/2, closed loop: a stream is begun when another one has its answer. Throws when not every request was answered with 2xx. */
+export async function runClosedLoop(job: ClosedLoopJob): Promise<void> {
+  const text = await runProgram(
+    ['h2load', `-n${job.requests}`, `-c${job.connections}`, `-m${job.streams}`, job.url],
+    { core: job.core },
+    300_000,
+  );
+  checkSummary(text, job.requests);
+}
+
+/** h2load's last lines have to say that all went well. */
+export function checkSummary(text: string, requests: number): void {
+  const good = /^status codes: (\d+) 2xx/m.exec(text)?.[1];
+  if (Number(good) !== requests || !/^Application protocol: h2c?$/m.test(text)) throw new Error(`h2load: ${text}`);
+}

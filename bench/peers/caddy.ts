@@ -14,6 +14,7 @@ export const caddyPeer: Peer = {
   auto_https off
   servers {
     metrics
+    protocols h1 h2 h2c
   }
 }
 ${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port} {
