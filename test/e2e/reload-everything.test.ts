@@ -16,7 +16,7 @@ import { echoes, eventStream, requests, streams, webSocket, type Loop } from './
 import { until } from './fixtures/until.ts';
 
 const HOST = 'app.example.com';
-const ROUNDS = 3;
+const ROUNDS = 2;
 const NOTHING: Servers = { http: 1, https: 2, raw: 3, statsd: 4, otlp: 5 };
 
 /** What a reload can't change, or not here. */
