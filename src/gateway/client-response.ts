@@ -11,6 +11,7 @@ import { responseLines } from './heads.ts';
 import { createEventStream, isEventStream } from './protocols/event-stream.ts';
 import type { RequestView } from './request-view.ts';
 import type { CompiledRule } from './runtime.ts';
+import type { RequestTrace } from './tracing/tracer.ts';
 
 /** What the response depends on besides what the endpoint said. */
 export interface ResponseTerms {
@@ -22,6 +23,8 @@ export interface ResponseTerms {
   readonly rule: CompiledRule | null;
   readonly filters: CompiledFilters | null;
   readonly view: RequestView | null;
+  /** null: nobody wants to know how long things take. */
+  readonly trace: RequestTrace | null;
   /** Lines of ours that every final response gets, '' mostly: what request filters added, sticky cookie, Server-Timing. */
   linesOfOurs(status: number): string;
   /** Its body is an event stream: it may last, and be silent. */
@@ -253,7 +256,10 @@ export class ClientResponse implements ChainEnd {
   private run(edit: ResponseEdit): void {
     const { terms, client } = this;
     try {
-      terms.filters!.response!(edit);
+      const { trace } = terms;
+      const filters = terms.filters!;
+      if (trace === null) filters.response!(edit);
+      else filters.tracedResponse!(edit, trace, () => client.listener.nowMs());
     } catch (error) {
       const { logger, counters } = client.listener.runtime;
       counters.filterFailures++;

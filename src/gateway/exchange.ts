@@ -480,6 +480,10 @@ export class Exchange extends Delivery implements ResponseTerms, FilteringOwner,
     this.deadline.stop();
   }
 
+  nowMs(): number {
+    return this.clientSide.listener.nowMs();
+  }
+
   linesOfOurs(_status: number): string {
     let lines = this.responseLines;
     if (this.answeredBy !== null && this.backend!.config.balance.sticky !== null)

@@ -208,7 +208,7 @@ async function spansOf(
       const spanId = towardsEndpoint ? part.spanId : innerId(record.spanId, index);
       spans.push(
         span(
-          part.name === 'filter' ? `filter ${part.detail}` : part.name,
+          part.name.endsWith('filter') ? `${part.name} ${part.detail}` : part.name,
           { spanId, parentSpanId: record.spanId },
           part.fromMs,
           part.toMs,

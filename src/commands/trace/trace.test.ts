@@ -64,6 +64,27 @@ test('each gateway is the hop inside of the one before it, and the application i
   assert.deepEqual(Math.max(...depths), bars.find((bar) => bar.label === 'db')!.depth);
 });
 
+test('what follows a wait stands behind what is inside of it', () => {
+  const lines = [
+    'dormouse;dur=9;listener="inner", first-byte;start=2;dur=6;desc="app-1", response-filter;start=8;dur=1;desc="body"',
+    'dormouse;dur=12;listener="outer", first-byte;start=1;dur=11;desc="inner-1"',
+  ];
+  assert.deepEqual(
+    waterfall(SEEN, readHops(['db;dur=4', ...lines]))
+      .slice(3)
+      .map(({ depth, label }) => [depth, label]),
+    [
+      [2, 'gateway outer'],
+      [3, 'wait for'],
+      [4, 'gateway inner'],
+      [5, 'wait for'],
+      [6, 'db'],
+      [5, 'response filter body'],
+      [1, 'body'],
+    ],
+  );
+});
+
 test('lines keep to the width, and control characters of a response stay out of the terminal', () => {
   const bars = waterfall(SEEN, readHops([...LINES, 'dormouse;dur=1;desc="\x1b[31m"']));
   const lines = traceLines(bars, painter(false), 80);

@@ -1,4 +1,4 @@
-import type { Hops, TimingEntry } from './server-timing.ts';
+import type { Hops } from './server-timing.ts';
 import type { TimedResponse } from './timed-request.ts';
 
 /** One bar: times are ms after the start. */
@@ -26,41 +26,47 @@ export function waterfall(seen: TimedResponse, hops: Hops): Bar[] {
   if (seen.lookedUpMs > 0) bar(1, 'client', 'look-up', 0, seen.lookedUpMs);
   bar(1, 'client', 'connect', seen.lookedUpMs, seen.connectedMs - seen.lookedUpMs);
   if (seen.securedMs > seen.connectedMs) bar(1, 'client', 'TLS', seen.connectedMs, seen.securedMs - seen.connectedMs);
-  let depth = 1;
-  let waitStartMs = seen.securedMs;
-  let waitMs = seen.firstByteMs - seen.securedMs;
-  bar(depth, 'client', 'wait', waitStartMs, waitMs);
-  for (const hop of hops.gateways) {
-    depth++;
-    const startMs = waitStartMs + Math.max(0, waitMs - hop.durMs) / 2;
+  const waitMs = seen.firstByteMs - seen.securedMs;
+  bar(1, 'client', 'wait', seen.securedMs, waitMs);
+
+  /** What is inside of a wait: the next gateway, or the application. */
+  const inside = (index: number, depth: number, waitStartMs: number, waitedMs: number): void => {
+    const hop = hops.gateways[index];
+    if (hop === undefined) {
+      let atMs = waitStartMs;
+      for (const entry of hops.application) {
+        bar(depth, 'application', entry.name, atMs, entry.durMs, entry.desc);
+        atMs += entry.durMs;
+      }
+      return;
+    }
+    const startMs = waitStartMs + Math.max(0, waitedMs - hop.durMs) / 2;
     const name = ['gateway', hop.listener].filter((part) => part !== '').join(' ');
     const place = [hop.route === '' ? '' : `route ${hop.route}`, hop.backend === '' ? '' : `backend ${hop.backend}`];
     bar(depth, 'gateway', name, startMs, hop.durMs, place.filter((part) => part !== '').join(', '));
-    let wait: TimingEntry | null = null;
+    let asked = false;
     for (const span of hop.spans) {
       // The connection was accepted before the request's first byte, which is where the hop's clock begins.
       if (span.name === 'accept') continue;
       const isWait = span.name === 'first-byte' && span.desc !== 'failed';
-      if (isWait) wait = span;
-      const label = span.name === 'filter' ? `filter ${span.desc}` : isWait ? 'wait for' : span.name;
-      const detail = span.name === 'filter' ? '' : span.desc;
-      bar(depth + 1, 'gateway', label, startMs + span.startMs!, span.durMs, detail);
+      const isFilter = span.name === 'filter' || span.name === 'response-filter';
+      const label = isWait ? 'wait for' : span.name.replace('-', ' ');
+      const spanStartMs = startMs + span.startMs!;
+      bar(
+        depth + 1,
+        'gateway',
+        isFilter ? `${label} ${span.desc}` : label,
+        spanStartMs,
+        span.durMs,
+        isFilter ? '' : span.desc,
+      );
+      if (isWait) inside(index + 1, depth + 2, spanStartMs, span.durMs);
+      asked ||= isWait;
     }
-    if (wait === null) {
-      // It answered by itself: nothing is inside of it.
-      waitMs = 0;
-      waitStartMs = startMs + hop.durMs;
-      continue;
-    }
-    depth++;
-    waitStartMs = startMs + wait.startMs!;
-    waitMs = wait.durMs;
-  }
-  let atMs = waitStartMs;
-  for (const entry of hops.application) {
-    bar(depth + 1, 'application', entry.name, atMs, entry.durMs, entry.desc);
-    atMs += entry.durMs;
-  }
+    // One that answered by itself has nothing inside of it; what was reported all the same is told beside it.
+    if (!asked) inside(index + 1, depth + 1, startMs + hop.durMs, 0);
+  };
+  inside(0, 2, seen.securedMs, waitMs);
   if (seen.totalMs > seen.firstByteMs)
     bar(1, 'client', 'body', seen.firstByteMs, seen.totalMs - seen.firstByteMs, `${seen.bodyBytes} bytes`);
   return bars;

@@ -10,7 +10,11 @@ export class CompiledFilters {
   /** The same, and tells the trace how long each filter took. */
   readonly tracedRequest: ((edit: RequestEdit, trace: RequestTrace, nowMs: () => number) => Verdict) | null;
   readonly bodySteps: readonly BodyStep[] | null;
+  /** What each of them belongs to, for traces. */
+  readonly bodyStepNames: ReadonlyMap<BodyStep, string>;
   readonly response: ((edit: ResponseEdit) => void) | null;
+  /** The same, and tells the trace how long each filter took. */
+  readonly tracedResponse: ((edit: ResponseEdit, trace: RequestTrace, nowMs: () => number) => void) | null;
   /** Backends that filters ask to send a copy to. */
   readonly mirrors: readonly MirrorTarget[] | null;
   /** In order, for status and traces. */
@@ -28,7 +32,15 @@ export class CompiledFilters {
     this.request = inOrder(steps);
     this.tracedRequest = steps.length === 0 ? null : (edit, trace, nowMs) => runTraced(steps, 0, edit, trace, nowMs);
     this.bodySteps = bodySteps.length === 0 ? null : bodySteps;
-    this.response = all(made.flatMap((filter) => filter.response ?? []));
+    this.bodyStepNames = new Map(
+      made.flatMap((filter, index) => (filter.body === undefined ? [] : [[filter.body, names[index]!]])),
+    );
+    const responses = made.flatMap((filter, index): ResponseStep[] =>
+      filter.response === undefined ? [] : [{ name: names[index]!, run: filter.response }],
+    );
+    this.response = all(responses.map((step) => step.run));
+    this.tracedResponse =
+      responses.length === 0 ? null : (edit, trace, nowMs) => runResponsesTraced(responses, edit, trace, nowMs);
     this.mirrors = mirrors.length === 0 ? null : mirrors;
     this.names = names;
     this.made = made;
@@ -70,6 +82,11 @@ export interface FilterPlace {
 interface RequestStep {
   name: string;
   run: (edit: RequestEdit) => Verdict;
+}
+
+interface ResponseStep {
+  name: string;
+  run: (edit: ResponseEdit) => void;
 }
 
 /**
@@ -145,6 +162,19 @@ function runTraced(
     });
   }
   return null;
+}
+
+function runResponsesTraced(
+  steps: readonly ResponseStep[],
+  edit: ResponseEdit,
+  trace: RequestTrace,
+  nowMs: () => number,
+): void {
+  for (const { name, run } of steps) {
+    const fromMs = nowMs();
+    run(edit);
+    trace.responseFilter(name, fromMs, nowMs());
+  }
 }
 
 function all(steps: readonly ((edit: ResponseEdit) => void)[]): CompiledFilters['response'] {

@@ -1,4 +1,5 @@
 import type { RequestHead } from '../../http1/request-head.ts';
+import type { RequestTrace } from '../tracing/tracer.ts';
 import type { RequestBody } from '../upstream/request-body.ts';
 import type { CompiledFilters } from './compile-filters.ts';
 import type { RequestEdit } from './edits.ts';
@@ -6,6 +7,9 @@ import type { Answer, BodyStep } from './filter.ts';
 
 export interface FilteringOwner {
   readonly body: RequestBody;
+  /** null: nobody wants to know how long things take. */
+  readonly trace: RequestTrace | null;
+  nowMs(): number;
   /** The client waits to be asked for the body (Expect: 100-continue), and is. */
   askForBody(): void;
   /** The body is read on. */
@@ -30,6 +34,8 @@ export class Filtering {
   private readonly filters: CompiledFilters;
   private over = false;
   private steps: BodyStep[] = [];
+  /** When the body began to be waited for, with a trace. */
+  private collectingSinceMs = 0;
 
   constructor(owner: FilteringOwner, head: RequestHead, edit: RequestEdit, filters: CompiledFilters) {
     this.owner = owner;
@@ -71,7 +77,8 @@ export class Filtering {
       return;
     }
     this.limitBytes = Math.min(...this.steps.map((step) => step.limitBytes));
-    const { body } = this.owner;
+    const { body, trace } = this.owner;
+    if (trace !== null) this.collectingSinceMs = this.owner.nowMs();
     if (this.head.contentLength > this.limitBytes || body.received > this.limitBytes) this.tooLarge();
     else if (body.done) this.onBodyDone();
     else {
@@ -91,13 +98,16 @@ export class Filtering {
   }
 
   private async runSteps(): Promise<void> {
-    const { body } = this.owner;
+    const { body, trace } = this.owner;
+    if (trace !== null) trace.collected(this.collectingSinceMs, this.owner.nowMs());
     let content = body.whole();
     let changed = false;
     try {
       for (const step of this.steps) {
+        const fromMs = trace === null ? 0 : this.owner.nowMs();
         const made = step.run(this.edit, content);
         const result = made instanceof Promise ? await made : made;
+        if (trace !== null) trace.filter(this.filters.bodyStepNames.get(step)!, fromMs, this.owner.nowMs());
         if (this.over) return;
         if (result === null) continue;
         if (Buffer.isBuffer(result)) {

@@ -167,6 +167,15 @@ class RecordedRequest implements RequestTrace {
     this.markMs = toMs;
   }
 
+  collected(fromMs: number, toMs: number): void {
+    this.span('request body', fromMs, toMs);
+    this.markMs = toMs;
+  }
+
+  responseFilter(name: string, fromMs: number, toMs: number): void {
+    this.span('response filter', fromMs, toMs, name);
+  }
+
   held(fromMs: number, toMs: number, wake: boolean): void {
     this.span(wake && !this.woke ? 'wake' : 'hold', fromMs, toMs);
     this.woke ||= wake;

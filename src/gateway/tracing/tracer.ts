@@ -31,6 +31,10 @@ export interface RequestTrace {
   readonly upstreamLines: string;
   /** A filter ran. Asynchronous ones: until it settled. */
   filter(name: string, fromMs: number, toMs: number): void;
+  /** The body was read, since filters want the whole of it. */
+  collected(fromMs: number, toMs: number): void;
+  /** A filter worked on the head of the response. */
+  responseFilter(name: string, fromMs: number, toMs: number): void;
   /** It had waited for an endpoint. `wake`: the backend was not awake when it came. */
   held(fromMs: number, toMs: number, wake: boolean): void;
   /** An endpoint was chosen. */

@@ -113,6 +113,47 @@ describe('tracing', () => {
     );
   });
 
+  it('tells what filters did with the whole body, and with the response', async () => {
+    const backend = await RawBackend.start((request) => request.socket.write(ok('hello')));
+    const json = { schema: { type: 'object' }, maxDepth: 8, required: true, status: 422 };
+    const validate = {
+      methods: [],
+      contentTypes: [],
+      maxBody: 0,
+      headers: [],
+      query: [],
+      path: null,
+      underscores: 'allow',
+      json,
+    };
+    const config = gatewayConfig([backendConfig('app')], {
+      routes: [
+        routeConfig('app', {
+          filters: [
+            { type: 'validate', options: validate },
+            { type: 'responseHeaders', options: { set: { 'x-a': 'b' }, add: {}, remove: [] } },
+          ],
+        }),
+      ],
+    });
+    Object.assign(config.telemetry, { serverTiming: true });
+    const harness = await GatewayHarness.start(config);
+    open.push(harness, backend);
+    harness.update('app', [{ port: backend.port }]);
+    const client = await harness.connect();
+    client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n');
+    client.send('{}');
+    const { head } = await client.response();
+    const [, line] = /\r\nServer-Timing: (.*)/i.exec(head)!;
+    assert.deepEqual(
+      line!.split(', ').map((entry) => entry.replace(/;start.*desc="(.*)"/, ' $1').replace(/;.*/, '')),
+      [
+        ...['dormouse', 'accept', 'filter validate', 'request-body', 'filter validate', 'balance app-0'],
+        ...['connect new', 'first-byte app-0', 'response-filter responseHeaders'],
+      ],
+    );
+  });
+
   it('tells the times of a request to who knows the token, and passes only the tokens of others on', async () => {
     const { backend, harness, client } = await serve({}, 'secret-of-this-run');
     harness.update('app', [{ port: backend.port }]);
