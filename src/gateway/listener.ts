@@ -8,6 +8,7 @@ import { problemBody } from './answers.ts';
 import { ClientConnection } from './client-connection.ts';
 import { ConnectionInfo } from './connection-info.ts';
 import type { ConnectionRefusal } from './counters.ts';
+import { clientCertificateLine } from './forwarding/client-certificate.ts';
 import { ForwardingContext } from './forwarding/forwarded.ts';
 import type { ClientRules } from './forwarding/client-rules.ts';
 import type { ListenerRules } from './listener-rules.ts';
@@ -214,10 +215,10 @@ export class GatewayListener {
   }
 
   forwardingFor(info: ConnectionInfo, http2 = false): ForwardingContext {
-    return new ForwardingContext(
-      { address: info.peer, trusted: info.trusted, scheme: info.scheme, port: info.localPort, http2 },
-      this.runtime.ids,
-    );
+    const { peer: address, trusted, scheme, localPort: port } = info;
+    const certificate = info.tls === null ? null : info.tls.clientCertificate;
+    const certificateLine = certificate === null ? '' : clientCertificateLine(certificate);
+    return new ForwardingContext({ address, trusted, scheme, port, http2, certificateLine }, this.runtime.ids);
   }
 
   /** The shared parser holds a part of a connection's head: it is given to that connection, the next ones get another. */

@@ -47,6 +47,7 @@ export const HeaderKind = Object.freeze({
   SERVER_TIMING: 42,
   SEC_WEBSOCKET_KEY: 43,
   X_DORMOUSE_TRACE: 44,
+  X_FORWARDED_CLIENT_CERT: 45,
 });
 
 /** Kinds in 1..LAST_SEMANTIC are looked at while a head is parsed. */

@@ -2,6 +2,8 @@
  * What a request tells its backend about the way that it came: X-Forwarded-For, -Proto, -Host, -Port and X-Request-Id always, Via always,
  * Forwarded (RFC 7239) when a trusted proxy began one.
  *
+ * X-Forwarded-Client-Cert is added when the client has shown a certificate that was verified.
+ *
  * From a peer that is not in security.trustedProxies, all of these (and X-Real-IP) are dropped and said anew; only Via is kept, which claims
  * nothing about the client. From a trusted peer, X-Forwarded-For and Forwarded are continued with the peer's address, the others are kept
  * where they were sent.
@@ -21,7 +23,7 @@ const WRITTEN = [
 
 /** Kinds whose received lines are not passed on, because `lines` says them anew: index by kind, 1 = dropped. */
 const DROPPED_WHEN_TRUSTED = kindTable(WRITTEN);
-const DROPPED_WHEN_UNTRUSTED = kindTable([...WRITTEN, HeaderKind.X_REAL_IP]);
+const DROPPED_WHEN_UNTRUSTED = kindTable([...WRITTEN, HeaderKind.X_REAL_IP, HeaderKind.X_FORWARDED_CLIENT_CERT]);
 
 function kindTable(kinds: readonly number[]): Uint8Array {
   const table = new Uint8Array(HEADER_NAMES.length);
@@ -37,6 +39,8 @@ export interface ForwardingPeer {
   scheme: 'http' | 'https';
   /** The port that the client connected to. */
   port: number;
+  /** The whole line about its certificate; left out: it has shown none. */
+  certificateLine?: string;
   /** It speaks HTTP/2, whatever the head that stands for its request says. */
   http2?: boolean;
 }
@@ -59,7 +63,7 @@ export class ForwardingContext {
     this.#peer = peer;
     this.#ids = ids;
     this.dropped = peer.trusted ? DROPPED_WHEN_TRUSTED : DROPPED_WHEN_UNTRUSTED;
-    this.#fixed = `X-Forwarded-For: ${peer.address}\r\nX-Forwarded-Proto: ${peer.scheme}\r\nX-Forwarded-Port: ${peer.port}\r\n`;
+    this.#fixed = `X-Forwarded-For: ${peer.address}\r\nX-Forwarded-Proto: ${peer.scheme}\r\nX-Forwarded-Port: ${peer.port}\r\n${peer.certificateLine ?? ''}`;
   }
 
   /** Whether received headers of this kind (http1's HeaderKind) are left out. */
@@ -91,7 +95,7 @@ export class ForwardingContext {
   }
 
   #continued(view: RequestView): string {
-    const { address, scheme, port } = this.#peer;
+    const { address, scheme, port, certificateLine = '' } = this.#peer;
     const chain = joinedValue(view, 'x-forwarded-for');
     const sentProto = joinedValue(view, 'x-forwarded-proto');
     const sentHost = joinedValue(view, 'x-forwarded-host');
@@ -100,7 +104,7 @@ export class ForwardingContext {
     const forwarded = joinedValue(view, 'forwarded');
     const host = sentHost ?? view.host;
     this.requestId = sentId !== undefined && isSaneRequestId(sentId) ? sentId : this.#ids.next();
-    let lines = `X-Forwarded-For: ${chain === undefined || chain === '' ? '' : chain + ', '}${address}\r\nX-Forwarded-Proto: ${sentProto ?? scheme}\r\n`;
+    let lines = `${certificateLine}X-Forwarded-For: ${chain === undefined || chain === '' ? '' : chain + ', '}${address}\r\nX-Forwarded-Proto: ${sentProto ?? scheme}\r\n`;
     lines += `X-Forwarded-Port: ${sentPort ?? portOf(host, sentProto, port)}\r\n`;
     if (host !== '') lines += `X-Forwarded-Host: ${host}\r\n`;
     if (forwarded !== undefined)

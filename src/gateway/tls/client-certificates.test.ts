@@ -34,6 +34,10 @@ describe('certificates of clients', () => {
     const client = await gateway.client('a.test', known);
     client.send('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
     assert.equal((await client.response()).status, 200);
+    assert.match(
+      gateway.backend.requests[0]!.head,
+      /\r\nX-Forwarded-Client-Cert: Hash=[0-9a-f]{64};Subject="CN=billing.internal,O=Dormouse tests";DNS=billing.internal\r\n/,
+    );
     const { clientCertificate } = infoOf(gateway).tls!;
     assert.equal(clientCertificate?.subject, 'CN=billing.internal,O=Dormouse tests');
     assert.equal(clientCertificate.issuer, 'CN=Clients');
