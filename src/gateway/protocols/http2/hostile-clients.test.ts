@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { ErrorCode, Flag, FrameType, Setting } from '../../../http2/constants.ts';
+import { ErrorCode, FrameType, Setting } from '../../../http2/constants.ts';
 import type { ListenerConfig } from '../../../model/config.ts';
 import { backendConfig, gatewayConfig, GatewayHarness, listenerConfig } from '../../fixtures/gateway-harness.ts';
 import { ok, RawBackend } from '../../fixtures/raw-backend.ts';
@@ -264,6 +264,5 @@ describe('hostile HTTP/2 clients', () => {
       backend.requests.filter(({ target }) => target !== '/ok'),
       [],
     );
-    assert.ok(Flag.END_STREAM);
   });
 });
