@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
+import { parse } from 'yaml';
 import { z } from 'zod';
 import { ConfigError, jsonSchema, loadConfig, parseConfig, toGatewayConfig } from './index.ts';
 import type { Config } from '../model/config.ts';
@@ -478,4 +480,36 @@ test('a certificate that has expired is a warning, one without its key an error'
   assert.throws(() => read('{ cert: new.crt, key: old.key }'), {
     message: /the key is not the one of the certificate/,
   });
+});
+
+test('the JSON Schema for editors accepts what the program accepts, and what plugins bring', () => {
+  const check = new Ajv2020({ strict: false }).compile(jsonSchema(registry));
+  for (const name of ['everything.yaml', 'smallest.yaml', 'off.yaml']) {
+    const text = readFileSync(new URL(`./golden/${name}`, import.meta.url), 'utf8');
+    check(parse(text));
+    // Text that an expansion makes a number is none for an editor, and numbers are text in commands and environments.
+    const wrong = (check.errors ?? []).filter(
+      ({ instancePath }) => !/\/(?:min|command\/\d+|env\/\w+)$/.test(instancePath),
+    );
+    assert.deepEqual(wrong, [], name);
+  }
+  const brought = {
+    backends: {
+      a: {
+        process: { command: ['x'] },
+        balance: { strategy: 'mine', options: { n: 1 } },
+        triggers: [{ queue: { n: 1 } }],
+      },
+    },
+    routes: [{ rules: [{ filters: [{ mine: { a: 1 } }], backends: [{ name: 'a' }] }] }],
+    telemetry: { metricsSinks: [{ statsd: {}, interval: '5s' }] },
+  };
+  check(brought);
+  assert.deepEqual(check.errors, null);
+  for (const wrong of [
+    { worker: 1 },
+    { listeners: [{ address: ':1', protocol: 'ftp' }] },
+    { routes: [{ rules: [{ filters: [{ requestHeaders: { st: {} } }] }] }] },
+  ])
+    assert.equal(check(wrong), false, JSON.stringify(wrong));
 });

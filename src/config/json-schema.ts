@@ -25,7 +25,7 @@ export function jsonSchema(registry: ConfigRegistry): Record<string, unknown> {
       const brought = {
         type: 'object',
         properties: besideJson,
-        propertyNames: { not: { enum: Object.keys(partSchemas) } },
+        ...(known.length === 0 ? {} : { propertyNames: { not: { enum: Object.keys(partSchemas) } } }),
         minProperties: 1,
       };
       json.oneOf = [...known, brought] as typeof json.oneOf;

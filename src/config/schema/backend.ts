@@ -229,7 +229,8 @@ function cookieName() {
 }
 
 function strategyName(strategies: readonly string[]) {
-  return scalar<string>({ enum: [...strategies] }, (value) => {
+  // Of plugins' strategies an editor knows nothing.
+  return scalar<string>({ anyOf: [{ enum: [...strategies] }, { type: 'string' }] }, (value) => {
     if (typeof value === 'string' && strategies.includes(value)) return value;
     const hint = typeof value === 'string' ? didYouMean(value, strategies) : undefined;
     return new Rejected(`${shown(value)} is not a strategy`, hint ?? `there are ${strategies.join(', ')}`);
