@@ -5,7 +5,7 @@ import { DormouseError } from '../model/errors.ts';
 import { AddressSet } from './forwarding/address-set.ts';
 import { ClientRules } from './forwarding/client-rules.ts';
 import { SniRoutes } from './routing/sni-routes.ts';
-import { ListenerTls, type ListenerTlsDeps } from './tls/listener-tls.ts';
+import type { ListenerTls, ListenerTlsDeps } from './tls/listener-tls.ts';
 
 /** What one listener does with a connection, compiled from one version of the configuration. */
 export interface ListenerRules {
@@ -43,6 +43,8 @@ export async function prepareListeners(
         tls = kept(listener)?.tls ?? null;
         if (tls !== null && isDeepStrictEqual(tls.config, listener.tls)) void tls.check();
         else {
+          // Loaded only where it is used: it costs memory in each worker.
+          const { ListenerTls } = await import('./tls/listener-tls.ts');
           tls = await ListenerTls.open(listener.name, listener.tls, deps);
           opened.push(tls);
         }

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { GatewayBackendConfig } from '../../link/messages.ts';
 import type { Logger } from '../../model/ports.ts';
 import { writeOwnProxyHeader, writeProxyHeader } from '../proxy-protocol/write-header.ts';
-import { EndpointTls } from './endpoint-tls.ts';
+import type { EndpointTls } from './endpoint-tls.ts';
 import type { EndpointSecurity } from './socket.ts';
 
 /** How connections to the endpoints of each backend begin: TLS and PROXY headers, prepared before a configuration comes into force. */
@@ -36,7 +36,10 @@ export class EndpointSecurities {
           if (known !== undefined && isDeepStrictEqual(known.config, config.tls)) {
             tls = known;
             void known.check();
-          } else tls = await EndpointTls.open(config.name, config.tls, this.logger);
+          } else {
+            const { EndpointTls } = await import('./endpoint-tls.ts');
+            tls = await EndpointTls.open(config.name, config.tls, this.logger);
+          }
           next.set(config.name, tls);
         }
         this.of.set(config, securityOf(tls, config.proxyProtocol));
@@ -61,6 +64,7 @@ export class EndpointSecurities {
 
 function securityOf(tls: EndpointTls | null, proxyProtocol: 'off' | 'v1' | 'v2'): EndpointSecurity {
   return {
+    connectTls: tls === null ? null : tls.connectTls,
     tlsOptions: tls === null ? null : tls.tlsOptions,
     keepSession: tls === null ? null : tls.keepSession,
     proxyHeader:

@@ -1,4 +1,4 @@
-import { createSecureContext, type ConnectionOptions, type SecureContext } from 'node:tls';
+import { connect, createSecureContext, type ConnectionOptions, type SecureContext } from 'node:tls';
 import type { EndpointTlsConfig } from '../../model/config.ts';
 import { DormouseError } from '../../model/errors.ts';
 import type { Logger } from '../../model/ports.ts';
@@ -12,6 +12,7 @@ const MAX_SESSIONS = 1000;
 /** TLS towards the endpoints of one backend. Its files are read again when they change; connections that are open go on. */
 export class EndpointTls {
   readonly config: EndpointTlsConfig;
+  readonly connectTls = connect;
   private readonly backend: string;
   private readonly files: WatchedFiles;
   private context: SecureContext | null = null;

@@ -1,7 +1,6 @@
 import { connect } from 'node:net';
 import type { OnReadOpts, Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
-import type { ConnectionOptions } from 'node:tls';
+import type { connect as ConnectTls, ConnectionOptions } from 'node:tls';
 
 /** What a PROXY header tells an endpoint of its client. */
 export interface ProxySource {
@@ -15,6 +14,8 @@ export interface ProxySource {
 
 /** How connections to a backend's endpoints begin, before the first byte of a request. Compiled once per configuration. */
 export interface EndpointSecurity {
+  /** `tls.connect`, which is loaded only where it is used; null: not TLS. */
+  connectTls: typeof ConnectTls | null;
   /** null: not TLS. Called once per connection. */
   tlsOptions: ((host: string, port: number) => ConnectionOptions) | null;
   /** The endpoint has sent what a next connection may take its session up with; null: not TLS. */
@@ -47,8 +48,8 @@ export function openUpstreamSocket(
     socket.on('connect', onOpen);
     return socket;
   }
-  const { tlsOptions, keepSession, proxyHeader } = security;
-  if (tlsOptions === null) {
+  const { connectTls, tlsOptions, keepSession, proxyHeader } = security;
+  if (connectTls === null || tlsOptions === null) {
     const socket = connect({ host, port, noDelay: true, allowHalfOpen: true, onread });
     socket.on('connect', () => {
       if (proxyHeader !== null) socket.write(proxyHeader(source));
