@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { BackendUpdate, GatewayBackendConfig, UpMessage } from '../link/messages.ts';
 import type { Crash, BackendPhase } from '../model/backend.ts';
 import type { Clock, Logger } from '../model/ports.ts';
@@ -140,6 +141,9 @@ export class GatewayBackend {
     const before = this.config;
     this.config = config;
     this.upstreamOptions = this.createUpstreamOptions();
+    // Opened as it was configured before.
+    if (!isDeepStrictEqual(speech(before), speech(config)))
+      for (const endpoint of this.endpoints.values()) endpoint.closeIdle();
     if (before.wake.maxHeld !== config.wake.maxHeld || before.wake.maxHeldBytes !== config.wake.maxHeldBytes) {
       this.deps.send({
         type: 'lease-return',
@@ -463,4 +467,9 @@ export class GatewayBackend {
       endpoint.closeIdle();
     }
   }
+}
+
+/** How connections to its endpoints begin. */
+function speech({ tls, proxyProtocol, endpoints }: GatewayBackendConfig): unknown {
+  return [tls, proxyProtocol, endpoints.protocol];
 }

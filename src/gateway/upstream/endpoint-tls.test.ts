@@ -170,6 +170,18 @@ describe('TLS towards endpoints', () => {
     assert.equal(await application.status(), 200);
   });
 
+  test('a reload that changes how endpoints are spoken to is in force for the next request', async () => {
+    await using application = await SecureApplication.start({ names: ['app'] });
+    assert.equal(await application.status(), 200);
+    // The connection is kept, but must not be used: it was verified otherwise.
+    const tls = { caFile: null, serverName: null, certFile: null, keyFile: null, insecure: false };
+    assert.equal(
+      (await application.harness.configure(gatewayConfig([backendConfig('app', { tls })]))).type,
+      'configured',
+    );
+    assert.equal(await application.status(), 502);
+  });
+
   test('a session is taken up by the next connection', async () => {
     await using application = await SecureApplication.start({ names: ['app'], closing: true });
     for (let turn = 0; turn < 3; turn++) assert.equal(await application.status(), 200);
