@@ -77,6 +77,42 @@ describe('the packed package, installed elsewhere', () => {
     });
   }
 
+  it('has the types that authors of plugins import, and runs their plugins', async () => {
+    const install = join(dir, 'install');
+    const plugin = `import type { Plugin } from 'dormouse/plugin';
+export default { name: 'own', filters: { own: { answers: true, create: () => ({ request: (edit) => ({ status: 200, body: edit.client }) }) } } } satisfies Plugin;
+`;
+    writeFileSync(join(install, 'plugin.ts'), plugin);
+    writeFileSync(join(install, 'wrong.ts'), plugin.replace('edit.client', 'edit.clint'));
+    const types = join(root, 'node_modules/@types');
+    const compile = (file: string): Promise<{ stdout: string }> =>
+      run(
+        process.execPath,
+        [
+          join(root, 'node_modules/typescript/bin/tsc'),
+          ...['--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024'],
+          ...['--lib', 'es2024,esnext.disposable', '--typeRoots', types, '--types', 'node', file],
+        ],
+        { cwd: install },
+      );
+    await compile('plugin.ts');
+    await assert.rejects(compile('wrong.ts'), ({ stdout }: { stdout: string }) => /clint/.test(stdout));
+    const file = join(install, 'dormouse.yaml');
+    const text = await writeConfiguration(file).then(() => readFileSync(file, 'utf8'));
+    writeFileSync(
+      file,
+      `plugins: [./plugin.ts]\n${text.replace('[{ backend: app }]', '[{ rules: [{ filters: [{ own: }] }] }]')}`,
+    );
+    const child = spawn(command, ['up', '-c', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const ended = once(child, 'exit');
+    try {
+      assert.equal(await (await answerOf(portOf(file))).text(), '127.0.0.1');
+    } finally {
+      child.kill('SIGTERM');
+    }
+    assert.deepEqual(await ended, [0, null]);
+  });
+
   async function writeConfiguration(file: string): Promise<string> {
     const [port, observe] = [await freePort(), await freePort()];
     const command = JSON.stringify([process.execPath, join(dir, 'app.cjs')]);
