@@ -1,9 +1,6 @@
+import { PartList } from '../http1/part-list.ts';
 import { ErrorCode, MAX_FRAME_BYTES } from './constants.ts';
 import type { Session } from './session.ts';
-
-/** Parts below this size are put together while they wait, bytes. */
-const SMALL_BYTES = 1024;
-const TAIL_BYTES = 4096;
 
 /**
  * One stream of an HTTP/2 connection: its states, its flow control both ways, and what waits in it. What is sent waits in `queue` while a window is closed;
@@ -36,11 +33,8 @@ export abstract class Http2Stream {
   private ending = false;
   private trailers = '';
   private wantsDrain = false;
-  private inbox: Buffer[] | null = null;
+  private readonly inbox = new PartList();
   private inboxTrailers: string | null = null;
-  /** Where small parts are put together, and the room at its end. */
-  private tail: Buffer | null = null;
-  private tailRoom = 0;
   private pausedReading = false;
   private delivering = false;
   /** What still comes is thrown away. */
@@ -110,33 +104,9 @@ export abstract class Http2Stream {
       this.session.credit(part.length);
       return true;
     }
-    this.store(part);
+    this.inbox.push(part);
     this.deliver();
     return true;
-  }
-
-  /** Small parts that have to wait are put together: each by itself would cost far more memory than the window counts. */
-  private store(part: Buffer): void {
-    if (this.inbox === null) {
-      this.inbox = [part];
-      this.tailRoom = 0;
-      return;
-    }
-    if (part.length > this.tailRoom) {
-      if (part.length >= SMALL_BYTES) {
-        this.inbox.push(part);
-        this.tailRoom = 0;
-        return;
-      }
-      this.tail = Buffer.allocUnsafeSlow(TAIL_BYTES);
-      this.tailRoom = TAIL_BYTES;
-      this.inbox.push(this.tail.subarray(0, 0));
-    }
-    const from = TAIL_BYTES - this.tailRoom;
-    const last = this.inbox[this.inbox.length - 1]!;
-    part.copy(this.tail!, from);
-    this.tailRoom -= part.length;
-    this.inbox[this.inbox.length - 1] = this.tail!.subarray(from - last.length, from + part.length);
   }
 
   /** END_STREAM has come, in DATA or with trailers. */
@@ -153,17 +123,13 @@ export abstract class Http2Stream {
   private deliver(): void {
     if (this.delivering) return;
     this.delivering = true;
-    while (this.inbox !== null && !this.pausedReading && !this.closed) {
+    while (this.inbox.length > 0 && !this.pausedReading && !this.closed) {
       const part = this.inbox.shift()!;
-      if (this.inbox.length === 0) {
-        this.inbox = null;
-        this.tail = null;
-      }
       this.onData(part);
       this.credit(part.length);
     }
     this.delivering = false;
-    if (this.inbox !== null || this.inboxTrailers === null || this.closed) return;
+    if (this.inbox.length > 0 || this.inboxTrailers === null || this.closed) return;
     const trailers = this.inboxTrailers;
     this.inboxTrailers = null;
     // First out of the way, then told: whoever hears of it may begin the next stream.
@@ -322,7 +288,7 @@ export abstract class Http2Stream {
 
   private closeIfEnded(): void {
     if (this.closed || !this.localEnded) return;
-    if (this.remoteEnded && this.inbox === null && this.inboxTrailers === null) this.close(false);
+    if (this.remoteEnded && this.inbox.length === 0 && this.inboxTrailers === null) this.close(false);
     else if (this.unwanted) this.reset(ErrorCode.NO_ERROR);
   }
 
@@ -337,9 +303,8 @@ export abstract class Http2Stream {
   }
 
   private dropInbox(): void {
-    const { inbox } = this;
-    this.inbox = null;
-    this.tail = null;
-    if (inbox !== null) for (const part of inbox) this.session.credit(part.length);
+    const { bytes } = this.inbox;
+    this.inbox.clear();
+    if (bytes > 0) this.session.credit(bytes);
   }
 }

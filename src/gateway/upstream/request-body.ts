@@ -1,4 +1,5 @@
 import { withoutTrailers } from '../filters/trailer-lines.ts';
+import { PartList } from '../../http1/part-list.ts';
 import type { Upstream } from './upstream.ts';
 
 /** This much of a body is read while nobody takes it (held, connecting), bytes; the rest stays in the socket (decisions, 4). */
@@ -12,13 +13,16 @@ export class RequestBody {
   received = 0;
   /** What is kept holds the whole body so far, so that the request can be sent once more. */
   replayable = true;
-  keptBytes = 0;
   /** Its length is not known. */
   chunked = false;
   trailers = '';
-  private kept: Buffer[] = [];
+  private readonly kept = new PartList();
   /** Names of trailers that filters have taken away. */
   private withheld: readonly string[] | null = null;
+
+  get keptBytes(): number {
+    return this.kept.bytes;
+  }
 
   begin(chunked: boolean, done: boolean): void {
     this.chunked = chunked;
@@ -38,7 +42,6 @@ export class RequestBody {
 
   keep(part: Buffer): void {
     this.kept.push(part);
-    this.keptBytes += part.length;
   }
 
   /** It won't be sent again. */
@@ -48,8 +51,7 @@ export class RequestBody {
   }
 
   drop(): void {
-    if (this.kept.length > 0) this.kept = [];
-    this.keptBytes = 0;
+    this.kept.clear();
   }
 
   end(trailers: string): void {
@@ -66,7 +68,7 @@ export class RequestBody {
 
   /** All that is kept, in one piece. */
   whole(): Buffer {
-    return this.kept.length === 1 ? this.kept[0]! : Buffer.concat(this.kept);
+    return this.kept.whole();
   }
 
   /** Sends what is kept, and the end if it has come. False: the endpoint takes no more for now. */
