@@ -266,7 +266,6 @@ export class ClientConnection implements ClientSide {
   private refuse(error: ProtocolError): void {
     this.closing = true;
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    this.listener.runtime.counters.refuse(error.status);
     this.exchange.answerBroken(error.status, error.message);
   }
 
@@ -460,20 +459,25 @@ export class ClientConnection implements ClientSide {
       return;
     }
     if (this.reading === 'body') {
-      this.exchange.onClientGone();
-      this.socket.destroy();
+      this.leave();
       return;
     }
     // Nobody half-closes and then listens to a stream without end: this is how a client leaves it.
     if (this.reading === 'answer' && this.exchange.lasting) {
-      this.exchange.onClientGone();
-      this.socket.destroy();
+      this.leave();
       return;
     }
     // Requests that came whole before it are answered, the one in hand and those in the stash.
     if (this.reading === 'answer' || this.stash !== null) return;
     if (this.headBegun) this.socket.destroy();
     else this.finish();
+  }
+
+  /** The client is gone, and its exchange hears of it once: `onClose` comes after this. */
+  private leave(): void {
+    this.busy = false;
+    this.exchange.onClientGone();
+    this.socket.destroy();
   }
 
   private onClose(): void {
@@ -511,7 +515,6 @@ export class ClientConnection implements ClientSide {
         return;
       }
       this.closing = true;
-      this.listener.runtime.counters.refuse(408);
       this.exchange.answerBroken(408, 'The request head did not arrive in time.');
     }
   }

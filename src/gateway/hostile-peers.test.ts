@@ -120,4 +120,44 @@ describe('peers that stall, pile up or leave', () => {
     );
     assert.equal((await client.response()).status, 502);
   });
+
+  // A client that closed its side inside a body, or during an event stream, was counted and logged twice: on its FIN, and when its socket had closed.
+  for (const [what, text] of [
+    ['a body', 'POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12'],
+    ['an event stream', 'GET /events HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ] as const) {
+    it(`counts and logs a request once whose client leaves in the middle of ${what}`, async () => {
+      const { client, harness } = await serve((request) =>
+        request.socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n:\n\n'),
+      );
+      client.send(text);
+      await client.until((c) => c.received.includes(':\n'));
+      client.socket.end();
+      await client.until((c) => c.closed);
+      const next = await harness.connect();
+      next.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      await next.until((c) => c.received.includes(':\n'));
+      assert.deepEqual(
+        harness.log.map(({ outcome }) => outcome),
+        ['client-gone'],
+      );
+    });
+  }
+
+  // Over HTTP/1.1 each was counted twice: as it was found, and when its answer had gone out.
+  it('counts a head that is no request, and one that never ends, once', async () => {
+    const { client, harness } = await serve(() => {});
+    client.send('GET / HTTP/1.1\r\nBad Header\r\n\r\n');
+    assert.equal((await client.response()).status, 400);
+    const slow = await harness.connect();
+    slow.send('GET / HTTP/1.1\r\n');
+    assert.equal((await slow.response()).status, 408);
+    assert.deepEqual(
+      [...harness.gateway.counters.refused],
+      [
+        [400, 1],
+        [408, 1],
+      ],
+    );
+  });
 });

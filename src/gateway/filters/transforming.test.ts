@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
+import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { brotliDecompressSync, createGunzip, gunzipSync, zstdDecompressSync } from 'node:zlib';
@@ -385,5 +386,45 @@ describe('body', () => {
     );
     assert.equal(asked, 0);
     assert.equal((await ask({ method: 'POST', headers }, '{}')).status, 200);
+  });
+});
+
+describe('a response that a filter breaks off at its end', () => {
+  const refuses = [filter('body', { response: { set: { a: 1 } } })];
+  // In two parts, since a whole answer takes another way.
+  const broken: http.RequestListener = (_request, response) => {
+    response.setHeader('Content-Type', 'application/json');
+    response.write('{{{');
+    response.end();
+  };
+
+  // It was ended twice: counted and logged so over HTTP/2, and over HTTP/1.1 the next pipelined request was sent to the endpoint for a client that had been reset.
+  test('is counted once, and nothing is done for its client any more', async () => {
+    const asked: string[] = [];
+    const { harness, wake } = await setUp(refuses, (request, response) => {
+      asked.push(request.url!);
+      if (request.url === '/last') json({})(request, response);
+      else broken(request, response);
+    });
+    wake();
+    const client = await harness.connect();
+    client.send('GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n');
+    await client.until(({ closed }) => closed);
+    const session = http2.connect(`http://127.0.0.1:${harness.port}`);
+    open.push(() => session.destroy());
+    const stream = session.request({ ':path': '/3' });
+    await assert.rejects(once(stream.resume(), 'end'));
+    const last = await harness.connect();
+    last.send('GET /last HTTP/1.1\r\nHost: a\r\n\r\n');
+    await last.until(({ received }) => received.endsWith('0\r\n\r\n'));
+    assert.deepEqual(asked, ['/1', '/3', '/last']);
+    assert.deepEqual(
+      harness.log.map(({ target, outcome }) => [target, outcome]),
+      [
+        ['/1', 'filter-failed'],
+        ['/3', 'filter-failed'],
+        ['/last', ''],
+      ],
+    );
   });
 });

@@ -293,7 +293,10 @@ export class Attempt implements UpstreamUser {
   }
 
   onUpstreamEnd(trailers: string): void {
+    const { endpoint } = this;
     const over = this.owner.response.end(trailers);
+    // A filter broke it off: all is over.
+    if (this.endpoint !== endpoint) return;
     this.free();
     // A filter may still be working on the body.
     if (over) this.owner.onComplete();
