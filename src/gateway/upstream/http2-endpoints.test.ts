@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { constants, createServer } from 'node:http2';
+import { constants, createSecureServer, createServer } from 'node:http2';
 import type {
+  Http2SecureServer,
   Http2Server,
   ServerHttp2Session,
   ServerHttp2Stream,
@@ -11,20 +12,26 @@ import { connect as connectHttp2 } from 'node:http2';
 import { once } from 'node:events';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import { afterEach, describe, it } from 'node:test';
 import { FrameOutput } from '../../http2/frame-output.ts';
+import { Authority, type Pem } from '../fixtures/certificates.ts';
 import type { EndpointsConfig } from '../../model/config.ts';
 import { backendConfig, gatewayConfig, GatewayHarness } from '../fixtures/gateway-harness.ts';
 
 const open: { close(): Promise<void> | void }[] = [];
 
 class H2Endpoint {
-  readonly server: Http2Server;
+  readonly server: Http2Server | Http2SecureServer;
   readonly sessions = new Set<ServerHttp2Session>();
   opened = 0;
 
-  constructor(answer: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void, options: SessionOptions = {}) {
-    this.server = createServer(options);
+  constructor(
+    answer: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void,
+    options: SessionOptions = {},
+    server?: Http2SecureServer,
+  ) {
+    this.server = server ?? createServer(options);
     this.server.on('session', (session) => {
       this.opened++;
       this.sessions.add(session);
@@ -282,4 +289,37 @@ describe('HTTP/2 endpoints', () => {
     client.send(get('/'));
     assert.equal((await client.response()).status, 502);
   });
+
+  it('over TLS are those that agree on h2 by ALPN', async () => {
+    const pem = await (await Authority.create()).issue({ names: ['app.test'] });
+    const answer = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
+      stream.respond({ ':status': 200, 'content-length': '5' });
+      stream.end(String(headers[':scheme']));
+    };
+    const { harness, secure } = await serveTls(pem, answer);
+    const client = await harness.connect();
+    client.send(get('/'));
+    assert.equal((await client.response()).body, 'https');
+    assert.equal(secure.sessions.size, 1);
+    const old = createTlsServer(pem, (socket) => socket.on('error', () => {}));
+    old.listen(0, '127.0.0.1');
+    await once(old, 'listening');
+    open.push({ close: () => void old.close() });
+    harness.update('app', [{ id: 'old', port: (old.address() as AddressInfo).port }]);
+    client.send(get('/'));
+    assert.equal((await client.response()).status, 502);
+  });
 });
+
+async function serveTls(pem: Pem, answer: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void) {
+  const secure = new H2Endpoint(answer, {}, createSecureServer(pem));
+  secure.server.listen(0, '127.0.0.1');
+  await once(secure.server, 'listening');
+  const tls = { caFile: null, serverName: 'app.test', certFile: null, keyFile: null, insecure: true };
+  const harness = await GatewayHarness.start(
+    gatewayConfig([backendConfig('app', { driver: 'static', tls, endpoints: { protocol: 'h2' } })]),
+  );
+  open.push(harness, secure);
+  harness.update('app', [{ port: secure.port }]);
+  return { harness, secure };
+}
