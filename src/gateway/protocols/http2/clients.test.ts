@@ -255,6 +255,51 @@ describe('HTTP/2 clients', () => {
     if (!request!.socket.readableEnded) await once(request!.socket, 'end');
   });
 
+  it('open a WebSocket while the backend sleeps, get all of it, and leave nothing behind', async () => {
+    const size = 400_000;
+    const { session, harness, backend } = await serve((request) => {
+      const key = /\r\nsec-websocket-key: (\S+)\r\n/i.exec(request.head)![1]!;
+      const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+      request.socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+      );
+      const frames = Buffer.concat([Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 6, 0x1a, 0x80]), Buffer.alloc(size)]);
+      assert.equal(frames.readUInt32BE(6), size);
+      // All, and then the end at once.
+      request.socket.end(Buffer.concat([frames, Buffer.from([0x88, 2, 0x03, 0xe8])]));
+    }, false);
+    if (session.remoteSettings?.enableConnectProtocol !== true) await once(session, 'remoteSettings');
+    const connect = { ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/', 'sec-websocket-version': '13' };
+    const sizes = Array.from({ length: 20 }, async () => {
+      const stream = session.request(connect);
+      stream.on('error', () => {});
+      let got = 0;
+      stream.on('data', (chunk: Buffer) => (got += chunk.length));
+      stream.on('end', () => stream.end());
+      await once(stream, 'close');
+      return got;
+    });
+    await harness.nextOf('wake');
+    harness.update('app', [{ port: backend.port }]);
+    for (const got of await Promise.all(sizes)) assert.equal(got, size + 14);
+    while (harness.log.length < 20) await new Promise(setImmediate);
+    assert.ok(harness.log.every(({ outcome, responseBytes }) => outcome === 'tunnel' && responseBytes === size + 14));
+    harness.link.send({ type: 'collect', id: 1 });
+    const { status } = await harness.nextOf('collected');
+    assert.deepEqual(status.backends, []);
+  });
+
+  it('get 502 when what answers the upgrade does not speak WebSocket', async () => {
+    const { session } = await serve((request) =>
+      request.socket.write(
+        'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: wrong\r\n\r\n',
+      ),
+    );
+    if (session.remoteSettings?.enableConnectProtocol !== true) await once(session, 'remoteSettings');
+    const answer = await ask(session, { ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/' });
+    assert.equal(answer.headers[':status'], 502);
+  });
+
   it('get 501 for an extended CONNECT of another protocol, 405 for an ordinary one', async () => {
     const { session } = await serve(() => {});
     if (session.remoteSettings?.enableConnectProtocol !== true) await once(session, 'remoteSettings');
