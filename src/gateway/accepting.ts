@@ -117,7 +117,9 @@ export class AcceptingConnection implements OpenConnection {
         this.raw.resume();
         return;
       case 'https':
-        this.beginHandshake();
+        // Several certificates: the name decides which, and has to be known before TLS begins (see ListenerTls.wrap).
+        if (this.rules.tls!.table.isUniform) this.beginHandshake('');
+        else this.expectBytes('client-hello');
         return;
       case 'tls':
         this.expectBytes('client-hello');
@@ -136,6 +138,12 @@ export class AcceptingConnection implements OpenConnection {
     const hello = readClientHello(bytes);
     if (hello.kind === 'more') return;
     const { listener, rules } = this;
+    if (rules.config.protocol === 'https') {
+      this.stopReading(bytes, 0);
+      // What is wrong with it is told by TLS itself.
+      this.beginHandshake(hello.kind === 'hello' ? hello.serverName : '');
+      return;
+    }
     if (hello.kind === 'malformed') {
       listener.refused('client-hello', this.peer);
       this.destroy();
@@ -159,13 +167,13 @@ export class AcceptingConnection implements OpenConnection {
     listener.openStream(raw, info, backend, route);
   }
 
-  private beginHandshake(): void {
+  private beginHandshake(serverName: string): void {
     const { listener } = this;
     this.step = 'handshake';
     this.raw.off('close', this.onClose);
     const tls = this.rules.tls!;
     const { table } = tls;
-    const socket = tls.wrap(this.raw, listener.offersHttp2);
+    const socket = tls.wrap(this.raw, table.select(serverName), listener.offersHttp2);
     this.tlsSocket = socket;
     socket.on('error', () => {});
     socket.on('close', this.onClose);
@@ -258,7 +266,7 @@ export class AcceptingConnection implements OpenConnection {
   }
 
   private closed(): void {
-    if (this.step === 'handshake') {
+    if (this.step === 'handshake' || (this.step === 'client-hello' && this.rules.tls !== null)) {
       const { handshakes } = this.listener.runtime.counters;
       if (this.timedOut) handshakes.timeout++;
       else if (this.failed) handshakes.failed++;

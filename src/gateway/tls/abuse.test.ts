@@ -114,22 +114,24 @@ describe('TLS that is not meant well', () => {
   });
 
   test('a client that says nothing, or a byte now and then, is closed when its time is over', async () => {
-    await using gateway = await TlsGateway.start(asked, { listener: { timeouts: { headerMs: 300 } } });
-    const bytes = await hello();
-    const silent = dial(gateway);
-    const slow = dial(gateway);
-    let at = 0;
-    const drip = setInterval(() => slow.write(bytes.subarray(at, ++at)), 20);
-    await Promise.all([once(silent, 'close'), once(slow, 'close')]);
-    clearInterval(drip);
-    await allClosed(gateway);
-    assert.equal(gateway.handshakes.timeout, 2);
-    assert.ok(at < bytes.length, 'long before its hello was complete');
-    // The same after the handshake, before the first request.
-    const done = await gateway.connect('a.test');
-    done.resume();
-    await once(done, 'close');
-    await allClosed(gateway);
+    for (const certificates of [asked, [...asked, { names: ['b.test'] }]]) {
+      await using gateway = await TlsGateway.start(certificates, { listener: { timeouts: { headerMs: 300 } } });
+      const bytes = await hello();
+      const silent = dial(gateway);
+      const slow = dial(gateway);
+      let at = 0;
+      const drip = setInterval(() => slow.write(bytes.subarray(at, ++at)), 20);
+      await Promise.all([once(silent, 'close'), once(slow, 'close')]);
+      clearInterval(drip);
+      await allClosed(gateway);
+      assert.equal(gateway.handshakes.timeout, 2);
+      assert.ok(at < bytes.length, 'long before its hello was complete');
+      // The same after the handshake, before the first request.
+      const done = await gateway.connect('a.test');
+      done.resume();
+      await once(done, 'close');
+      await allClosed(gateway);
+    }
   });
 
   test('renegotiation is not offered', async () => {

@@ -44,6 +44,33 @@ describe('which certificate a client is shown', () => {
     assert.equal(await keyOf({ maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' }), 'rsa');
   });
 
+  test('never one for another name, whatever key the client likes best', async () => {
+    await using gateway = await TlsGateway.start([
+      { names: ['a.test'] },
+      { names: ['a.test'], kind: 'rsa' },
+      { names: ['b.test'] },
+      { names: ['c.test'], kind: 'rsa' },
+      { names: ['d.test'], kind: 'rsa' },
+      { names: ['d.test'] },
+    ]);
+    const shown = async (servername: string, sigalgs: string): Promise<string> => {
+      const socket = await gateway.connect(servername, { sigalgs });
+      const { subject, asn1Curve } = socket.getPeerCertificate();
+      socket.destroy();
+      return `${subject.CN} ${asn1Curve === undefined ? 'rsa' : 'ec'}`;
+    };
+    const [ec, rsa] = ['ECDSA+SHA256:RSA-PSS+SHA256', 'RSA-PSS+SHA256:ECDSA+SHA256'] as const;
+    for (const [name, likesEc, likesRsa] of [
+      ['a.test', 'ec', 'rsa'],
+      ['b.test', 'ec', 'ec'],
+      ['c.test', 'rsa', 'rsa'],
+      ['d.test', 'ec', 'rsa'],
+    ] as const) {
+      assert.equal(await shown(name, ec), `${name} ${likesEc}`);
+      assert.equal(await shown(name, rsa), `${name} ${likesRsa}`);
+    }
+  });
+
   test('without alternative names it is known by its common name', async () => {
     await using gateway = await TlsGateway.start([{ names: ['a.test'] }, { names: ['b.test'], commonNameOnly: true }]);
     const socket = await gateway.connect('b.test', { rejectUnauthorized: false });

@@ -101,12 +101,13 @@ export class ListenerTls {
     this.files.close();
   }
 
-  /** Begins the handshake on a paused socket. */
-  wrap(raw: Socket, offersHttp2: boolean): ServerTlsSocket {
-    const { table } = this;
+  /**
+   * Begins the handshake on a paused socket. `context`: of `table`, for the name that the client asks for. (Node can choose a context during the handshake, too, but then takes only one of its certificates, and
+   * leaves those of the first context that have another kind of key.)
+   */
+  wrap(raw: Socket, context: SecureContext, offersHttp2: boolean): ServerTlsSocket {
     return new ServerTlsSocket(raw, {
-      secureContext: table.first,
-      select: table.isUniform ? null : (name) => table.select(name),
+      secureContext: context,
       alpn: offersHttp2 ? ALPN_HTTP2_AND_1 : ALPN_HTTP1,
       requestCert: this.asksForCertificates,
       rejectUnauthorized: this.config.clientAuth.mode === 'require',

@@ -3,7 +3,7 @@
  * which connection: who came through which PROXY header would be lost. Node is pinned by this package; listener-tls.test.ts fails where these change.
  */
 import type { Socket } from 'node:net';
-import { TLSSocket, type SecureContext, type TLSSocketOptions } from 'node:tls';
+import { TLSSocket, type SecureContext } from 'node:tls';
 
 interface Undocumented {
   /** After it, errors of the socket are emitted as 'error'; before, they end it. */
@@ -13,8 +13,6 @@ interface Undocumented {
 
 export interface ServerTlsSocketOptions {
   secureContext: SecureContext;
-  /** By the name that the client asks for, lower case; null: the one above is for every name. */
-  select: ((serverName: string) => SecureContext) | null;
   /** In the form of ALPN's wire. */
   alpn: Buffer;
   requestCert: boolean;
@@ -27,18 +25,8 @@ export class ServerTlsSocket extends TLSSocket {
   readonly #raw: Socket;
 
   constructor(raw: Socket, options: ServerTlsSocketOptions) {
-    const { secureContext, select, alpn, requestCert, rejectUnauthorized } = options;
-    const tlsOptions: TLSSocketOptions = {
-      isServer: true,
-      secureContext,
-      requestCert,
-      rejectUnauthorized,
-      ALPNProtocols: alpn,
-    };
-    if (select !== null) {
-      tlsOptions.SNICallback = (serverName, chosen) => chosen(null, select(serverName.toLowerCase()));
-    }
-    super(raw, tlsOptions);
+    const { secureContext, alpn, requestCert, rejectUnauthorized } = options;
+    super(raw, { isServer: true, secureContext, requestCert, rejectUnauthorized, ALPNProtocols: alpn });
     this.#raw = raw;
   }
 
