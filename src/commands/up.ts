@@ -125,7 +125,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   if (ended > 0) logger.info('ended instances that a former run left behind', { ended });
 
   const traceToken = randomBytes(16).toString('hex');
-  const traces = new TraceExporter({ logger, version, nowMs: clock.nowMs });
+  const traces = new TraceExporter({ logger, version, nowMs: clock.nowMs, random: Math.random });
   closing.defer(() => traces.close(TRACES_WITHIN_MS));
   const controller = new Controller({
     clock,

@@ -1,15 +1,16 @@
 /** Sends what gateways recorded of requests to an OTLP/HTTP receiver. */
-import type { SpanExporter, ReadableSpan } from '@opentelemetry/sdk-trace-base';
+import type { ReadableSpan } from '@opentelemetry/sdk-trace-base';
 import type { TracesConfig } from '../model/config.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import type { Logger } from '../model/ports.ts';
 import type { TraceRecord, TraceSink } from '../model/trace.ts';
+import { OtlpSender } from './otlp-sender.ts';
 
 /** Records that wait to be sent; beyond it the newest are dropped and counted. */
 const MOST_WAITING = 4096;
 /** Records in one export. */
 const BATCH = 256;
-/** An export that takes longer has failed, ms. */
+/** How long an export may take, tries after failures included, ms. */
 const EXPORT_WITHIN_MS = 10_000;
 /** A receiver that fails is named in the log once in this time, ms. */
 const LOG_EVERY_MS = 60_000;
@@ -18,18 +19,23 @@ export interface TraceExporterDeps {
   logger: Logger;
   version: string;
   nowMs(): number;
+  random(): number;
+  /** An export that takes longer has failed, ms; 10 s when left out. */
+  withinMs?: number;
 }
 
 /**
- * The queue before the receiver. One export at a time; one that fails is dropped and counted (the exporter itself tries again while its time lasts): traces
- * must never hold up what they are about.
+ * The queue before the receiver. One export at a time; one that fails is dropped and counted: traces must never hold up what they are
+ * about, nor the end of the program.
  */
 export class TraceExporter implements TraceSink {
   readonly #deps: TraceExporterDeps;
   #config: TracesConfig | null = null;
   #waiting: TraceRecord[] = [];
   #sending: Promise<void> | null = null;
-  #exporter: SpanExporter | null = null;
+  #sender: OtlpSender | null = null;
+  /** What a batch is with now: after a change of the configuration it may be the former one. */
+  #busy: OtlpSender | null = null;
   #exported = 0;
   #dropped = 0;
   #failed = 0;
@@ -43,9 +49,10 @@ export class TraceExporter implements TraceSink {
   configure(config: TracesConfig | null): void {
     if (JSON.stringify(config) === JSON.stringify(this.#config)) return;
     this.#config = config;
-    const former = this.#exporter;
-    this.#exporter = null;
-    if (former !== null) void former.shutdown().catch(() => {});
+    const former = this.#sender;
+    this.#sender = null;
+    // One that is sending is closed after that.
+    if (this.#sending === null) former?.close();
   }
 
   traces(_gateway: string, records: readonly TraceRecord[], dropped: number): void {
@@ -79,24 +86,37 @@ export class TraceExporter implements TraceSink {
     const bound = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, withinMs);
     });
-    const sent = (this.#sending ?? Promise.resolve()).then(() => this.#exporter?.shutdown());
-    await Promise.race([sent.catch(() => {}), bound]);
+    await Promise.race([this.#sending, bound]);
     clearTimeout(timer);
+    this.#config = null;
+    this.#busy?.close();
+    this.#sender?.close();
+    await this.#sending;
   }
 
   async #send(): Promise<void> {
     while (this.#waiting.length > 0 && this.#config !== null) {
       const batch = this.#waiting.splice(0, BATCH);
       const config = this.#config;
+      const sender = (this.#sender ??= this.#createSender(config));
+      this.#busy = sender;
       try {
-        this.#exporter ??= await createExporter(config);
-        await exported(this.#exporter, await spansOf(batch, config, this.#deps.version));
+        await sender.send(await serialized(await spansOf(batch, config, this.#deps.version)));
         this.#exported += batch.length;
       } catch (error) {
         this.#failed += batch.length;
         this.#tellOf(error as Error, config);
       }
+      this.#busy = null;
+      if (sender !== this.#sender) sender.close();
     }
+  }
+
+  #createSender({ otlp, headers }: TracesConfig): OtlpSender {
+    const url = new URL(otlp);
+    if (url.pathname === '/') url.pathname = '/v1/traces';
+    const { random, withinMs = EXPORT_WITHIN_MS } = this.#deps;
+    return new OtlpSender({ url, headers, withinMs, random });
   }
 
   #tellOf(error: Error, config: TracesConfig): void {
@@ -111,21 +131,9 @@ export class TraceExporter implements TraceSink {
   }
 }
 
-async function createExporter(config: TracesConfig): Promise<SpanExporter> {
-  const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http');
-  const url = new URL(config.otlp);
-  if (url.pathname === '/' || url.pathname === '') url.pathname = '/v1/traces';
-  return new OTLPTraceExporter({ url: url.href, headers: config.headers, timeoutMillis: EXPORT_WITHIN_MS });
-}
-
-function exported(exporter: SpanExporter, spans: ReadableSpan[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    exporter.export(spans, (result) => {
-      // ExportResultCode.SUCCESS
-      if (result.code === 0) resolve();
-      else reject(result.error ?? new Error('the receiver did not take them'));
-    });
-  });
+async function serialized(spans: ReadableSpan[]): Promise<Uint8Array> {
+  const { JsonTraceSerializer } = await import('@opentelemetry/otlp-transformer');
+  return JsonTraceSerializer.serializeRequest(spans)!;
 }
 
 function withoutCredentials(text: string): string {

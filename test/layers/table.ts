@@ -58,7 +58,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@peculiar/x509': ['commands/'],
   'reflect-metadata': ['commands/'],
   '@opentelemetry/api': ['telemetry/'],
-  '@opentelemetry/exporter-trace-otlp-http': ['telemetry/'],
+  '@opentelemetry/otlp-transformer': ['telemetry/'],
   '@opentelemetry/resources': ['telemetry/'],
   '@opentelemetry/sdk-trace-base': ['telemetry/'],
   redis: ['gateway/limits/'],
