@@ -2,7 +2,9 @@ import type { Socket } from 'node:net';
 import { ClosedStreams } from './closed-streams.ts';
 import { DEFAULT_WINDOW, errorName, ErrorCode, Flag, FrameType, MAX_WINDOW, Setting } from './constants.ts';
 import { COPIED_BYTES, FrameOutput } from './frame-output.ts';
+import { FrameBudget } from './frame-budget.ts';
 import { FrameReader } from './frame-reader.ts';
+import { HeaderBlock } from './header-block.ts';
 import type { FrameSink } from './frame-reader.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import type { FieldSink } from './hpack-decoder.ts';
@@ -25,11 +27,6 @@ export interface SessionSettings {
 const CONGESTED_BYTES = 131_072;
 /** Bytes that wait for the end of the turn above which they are written at once. */
 const EAGER_BYTES = 65_536;
-/** CONTINUATION frames of one block. Headers that need more are no honest ones. */
-const MAX_CONTINUATIONS = 32;
-/** Frames per second that ask for work and bring nothing (SETTINGS, PING, PRIORITY, empty DATA, small windows); eight more for each stream begun. */
-const IDLE_FRAMES_PER_SECOND = 1000;
-const IDLE_FRAMES_PER_STREAM = 8;
 /** A larger WINDOW_UPDATE counts as work. */
 const SMALL_INCREMENT = 256;
 /** Streams whose end is remembered. */
@@ -76,19 +73,12 @@ export abstract class Session implements FrameSink {
   private receiveWindow = DEFAULT_WINDOW;
   private uncredited = 0;
   private peerSettingsSeen = false;
-  // The block whose CONTINUATION is awaited.
-  private blockStream = 0;
-  private blockEndsStream = false;
-  private block: Buffer[] = [];
-  private blockBytes = 0;
-  private blockSinceMs = 0;
+  /** The one whose CONTINUATION is awaited. */
+  private readonly block: HeaderBlock;
   /** Frames that came, and since when one has been incomplete. */
   private frames = 0;
   private partialSinceMs = Number.POSITIVE_INFINITY;
-  // Floods
-  private secondBeganMs = 0;
-  private idleFrames = 0;
-  private streamsBegun = 0;
+  protected readonly budget: FrameBudget;
   private flushScheduled = false;
   private readonly flushLater = (): void => {
     this.flushScheduled = false;
@@ -104,6 +94,8 @@ export abstract class Session implements FrameSink {
     this.encoder = new HpackEncoder(memory.encoder);
     this.decoder = new HpackDecoder(memory.decoder);
     this.reader = new FrameReader(this);
+    this.block = new HeaderBlock(2 * settings.maxHeaderListBytes);
+    this.budget = new FrameBudget(nowMs);
   }
 
   // ---- For those that extend it
@@ -164,7 +156,8 @@ export abstract class Session implements FrameSink {
 
   onFrame(type: number, flags: number, id: number, bytes: Buffer, start: number, end: number): void {
     this.frames++;
-    if (this.blockStream !== 0 && (type !== FrameType.CONTINUATION || id !== this.blockStream)) {
+    const { streamId } = this.block;
+    if (streamId !== 0 && (type !== FrameType.CONTINUATION || id !== streamId)) {
       this.fail(ErrorCode.PROTOCOL_ERROR, 'a header block was interrupted');
       return;
     }
@@ -290,30 +283,19 @@ export abstract class Session implements FrameSink {
       this.takeBlock(id, endStream, bytes, from, to);
       return;
     }
-    this.blockStream = id;
-    this.blockEndsStream = endStream;
-    this.block = [bytes.subarray(from, to)];
-    this.blockBytes = to - from;
-    this.blockSinceMs = this.nowMs();
+    this.block.begin(id, endStream, bytes.subarray(from, to), this.nowMs());
   }
 
   private onContinuation(flags: number, bytes: Buffer, start: number, end: number): void {
-    if (this.blockStream === 0) {
-      this.fail(ErrorCode.PROTOCOL_ERROR, 'CONTINUATION without HEADERS');
-      return;
-    }
-    this.block.push(bytes.subarray(start, end));
-    this.blockBytes += end - start;
-    if (this.block.length > MAX_CONTINUATIONS + 1 || this.blockBytes > 2 * this.settings.maxHeaderListBytes) {
+    const { block } = this;
+    const { streamId, endsStream } = block;
+    if (streamId === 0) this.fail(ErrorCode.PROTOCOL_ERROR, 'CONTINUATION without HEADERS');
+    else if (!block.add(bytes.subarray(start, end)))
       this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'a header block is too long');
-      return;
+    else if ((flags & Flag.END_HEADERS) !== 0) {
+      const whole = block.take();
+      this.takeBlock(streamId, endsStream, whole, 0, whole.length);
     }
-    if ((flags & Flag.END_HEADERS) === 0) return;
-    const id = this.blockStream;
-    const block = Buffer.concat(this.block);
-    this.blockStream = 0;
-    this.block = [];
-    this.takeBlock(id, this.blockEndsStream, block, 0, block.length);
   }
 
   private takeBlock(id: number, endStream: boolean, block: Buffer, start: number, end: number): void {
@@ -450,34 +432,19 @@ export abstract class Session implements FrameSink {
 
   // ---- Bounds
 
-  private startSecond(): void {
-    const nowMs = this.nowMs();
-    if (nowMs - this.secondBeganMs < 1000) return;
-    this.secondBeganMs = nowMs;
-    this.idleFrames = 0;
-    this.streamsBegun = 0;
-    this.onSecond();
-  }
-
-  /** Another second is counted from now on. */
-  protected onSecond(): void {}
-
   private countIdleFrame(): void {
-    this.startSecond();
-    if (++this.idleFrames > IDLE_FRAMES_PER_SECOND + IDLE_FRAMES_PER_STREAM * this.streamsBegun)
-      this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'too many frames that bring nothing');
+    if (!this.budget.idleFrame()) this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'too many frames that bring nothing');
   }
 
   /** A stream was begun: adds it. */
   protected add(stream: Http2Stream): void {
-    this.startSecond();
-    this.streamsBegun++;
+    this.budget.streamBegun();
     this.streams.set(stream.id, stream);
   }
 
   /** Monotonic ms at which a header block was begun that is not complete; Infinity: there is none. */
   get blockBegunMs(): number {
-    return this.blockStream === 0 ? Number.POSITIVE_INFINITY : this.blockSinceMs;
+    return this.block.sinceMs;
   }
 
   /** Monotonic ms at which a frame was begun that is not complete; Infinity: there is none. */

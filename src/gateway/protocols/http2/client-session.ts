@@ -27,7 +27,6 @@ export class ClientSession extends Session implements OpenConnection {
   private readonly progress = new WriteProgress();
   /** What of the preface has come; null: all of it. */
   private preface: Buffer | null = Buffer.alloc(0);
-  private resets = 0;
   private draining = false;
   private drainBeganMs = 0;
   /** The last GOAWAY is out: new streams are refused. */
@@ -200,12 +199,8 @@ export class ClientSession extends Session implements OpenConnection {
 
   /** Streams that are begun and dropped cost us work and the client none (CVE-2023-44487). */
   private countReset(): void {
-    if (++this.resets > this.listener.config.http2.maxResetsPerSecond)
+    if (this.budget.reset() > this.listener.config.http2.maxResetsPerSecond)
       this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'too many streams are reset');
-  }
-
-  protected override onSecond(): void {
-    this.resets = 0;
   }
 
   override fail(code: number, reason: string): void {
