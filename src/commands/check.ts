@@ -60,15 +60,30 @@ function summary(file: string, config: Config): string {
     ...config.backends.flatMap((backend) => backend.wake.with),
     ...config.backends.filter(({ triggers }) => triggers.length > 0).map(({ name }) => name),
     ...config.listeners.map(({ backend }) => backend),
+    ...askedByFilters(config, 'forwardAuth', 'jwt'),
   ]);
-  for (const { name } of unused.filter((backend) => !depended.has(backend.name)).slice(0, MOST_SHOWN)) {
-    lines.push(`  note: no route leads to backend ${name}; only dormouse wake ${name} wakes it`);
+  const copiedTo = askedByFilters(config, 'mirror');
+  for (const { name, source } of unused.filter((backend) => !depended.has(backend.name)).slice(0, MOST_SHOWN)) {
+    if (source.driver === 'process')
+      lines.push(`  note: no route leads to backend ${name}; only dormouse wake ${name} wakes it`);
+    else if (!copiedTo.has(name)) lines.push(`  note: no route leads to backend ${name}`);
   }
   const { listeners, backends, routes, workers } = counts(config);
   lines.push(
     [many(listeners, 'listener'), many(backends, 'backend'), many(routes, 'route'), many(workers, 'worker')].join(', '),
   );
   return `${lines.join('\n')}\n`;
+}
+
+/** The backends that filters of these types name in their options: `backend` itself, or `jwks.backend`. */
+function askedByFilters(config: Config, ...types: readonly string[]): Set<string> {
+  const names = new Set<string>();
+  for (const { type, options } of config.routes.flatMap((route) => route.rules.flatMap((rule) => rule.filters))) {
+    if (!types.includes(type)) continue;
+    const { backend, jwks } = options as { backend?: string | null; jwks?: { backend?: string | null } };
+    for (const name of [backend, jwks?.backend]) if (typeof name === 'string') names.add(name);
+  }
+  return names;
 }
 
 function many(count: number, noun: string): string {

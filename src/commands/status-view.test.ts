@@ -5,7 +5,7 @@ import type { BackendStatus, Status } from '../model/status.ts';
 import type { CommandContext } from './command.ts';
 import { durationText, sinceText } from './duration-text.ts';
 import { LiveScreen } from './live-screen.ts';
-import { backendLines, statusLines, whyText } from './status-view.ts';
+import { backendLines, backendTable, statusLines, whyText } from './status-view.ts';
 import { topLines } from './top.ts';
 
 const NOW = 1_700_000_000_000;
@@ -176,4 +176,16 @@ test('a live screen gives the terminal back, fits its lines, and ends by q and b
     assert.ok(written.startsWith('\x1b[?1049h\x1b[?25l') && written.endsWith('\x1b[?25h\x1b[?1049l'));
     assert.deepEqual(visible(written).split('\r\n'), ['aaaaaaaaa…', 'b', '… 3 more …', '']);
   }
+});
+
+test('servers that somebody else runs have no number that they could be scaled to', () => {
+  const server = { id: 'old-1', state: 'ready' } as BackendStatus['instances'][number];
+  const old = backend('old', {
+    driver: 'static',
+    phase: 'awake',
+    max: 1,
+    instances: [server, { ...server, id: 'old-2' }],
+  });
+  const lines = backendTable([old], { nowMs: NOW, width: 0, colours: false });
+  assert.match(lines[1]!, /^old\s+awake\s+1m 5s\s+2\/2\s+0/);
 });

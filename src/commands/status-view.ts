@@ -81,7 +81,7 @@ function cells(backend: BackendStatus, options: ViewOptions): Cell[] {
     { text: backend.name, colour: 'bold' },
     state,
     { text: backend.sinceMs === 0 ? '-' : sinceText(options.nowMs - backend.sinceMs) },
-    { text: `${readyCount(backend)}/${backend.desired} of ${backend.max}` },
+    { text: readyText(backend) },
     { text: short(demand.concurrency) },
     { text: short(demand.requestsPerSecond) },
     { text: String(demand.held), ...(demand.held > 0 ? { colour: 'yellow' as const } : {}) },
@@ -93,6 +93,12 @@ function cells(backend: BackendStatus, options: ViewOptions): Cell[] {
     },
     { text: whyText(backend, options.nowMs) },
   ];
+}
+
+/** Ready, wanted and at most; of servers that somebody else runs there are as many as the file lists. */
+function readyText(backend: BackendStatus): string {
+  if (backend.driver === 'static') return `${readyCount(backend)}/${backend.instances.length}`;
+  return `${readyCount(backend)}/${backend.desired} of ${backend.max}`;
 }
 
 /** Why it is in its state, and when that will end; for one that was woken, by whom. */

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import type { Path, Problem } from './config-error.ts';
 import { MAX_ISSUES, shown } from './config-error.ts';
-import { hintForUnknownKey } from './known-keys.ts';
+import { hintForUnknownKey, keysAt } from './known-keys.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -14,6 +14,17 @@ export function explainIssues(issues: readonly Issue[], base: Path, data: unknow
 }
 
 function explain(issue: Issue, base: Path, data: unknown, whole: z.ZodType): Problem[] {
+  return reworded(issue, base, data, whole).map((found) =>
+    found.message === 'is missing' && found.hint === undefined ? { ...found, hint: hintForMissing(found.path) } : found,
+  );
+}
+
+function hintForMissing(path: Path): string {
+  const key = path.at(-1);
+  return typeof key === 'string' ? `add ${key}: …` : 'write a value';
+}
+
+function reworded(issue: Issue, base: Path, data: unknown, whole: z.ZodType): Problem[] {
   const inner = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
   const path = [...base, ...inner];
   const given = valueAt(data, inner);
@@ -40,7 +51,7 @@ function explain(issue: Issue, base: Path, data: unknown, whole: z.ZodType): Pro
         problem(
           path,
           `expected ${nameOfType(issue.expected)}, got ${shown(given)}`,
-          hintForType(issue.expected, given),
+          hintForType(issue.expected, given, () => keysAt(whole, path)),
         ),
       ];
     case 'invalid_value': {
@@ -128,9 +139,17 @@ function nameOfType(type: string): string {
   }
 }
 
-function hintForType(expected: string, given: unknown): string | undefined {
+const MOST_KEYS_TOLD = 16;
+
+function hintForType(expected: string, given: unknown, keys: () => string[]): string | undefined {
   if (expected === 'array') return typeof given === 'object' ? 'write a list: - item' : 'write a list: [item]';
   if (expected === 'string' && (typeof given === 'number' || typeof given === 'boolean')) return 'put it in quotes';
+  if (expected === 'object') {
+    const known = keys();
+    const [first] = known;
+    if (first === undefined || known.length > MOST_KEYS_TOLD) return undefined;
+    return known.length === 1 ? `write { ${first}: … }` : `write { KEY: … }; there are ${known.join(', ')}`;
+  }
   return undefined;
 }
 

@@ -31,7 +31,13 @@ export function allKeys(whole: z.ZodType): string[] {
   return keys;
 }
 
-function keysAt(whole: z.ZodType, path: Path): string[] {
+/** The keys that this place has, none where any name may stand. */
+export function keysAt(whole: z.ZodType, path: Path): string[] {
+  const keys = schemasAt(whole, path).flatMap((schema) => childrenOf(schema).map(([step]) => step));
+  return [...new Set(keys)].filter((step) => step !== '[]' && step !== '*');
+}
+
+function schemasAt(whole: z.ZodType, path: Path): z.ZodType[] {
   let schemas: z.ZodType[] = [whole];
   for (const part of path) {
     schemas = schemas.flatMap((schema) =>
@@ -40,8 +46,15 @@ function keysAt(whole: z.ZodType, path: Path): string[] {
         .map(([, child]) => child),
     );
   }
-  const keys = schemas.flatMap((schema) => childrenOf(schema).map(([step]) => step));
-  return [...new Set(keys)].filter((step) => step !== '[]' && step !== '*');
+  return schemas;
+}
+
+function isPartEntry(whole: z.ZodType, path: Path): boolean {
+  return schemasAt(whole, path).some((schema) => {
+    // What is transformed afterwards is a pipe; what went in has the names.
+    const entry = schema instanceof z.ZodPipe ? (schema.in as z.ZodType) : schema;
+    return (entry.meta() as PartEntryMeta | undefined)?.partSchemas !== undefined;
+  });
 }
 
 /** `"max" belongs under scale` when the key is known below this place, or above it. */
@@ -64,6 +77,8 @@ function placesOf(whole: z.ZodType, path: Path, key: string): string | undefined
   }
   // In another branch of the same entry: scale.timeout is wake.timeout's.
   for (let up = path.length - 1; up >= 0; up--) {
+    // What another filter or trigger has under this name says nothing about this one.
+    if (isPartEntry(whole, path.slice(0, up))) continue;
     const elsewhere = all.find(
       (place) => place.length >= up && fits(place, up) && !(place.length === path.length && fits(place, path.length)),
     );

@@ -1,5 +1,6 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { causeText } from './why.ts';
 import { backendConfig, FakeGateway, settled, World } from './controller.fixture.ts';
 
 async function asleepShop(options: Parameters<typeof backendConfig>[1] = {}) {
@@ -200,4 +201,9 @@ test('an instance that crashes while awake is told once, and what it leaves is a
   assert.match(world.status('shop').why, /^crashing: it ended with code 1$/);
   assert.equal(world.status('shop').crash?.lastLogLines[0], 'boom');
   await world.end();
+});
+
+test('a wake by a request of the gateway itself, which no route has, is told without one', () => {
+  const cause = { kind: 'request', atMs: 0, method: 'GET', path: '/verify', client: '10.0.0.9', route: '' } as const;
+  assert.equal(causeText(cause), 'woken by GET /verify from 10.0.0.9');
 });

@@ -2,11 +2,11 @@
 import type { Crash, WakeCause } from '../model/backend.ts';
 import { span } from '../autoscaling/index.ts';
 
-/** "woken by GET /cart from 10.0.0.9 on route shop" */
+/** "woken by GET /cart from 10.0.0.9 on route shop"; the gateway's own requests (forwardAuth, keys of jwt) have no route. */
 export function causeText(cause: WakeCause): string {
   switch (cause.kind) {
     case 'request':
-      return `woken by ${cause.method ?? 'a request'} ${cause.path ?? ''} from ${cause.client ?? 'a client'} on route ${cause.route ?? '?'}`;
+      return `woken by ${cause.method ?? 'a request'} ${cause.path ?? ''} from ${cause.client ?? 'a client'}${cause.route === undefined || cause.route === '' ? '' : ` on route ${cause.route}`}`;
     case 'command':
       return 'woken by command';
     case 'min':

@@ -262,7 +262,7 @@ export function hostPattern() {
     if (/:\d+$/.test(host))
       return new Rejected(`${shown(value)} is not a host`, 'leave the port away: it belongs to the listener');
     if (isHostName(host.startsWith('*.') ? host.slice(2) : host)) return host;
-    if (host.slice(1).includes('*'))
+    if (host.includes('*'))
       return new Rejected(`${shown(value)} is not a host`, 'a wildcard is *. and a name: *.example.com');
     const ascii = domainToASCII(host);
     const hint = ascii !== '' && ascii !== host ? `write it as ${ascii}` : undefined;
