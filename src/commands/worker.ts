@@ -19,6 +19,11 @@ import { readWorkerArguments } from './worker-arguments.ts';
 
 /** Descriptors that are neither a client's nor an endpoint's: Node's own, the channel, listening sockets, logs. */
 const OWN_DESCRIPTORS = 32;
+/**
+ * A worker whose first configuration was refused ends after this, ms, and the next one tries again: a certificate may be half written just when a worker is replaced. At a start
+ * everything ends before.
+ */
+const UNCONFIGURED_MS = 1000;
 /** Where the limit can't be read. */
 const USUAL_DESCRIPTORS = 1024;
 /** After the first seconds most of what a worker runs has been compiled, ms. */
@@ -63,6 +68,7 @@ export async function runWorker(argv: readonly string[]): Promise<void> {
       families: () => failures.families(),
     },
     maxConnections: connectionsFor(descriptorLimit()),
+    onUnconfigured: () => setTimeout(() => process.exit(1), UNCONFIGURED_MS),
   });
   gateway.start();
   // Otherwise written at an orderly end only: a worker that replaces a killed one shall find it too.

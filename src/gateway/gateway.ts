@@ -52,6 +52,8 @@ export interface GatewayDeps {
   plugins?: GatewayPlugins | null;
   /** Client connections that may be open at once, over all listeners (file descriptors). */
   maxConnections: number;
+  /** The first configuration was refused: without one the gateway is of no use to anybody. */
+  onUnconfigured?: () => void;
 }
 
 /** What plugins add to a gateway. */
@@ -98,6 +100,7 @@ export class Gateway {
   private sweepTimer: NodeJS.Timeout | null = null;
   private tickTimer: NodeJS.Timeout | null = null;
   private stopping = false;
+  private configured = false;
   private readonly sideCalls: SideCalls;
   private readonly tracer: RequestTracer;
   private readonly services: FilterServices;
@@ -227,12 +230,20 @@ export class Gateway {
         });
         return;
       case 'ticket-keys':
-        this.ticketKeys = Buffer.from(message.keys, 'base64');
-        for (const listener of this.listeners.values()) listener.rules.tls?.setTicketKeys(this.ticketKeys);
+        this.useTicketKeys(Buffer.from(message.keys, 'base64'));
         return;
       case 'shutdown':
         void this.shutdown(message.drainMs);
     }
+  }
+
+  private useTicketKeys(keys: Buffer): void {
+    if (keys.length !== this.ticketKeys.length) {
+      this.deps.logger.error('keys of TLS sessions have a wrong length and are not used', { bytes: keys.length });
+      return;
+    }
+    this.ticketKeys = keys;
+    for (const listener of this.listeners.values()) listener.rules.tls?.setTicketKeys(keys);
   }
 
   /** Compiles and opens everything first; only then does anything change. */
@@ -296,6 +307,7 @@ export class Gateway {
       }
       this.commit(config, runtime, backends, opened, prepared.rules, accessLog);
       secured.commit();
+      this.configured = true;
       this.deps.link.send({ type: 'configured', version });
     } catch (error) {
       this.parts = formerParts;
@@ -307,6 +319,7 @@ export class Gateway {
       if (accessLog !== this.accessLog) void accessLog.close();
       for (const backend of created.values()) backend.dispose();
       this.deps.link.send({ type: 'refused', version, reason: error instanceof Error ? error.message : String(error) });
+      if (!this.configured) this.deps.onUnconfigured?.();
     }
   }
 

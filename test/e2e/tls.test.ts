@@ -100,6 +100,21 @@ describe('TLS', { concurrency: 2 }, () => {
     assert.ok(!JSON.stringify(dormouse.log).includes('PRIVATE KEY'));
   });
 
+  it('a worker that dies while files are half written is replaced as soon as they are whole', CALM, async () => {
+    await using made = await place(1);
+    const dormouse = await made.start().up();
+    const port = await dormouse.port();
+    assert.equal((await visit(port)).status, 200);
+    const whole = await authority.issue({ names: ['a.test'], toDays: 30 });
+    writePem(made.path, 'a', { ...whole, cert: whole.cert.slice(0, 200) });
+    const [pid] = await dormouse.workers();
+    process.kill(pid!, 'SIGKILL');
+    await dormouse.line(/a\.crt.*a gateway refused the configuration/);
+    writePem(made.path, 'a', whole);
+    // The connection waits in the queue of the socket until somebody can take it.
+    assert.equal((await visit(port)).status, 200);
+  });
+
   it('check and start name the file that is wrong', CALM, async () => {
     await using made = await place();
     const { key } = await authority.issue({ names: ['a.test'] });
