@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { describe, test } from 'node:test';
 import type { ConnectionOptions } from 'node:tls';
 import { shownTo, TlsGateway } from '../fixtures/tls-gateway.ts';
@@ -151,6 +152,29 @@ describe('what is agreed on', () => {
     assert.equal((await gateway.harness.nextOf('wake')).backend, 'app');
     gateway.wake();
     assert.equal((await answer).status, 200);
+  });
+});
+
+describe('over HTTP/2', () => {
+  test('hosts, HSTS and where the request came from are as over HTTP/1.1', async () => {
+    await using gateway = await TlsGateway.start([{ names: ['a.test'] }, { names: ['b.test'] }], {
+      tls: () => ({ hsts: { maxAgeSeconds: 60, includeSubdomains: false, preload: false } }),
+    });
+    const socket = await gateway.connect('a.test', { ALPNProtocols: ['h2'] });
+    const session = connectHttp2('https://a.test', { createConnection: () => socket });
+    for (const [authority, status] of [
+      ['a.test', 200],
+      ['b.test', 421],
+    ] as const) {
+      const stream = session.request({ ':path': '/', ':authority': authority });
+      const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+      assert.equal(headers[':status'], status);
+      assert.equal(headers['strict-transport-security'], 'max-age=60');
+      stream.resume();
+      await once(stream, 'end');
+    }
+    assert.match(gateway.backend.requests[0]!.head, /\r\nX-Forwarded-Proto: https\r\n/);
+    session.destroy();
   });
 });
 
