@@ -6,6 +6,7 @@ import { defaultRegistry } from '../../src/commands/registry.ts';
 import { parseConfig, toGatewayConfig } from '../../src/config/index.ts';
 import { GatewayHarness } from '../../src/gateway/fixtures/gateway-harness.ts';
 import { RawBackend, type RawRequest } from '../../src/gateway/fixtures/raw-backend.ts';
+import { holds, partsOf, wire } from './fixtures/exchanges.ts';
 
 const page = readFileSync(new URL('../../docs/filters.md', import.meta.url), 'utf8');
 const FILE = { file: '/srv/dormouse.yaml', env: {}, registry: defaultRegistry(), cores: 1 };
@@ -27,41 +28,6 @@ function exchanges(): Exchange[] {
     }
   }
   return found;
-}
-
-function partsOf(text: string): Map<string, string> {
-  return new Map(
-    text
-      .split(/^# /m)
-      .slice(1)
-      .map((part) => {
-        const end = part.indexOf('\n');
-        return [part.slice(0, end), part.slice(end + 1).replace(/\n+$/, '')];
-      }),
-  );
-}
-
-/** A message as it goes over the wire; Content-Length is made to fit. */
-function wire(text: string): string {
-  const blank = text.indexOf('\n\n');
-  const head = (blank < 0 ? text : text.slice(0, blank)).replaceAll('\n', '\r\n');
-  const body = blank < 0 ? '' : text.slice(blank + 2);
-  return `${head.replace(/^Content-Length: .*$/im, `Content-Length: ${body.length}`)}\r\n\r\n${body}`;
-}
-
-/** The message has the start line, the lines and the body that the page shows, and none of the lines after `!`. */
-function holds(shown: string, message: { head: string; body: string }): void {
-  const blank = shown.indexOf('\n\n');
-  const [start, ...lines] = (blank < 0 ? shown : shown.slice(0, blank)).split('\n') as [string, ...string[]];
-  const received = message.head.split('\r\n');
-  assert.equal(received[0], start);
-  for (const line of lines) {
-    if (line.startsWith('!')) assert.doesNotMatch(message.head, new RegExp(`^${line.slice(1)}:`, 'im'), message.head);
-    else if (!/^content-length:/i.test(line))
-      assert.ok(received.includes(line), `${line} is missing in\n${message.head}`);
-  }
-  if (blank >= 0)
-    assert.equal(message.body.replace(/^[0-9a-f]+\r\n([\s\S]*?)\r\n$/, '$1').trim(), shown.slice(blank + 2));
 }
 
 async function play({ filters, parts }: Exchange): Promise<void> {
@@ -92,12 +58,12 @@ ${filters.replaceAll(/^/gm, '        ')}`;
     client.send(wire(parts.get('the client sends')!));
     const got = await client.response();
     for (const [name, shown] of parts) {
-      if (name === 'the client gets') holds(shown, got);
-      else if (name === 'the backend gets') holds(shown, { head: asked[0]!.head, body: asked[0]!.body() });
+      if (name === 'the client gets') holds(shown, [got]);
+      else if (name === 'the backend gets') holds(shown, [{ head: asked[0]!.head, body: asked[0]!.body() }]);
       else if (name === 'the backend gets nothing') assert.equal(asked.length, 0);
       else if (name === 'the mirror gets') {
         if (copies.length === 0) await new Promise<void>((resolve) => (copied = resolve));
-        holds(shown, { head: copies[0]!.head, body: copies[0]!.body() });
+        holds(shown, [{ head: copies[0]!.head, body: copies[0]!.body() }]);
       } else assert.ok(['the client sends', 'the backend answers'].includes(name), name);
     }
   } finally {
