@@ -69,7 +69,7 @@ export class GatewayBackend {
   holdsRefused = 0;
   holdsExpired = 0;
   private readonly deps: BackendDeps;
-  upstreamOptions: UpstreamOptions;
+  private upstreamOptions: UpstreamOptions;
   /** In the gateway's set of backends that its tick looks at. */
   ticking = false;
   private allowance: Allowance;
@@ -140,10 +140,11 @@ export class GatewayBackend {
   reconfigure(config: GatewayBackendConfig): void {
     const before = this.config;
     this.config = config;
+    const formerOptions = this.upstreamOptions;
     this.upstreamOptions = this.createUpstreamOptions();
-    // Opened as it was configured before.
+    // What runs was started to be spoken to as before; those that take its place come with the controller's next word.
     if (!isDeepStrictEqual(speech(before), speech(config)))
-      for (const endpoint of this.endpoints.values()) endpoint.closeIdle();
+      for (const endpoint of this.endpoints.values()) endpoint.formerOptions ??= formerOptions;
     if (before.wake.maxHeld !== config.wake.maxHeld || before.wake.maxHeldBytes !== config.wake.maxHeldBytes) {
       this.deps.send({
         type: 'lease-return',
@@ -192,6 +193,11 @@ export class GatewayBackend {
   activeCrash(): Crash | null {
     if (this.crash === null || this.hasReady) return null;
     return this.deps.clock.wallMs() < this.crash.retryAtMs ? this.crash : null;
+  }
+
+  /** How connections to this endpoint are opened. */
+  optionsFor(endpoint: UpstreamEndpoint): UpstreamOptions {
+    return endpoint.formerOptions ?? this.upstreamOptions;
   }
 
   /** An endpoint for this waiter, or null when it has to wait. */

@@ -198,7 +198,7 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
     this.endpointId = endpoint.id;
     endpoint.inFlight++;
     backend.connects++;
-    this.upstream = new EndpointStream(endpoint, backend.upstreamOptions, info, this);
+    this.upstream = new EndpointStream(endpoint, backend.optionsFor(endpoint), info, this);
   }
 
   onStreamOpen(upstream: EndpointStream): void {

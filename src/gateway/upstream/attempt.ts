@@ -108,10 +108,11 @@ export class Attempt implements UpstreamUser {
     this.endpointId = endpoint.id;
     endpoint.inFlight++;
     if (owner.perTryMs > 0) this.perTryTimer = setTimeout(() => this.onPerTryTimeout(), owner.perTryMs);
-    const { shared } = backend.upstreamOptions;
+    const options = backend.optionsFor(endpoint);
+    const { shared } = options;
     if (shared !== null) {
       endpoint.shared ??= shared(endpoint, () => backend.connects++);
-      const upstream = endpoint.shared.open(this, backend.upstreamOptions);
+      const upstream = endpoint.shared.open(this, options);
       this.upstream = upstream;
       if (upstream.ready) this.transmit();
       return;
@@ -130,7 +131,7 @@ export class Attempt implements UpstreamUser {
       }
     }
     backend.connects++;
-    this.upstream = new UpstreamConnection(endpoint, this, backend.upstreamOptions);
+    this.upstream = new UpstreamConnection(endpoint, this, options);
   }
 
   onUpstreamConnected(): void {

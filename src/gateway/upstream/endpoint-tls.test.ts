@@ -68,8 +68,12 @@ class SecureApplication {
     return application;
   }
 
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
   wake(): void {
-    this.harness.update('app', [{ port: (this.server.address() as AddressInfo).port }]);
+    this.harness.update('app', [{ port: this.port }]);
   }
 
   file(name: string): string {
@@ -170,15 +174,17 @@ describe('TLS towards endpoints', () => {
     assert.equal(await application.status(), 200);
   });
 
-  test('a reload that changes how endpoints are spoken to is in force for the next request', async () => {
+  test('a reload that changes how endpoints are spoken to: what runs is spoken to as before until others take its place', async () => {
     await using application = await SecureApplication.start({ names: ['app'] });
     assert.equal(await application.status(), 200);
-    // The connection is kept, but must not be used: it was verified otherwise.
     const tls = { caFile: null, serverName: null, certFile: null, keyFile: null, insecure: false };
     assert.equal(
       (await application.harness.configure(gatewayConfig([backendConfig('app', { tls })]))).type,
       'configured',
     );
+    assert.equal(await application.status(), 200);
+    // As the controller does next.
+    application.harness.update('app', [{ id: 'app-of-the-new', port: application.port }]);
     assert.equal(await application.status(), 502);
   });
 

@@ -1,7 +1,7 @@
 import type { Endpoint } from '../../model/backend.ts';
 import type { BalancedEndpoint } from '../balancing/strategy.ts';
 import { EndpointRecord } from '../resilience/ejection.ts';
-import type { UpstreamConnection } from './connection.ts';
+import type { UpstreamConnection, UpstreamOptions } from './connection.ts';
 import type { SharedConnections } from './shared-connections.ts';
 
 /**
@@ -33,6 +33,11 @@ export class UpstreamEndpoint implements BalancedEndpoint {
   readonly idle: UpstreamConnection[] = [];
   /** Connections that carry many requests at once; null: none was needed yet, or the protocol has no such. */
   shared: SharedConnections | null = null;
+  /**
+   * How it is spoken to, where a reload has changed that for the endpoints that come: what it runs was started under the former configuration, and the
+   * controller takes it away next. null: as its backend says.
+   */
+  formerOptions: UpstreamOptions | null = null;
   /** Gone from the controller's list: connections are not kept any more. */
   removed = false;
 
