@@ -36,7 +36,8 @@ describe('a key set of a server', () => {
     );
     assert.deepEqual(new Set(statuses), new Set([0]));
     assert.equal(server.requests, 1);
-    assert.equal(await server.connections(), 0);
+    // The server sees the end of the connection a moment after the client has read the answer.
+    while ((await server.connections()) > 0) await new Promise(setImmediate);
   });
 
   test('is not asked for tokens that could not pass anyway', async () => {
