@@ -214,6 +214,8 @@ export class ClientConnection implements ClientSide {
       } else if (this.reading === 'body') {
         const decoder = this.decoder!;
         const next = decoder.execute(chunk, position, end, this.exchange);
+        // Refused for what was in it: the answer is out, and nothing of the rest is looked at.
+        if (!this.bodyPending) break;
         if (next === -2) {
           this.exchange.onRequestBroken(decoder.error!);
           break;
@@ -438,7 +440,6 @@ export class ClientConnection implements ClientSide {
     this.busy = false;
     if (this.reading === 'closed') return;
     this.socket.end();
-    if (this.halfClosed) return;
     this.reading = 'linger';
     this.stash = null;
     // Set when the answer is out; a client that doesn't take it is ended by `checkProgress`.

@@ -160,4 +160,34 @@ describe('peers that stall, pile up or leave', () => {
       ],
     );
   });
+
+  // The end of a body that lay in the same read as what it was refused for ended the request a second time.
+  it('counts and logs a request once that is refused in the middle of its body', async () => {
+    // Later than the client's FIN.
+    const backend = await RawBackend.start(({ socket }) => setTimeout(() => socket.write(ok()), 30));
+    const harness = await GatewayHarness.start(
+      gatewayConfig([backendConfig('app')], { listeners: [listenerConfig({ limits: { bodyBytes: 4 } })] }),
+    );
+    open.push(harness, backend);
+    harness.update('app', [{ port: backend.port }]);
+    const client = await harness.connect();
+    client.send('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n\r\n');
+    assert.equal((await client.response()).status, 413);
+    client.socket.end();
+    await client.until((c) => c.closed);
+    // The client's side is closed already when the request before it is answered.
+    const pipelined = await harness.connect();
+    pipelined.socket.end(
+      'GET /first HTTP/1.1\r\nHost: a\r\n\r\nPOST /second HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n\r\n',
+    );
+    await pipelined.until((c) => c.ended);
+    assert.deepEqual(
+      harness.log.map(({ target, status }) => [target, status]),
+      [
+        ['/', 413],
+        ['/first', 200],
+        ['/second', 413],
+      ],
+    );
+  });
 });

@@ -175,7 +175,9 @@ export class ClientStream extends Http2Stream implements ClientSide, DuplexCarri
   }
 
   private malformed(): void {
-    this.session.failStream(this.id, ErrorCode.PROTOCOL_ERROR);
+    // Both sides have ended already when the last of a body shows that its length was wrong: the session knows the stream no more.
+    if (this.closed) this.gone();
+    else this.session.failStream(this.id, ErrorCode.PROTOCOL_ERROR);
   }
 
   // ---- Response

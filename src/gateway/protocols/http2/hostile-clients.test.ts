@@ -265,4 +265,24 @@ describe('hostile HTTP/2 clients', () => {
       [],
     );
   });
+
+  // Early answer, then an end that makes the body shorter than promised: both sides had ended, so nobody told the exchange. It was in flight for ever, kept its backend
+  // awake, and its place in a concurrency limit.
+  it('whose body ends too short after its answer leave nothing in flight', async () => {
+    const { harness } = await serve((request) => request.socket.write(ok()));
+    const peer = await peerOf(harness);
+    for (let id = 1; id < 200; id += 2) {
+      peer.request(id, '/', false, { 'content-length': '10' }, 'POST');
+      peer.flush();
+      await peer.until(() => peer.of(FrameType.DATA, id).length > 0);
+      peer.output.data(id, Buffer.from('12345'), 0, 5, true);
+      peer.flush();
+    }
+    peer.request(201, '/', true);
+    peer.flush();
+    await peer.response(201);
+    assert.equal(harness.log.length, 101);
+    peer.destroy();
+    await nothingLeft(harness);
+  });
 });
