@@ -29,6 +29,16 @@ describe('stop request', () => {
     assert.equal(stop.faulty, false);
   });
 
+  it('lingers only until it shall hurry', async () => {
+    const { stop, signals } = make(false);
+    await stop.linger(1);
+    signals.emit('SIGTERM');
+    const lingering = stop.linger(3_600_000);
+    signals.emit('SIGTERM');
+    await lingering;
+    await stop.linger(3_600_000);
+  });
+
   it('takes SIGHUP for a reload without a terminal, for the end with one', () => {
     const without = make(false);
     without.signals.emit('SIGHUP');

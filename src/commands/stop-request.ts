@@ -3,6 +3,7 @@
  * started from a terminal, so that closing the window leaves nothing running. A fault of the program ends it too, its instances first.
  */
 import type { EventEmitter } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
 
 export interface StopRequestOptions {
   /** `process`, or what a test uses instead. */
@@ -83,6 +84,11 @@ export class StopRequest {
   async requested(): Promise<void> {
     if (this.stopping.aborted) return;
     await new Promise((resolve) => this.stopping.addEventListener('abort', resolve, { once: true }));
+  }
+
+  /** Waits that long, or until it shall end at once. */
+  async linger(ms: number): Promise<void> {
+    await setTimeout(ms, undefined, { signal: this.hurry }).catch(() => {});
   }
 
   [Symbol.dispose](): void {

@@ -210,6 +210,12 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
 
   await stop.requested();
   ready = false;
+  const { delayMs } = config.shutdown;
+  if (delayMs > 0 && !stop.faulty) {
+    // Whoever looks at /readyz has this long to send its requests elsewhere; those that come meanwhile are served.
+    logger.info('ending soon: not ready any more', { reason: stop.reason, delayMs });
+    await stop.linger(delayMs);
+  }
   logger.info('ending: requests that were accepted are answered first; once more ends at once', {
     reason: stop.reason,
     drainMs: config.shutdown.drainMs,

@@ -1,16 +1,18 @@
 import type { BackendConfig, Config } from '../model/config.ts';
 
 /** What link/messages.ts calls GatewayConfig: everything but how backends are run. */
-export type GatewayShare = Omit<Config, 'backends' | 'stateDir' | 'observe'> & {
+export type GatewayShare = Omit<Config, 'backends' | 'stateDir' | 'observe' | 'shutdown'> & {
+  shutdown: { drainMs: number };
   traceToken: string;
   backends: (Omit<BackendConfig, 'source' | 'health' | 'triggers'> & { driver: 'process' | 'static' })[];
 };
 
 /** The part of the configuration that gateways are told: no commands, no environment. `traceToken`: see GatewayConfig; '' for none. */
 export function toGatewayConfig(config: Config, traceToken = ''): GatewayShare {
-  const { backends, stateDir: _stateDir, observe: _observe, telemetry, ...shared } = config;
+  const { backends, stateDir: _stateDir, observe: _observe, shutdown, telemetry, ...shared } = config;
   return {
     ...shared,
+    shutdown: { drainMs: shutdown.drainMs },
     traceToken,
     telemetry: { ...telemetry, metricsSinks: [] },
     backends: backends.map(({ source, health: _health, triggers: _triggers, ...backend }) => ({

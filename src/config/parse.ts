@@ -145,7 +145,7 @@ class Compilation {
     return {
       workers: top.workers ?? Math.max(1, Math.floor(this.#options.cores ?? availableParallelism())),
       stateDir: resolve(this.#folder, top.stateDir),
-      shutdown: { drainMs: top.shutdown.drain },
+      shutdown: { delayMs: top.shutdown.delay, drainMs: top.shutdown.drain },
       listeners: listeners.map(({ entry }) => entry),
       backends,
       routes: routes.map(({ entry }) => entry),

@@ -421,7 +421,7 @@ export function configOf(backends: BackendConfig[]): [Config, GatewayConfig] {
   const config: Config = {
     workers: 1,
     stateDir: '/tmp/dormouse',
-    shutdown: { drainMs: 30_000 },
+    shutdown: { delayMs: 0, drainMs: 30_000 },
     listeners: [],
     backends,
     routes: [],

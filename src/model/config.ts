@@ -7,7 +7,8 @@ export interface Config {
   workers: number;
   /** Absolute path. */
   stateDir: string;
-  shutdown: { drainMs: number };
+  /** `delayMs`: how long /readyz says no before listeners close; then what was accepted has `drainMs` to end. */
+  shutdown: { delayMs: number; drainMs: number };
   listeners: ListenerConfig[];
   /** In the order of the file. */
   backends: BackendConfig[];

@@ -222,6 +222,26 @@ describe('changes and ends under load', { concurrency: 2 }, () => {
     assert.deepEqual(place.leftovers(), []);
   });
 
+  it('with shutdown.delay it says that it is not ready before it refuses anybody', BOUND, async () => {
+    await using place = new Place(
+      configuration({ shutdown: { delay: '1s', drain: '5s' }, backends: { app: backend() } }),
+    );
+    const up = await place.start().up();
+    const port = await up.port();
+    const observed = await up.port('observe');
+    assert.equal((await ask(observed, '/readyz')).status, 200);
+    up.child.kill('SIGTERM');
+    await up.line(/ending soon: not ready any more/);
+    const ready = await ask(observed, '/readyz');
+    assert.deepEqual([ready.status, ready.body], [503, 'not ready\n- it is ending\n']);
+    // Asleep as it is: it is woken once more.
+    const late = await ask(port, '/app/pid');
+    assert.deepEqual([late.status, late.headers['x-cold-start']], [200, 'true']);
+    await until('nothing new is accepted', async () => (await ask(port, '/app/pid')).status === 0);
+    assert.deepEqual(await up.ended, { code: 0, signal: null });
+    assert.deepEqual(place.leftovers(), []);
+  });
+
   it('SIGTERM while it starts: exit code 0 and nothing is left', BOUND, async () => {
     await using place = new Place(
       configuration({ workers: 2, backends: { app: backend({ never: true }, { scale: { min: 1 } }) } }),

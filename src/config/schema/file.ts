@@ -89,7 +89,7 @@ function topSchema(metricsSinks: PartSchemas) {
   return section({
     workers: number({ min: 1, max: 1024 }).optional(),
     stateDir: text().prefault('.dormouse'),
-    shutdown: section({ drain: duration().prefault('30s') }).prefault({}),
+    shutdown: section({ delay: duration().prefault('0s'), drain: duration().prefault('30s') }).prefault({}),
     plugins: z.array(text()).max(100).prefault([]),
     security: section({ trustedProxies: networks(), clients: clientsSection() }).prefault({}),
     observe: observeSection().prefault({}),
