@@ -64,6 +64,9 @@ export class GatewayBackend {
   readonly queue = new HoldQueue<Waiter>();
   readonly meter = new DemandMeter();
   readonly holdDuration = new DurationHistogram();
+  readonly connectDuration = new DurationHistogram();
+  /** From a request's first byte on its way to the head of its response. */
+  readonly firstByteDuration = new DurationHistogram();
   connectFailures = 0;
   connects = 0;
   holdsRefused = 0;
@@ -109,6 +112,7 @@ export class GatewayBackend {
     return {
       limits: RESPONSE_LIMITS,
       connectTimeoutMs: this.config.endpoints.connectTimeoutMs,
+      connectDuration: this.connectDuration,
       idlePerEndpoint: this.config.endpoints.idlePerEndpoint,
       buffers: this.deps.buffers,
       shared: this.speaksHttp2 ? (this.deps.http2?.() ?? null) : null,

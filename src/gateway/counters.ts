@@ -31,6 +31,9 @@ export class RouteCounters {
 /** Why a connection was closed before its first request. */
 export type ConnectionRefusal = 'limit' | 'clients' | 'proxy-header' | 'client-hello' | 'no-route';
 
+/** Routes, those of former configurations too, whose refusals are counted apart. */
+const MOST_ROUTES = 10_000;
+
 /** What is counted once a gateway. */
 export class GatewayCounters {
   connections = 0;
@@ -47,8 +50,13 @@ export class GatewayCounters {
   readonly http2Failures = new Map<number, number>();
   /** Filters that threw, or whose promise was rejected. */
   filterFailures = 0;
-  /** Requests that were answered before a route was found, by status. Bounded: only our own statuses come here. */
-  readonly refused = new Map<number, number>();
+  /** Open HTTP/2 connections of clients, and those that were ever opened. */
+  http2Connections = 0;
+  http2ConnectionsOpened = 0;
+  /** Requests of HTTP/2 clients that were cut off: by the client, or by us. */
+  readonly http2Resets = { client: 0, gateway: 0 };
+  /** Requests that were answered before a backend was chosen, by route ('': none matched) and status. Bounded: only our own statuses come here. */
+  readonly refused = new Map<string, Map<number, number>>();
 
   refuseConnection(reason: ConnectionRefusal): void {
     this.connectionsRefused[reason]++;
@@ -58,8 +66,15 @@ export class GatewayCounters {
     this.http2Failures.set(code, (this.http2Failures.get(code) ?? 0) + 1);
   }
 
-  refuse(status: number): void {
-    this.refused.set(status, (this.refused.get(status) ?? 0) + 1);
+  refuse(status: number, route = ''): void {
+    let byStatus = this.refused.get(route);
+    if (byStatus === undefined) {
+      // Names of routes change with reloads only, but a program may be reloaded for years.
+      if (this.refused.size >= MOST_ROUTES) route = '';
+      byStatus = this.refused.get(route) ?? new Map<number, number>();
+      this.refused.set(route, byStatus);
+    }
+    byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
   }
 }
 

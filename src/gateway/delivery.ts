@@ -95,6 +95,9 @@ export abstract class Delivery implements Waiter, AttemptOwner, TunnelOwner {
   private passedBytes = 0;
   private passedAtMs = 0;
   trace: RequestTrace | null = null;
+  /** When the present try began to be sent, and when its head of a final response came. */
+  private sentMs = 0;
+  private answeredMs = 0;
   // End
   outcome: Outcome = '';
   /** Counted as in flight. */
@@ -272,7 +275,8 @@ export abstract class Delivery implements Waiter, AttemptOwner, TunnelOwner {
   }
 
   onTransmit(): void {
-    if (this.trace !== null) this.trace.connected(this.clientSide.listener.nowMs());
+    this.sentMs = this.clientSide.listener.nowMs();
+    if (this.trace !== null) this.trace.connected(this.sentMs);
   }
 
   private hold(): void {
@@ -351,22 +355,25 @@ export abstract class Delivery implements Waiter, AttemptOwner, TunnelOwner {
   /** Before the head of a final response goes on. */
   onFinalHead(endpoint: UpstreamEndpoint): void {
     this.answeredBy = endpoint;
-    if (this.trace !== null) this.trace.answered(this.clientSide.listener.nowMs());
+    this.answeredMs = this.clientSide.listener.nowMs();
+    this.backend!.firstByteDuration.observe(this.answeredMs - this.sentMs);
+    if (this.trace !== null) this.trace.answered(this.answeredMs);
   }
 
   onAnswered(endpoint: UpstreamEndpoint, status: number): void {
     this.body.forget();
     this.noLongerReleased();
-    this.tell(endpoint, status >= 500 ? 'error' : 'ok');
+    const answeredMs = this.answeredBy === null ? this.clientSide.listener.nowMs() : this.answeredMs;
+    this.tell(endpoint, status >= 500 ? 'error' : 'ok', answeredMs);
   }
 
   /** How a try went, for ejection and breaker. */
-  private tell(endpoint: UpstreamEndpoint, result: ResultKind): void {
+  private tell(endpoint: UpstreamEndpoint, result: ResultKind, nowMs = this.clientSide.listener.nowMs()): void {
     if (!this.backend!.judges) return;
     // The breaker hears once of each try: what breaks after the head was fine is news for ejection only.
     const admission = this.told < this.attempt.count ? this.admission : 0;
     this.told = this.attempt.count;
-    this.backend!.result(endpoint, result, this.clientSide.listener.nowMs(), admission);
+    this.backend!.result(endpoint, result, nowMs, admission);
   }
 
   /** The endpoint that has the request now took too long. */

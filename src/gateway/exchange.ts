@@ -577,7 +577,7 @@ export class Exchange extends Delivery implements ResponseTerms, FilteringOwner,
         counters.requestBytes += this.body.received;
         counters.responseBytes += this.response.bytes;
       }
-    } else if (status !== 0 && !this.clientSide.silent) runtime.counters.refuse(status);
+    } else if (status !== 0 && !this.clientSide.silent) runtime.counters.refuse(status, this.routeName);
     if (runtime.logsAccess && !this.clientSide.silent) {
       const record = runtime.accessRecord;
       this.fill(record, durationMs, runtime.clock.wallMs() - durationMs);

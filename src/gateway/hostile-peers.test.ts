@@ -153,7 +153,7 @@ describe('peers that stall, pile up or leave', () => {
     slow.send('GET / HTTP/1.1\r\n');
     assert.equal((await slow.response()).status, 408);
     assert.deepEqual(
-      [...harness.gateway.counters.refused],
+      [...(harness.gateway.counters.refused.get('') ?? [])],
       [
         [400, 1],
         [408, 1],

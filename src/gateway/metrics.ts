@@ -31,6 +31,8 @@ export function gatewayFamilies(
   const tunnels: MetricSeries[] = [];
   const connects: MetricSeries[] = [];
   const upstreamConnections: MetricSeries[] = [];
+  const connectDuration: MetricSeries[] = [];
+  const firstByteDuration: MetricSeries[] = [];
   for (const backend of backends.values()) {
     const labels = { backend: backend.name };
     const used = backend.meter.lastActivityMs >= 0;
@@ -45,13 +47,25 @@ export function gatewayFamilies(
     connects.push({ labels: { ...labels, result: 'failed' }, value: backend.connectFailures });
     connects.push({ labels: { ...labels, result: 'tried' }, value: backend.connects });
     let open = 0;
-    for (const endpoint of backend.endpoints.values()) open += endpoint.open;
-    upstreamConnections.push({ labels, value: open });
+    let idle = 0;
+    for (const endpoint of backend.endpoints.values()) {
+      open += endpoint.open;
+      idle += endpoint.idle.length;
+      if (endpoint.shared !== null) idle += endpoint.shared.idle;
+    }
+    upstreamConnections.push({ labels: { ...labels, state: 'busy' }, value: open - idle });
+    upstreamConnections.push({ labels: { ...labels, state: 'idle' }, value: idle });
+    if (backend.connectDuration.count > 0)
+      connectDuration.push({ labels, histogram: backend.connectDuration.snapshot() });
+    if (backend.firstByteDuration.count > 0)
+      firstByteDuration.push({ labels, histogram: backend.firstByteDuration.snapshot() });
   }
   const connections: MetricSeries[] = [];
   for (const listener of listeners)
     connections.push({ labels: { listener: listener.config.name }, value: listener.connections.size });
-  const refused = Array.from(counters.refused, ([status, value]) => ({ labels: { status: String(status) }, value }));
+  const refused = Array.from(counters.refused, ([route, byStatus]) =>
+    Array.from(byStatus, ([status, value]) => ({ labels: { route, status: String(status) }, value })),
+  ).flat();
   const http2Failures = Array.from(counters.http2Failures, ([code, value]) => ({
     labels: { error: HTTP2_ERRORS[code] ?? String(code) },
     value,
@@ -79,7 +93,23 @@ export function gatewayFamilies(
       'Connections to endpoints that were tried, and those that failed.',
       connects,
     ),
-    gauge('dormouse_upstream_connections', 'Open connections to endpoints.', upstreamConnections),
+    gauge(
+      'dormouse_upstream_connections',
+      'Open connections to endpoints: busy ones are being opened or have requests.',
+      upstreamConnections,
+    ),
+    {
+      name: 'dormouse_upstream_connect_duration_seconds',
+      help: 'How long connections to endpoints took to be made, TLS included.',
+      type: 'histogram',
+      series: connectDuration,
+    },
+    {
+      name: 'dormouse_upstream_first_byte_duration_seconds',
+      help: 'From the sending of a request to an endpoint to the head of its response.',
+      type: 'histogram',
+      series: firstByteDuration,
+    },
     gauge('dormouse_client_connections', 'Open connections of clients.', connections),
     counter('dormouse_client_connections_total', 'Connections of clients that were accepted.', [
       { labels: {}, value: counters.connections },
@@ -96,8 +126,22 @@ export function gatewayFamilies(
     ),
     counter(
       'dormouse_requests_refused_total',
-      'Requests that were answered before a backend was chosen, by status.',
+      'Requests that were answered before a backend was chosen, by route and status.',
       refused,
+    ),
+    counter('dormouse_filter_failures_total', 'Filters that failed; the request was answered 500.', [
+      { labels: {}, value: counters.filterFailures },
+    ]),
+    gauge('dormouse_http2_connections', 'Open HTTP/2 connections of clients.', [
+      { labels: {}, value: counters.http2Connections },
+    ]),
+    counter('dormouse_http2_connections_total', 'HTTP/2 connections of clients that were opened.', [
+      { labels: {}, value: counters.http2ConnectionsOpened },
+    ]),
+    counter(
+      'dormouse_http2_resets_total',
+      'Requests of HTTP/2 clients that were cut off, by whom.',
+      Object.entries(counters.http2Resets).map(([by, value]) => ({ labels: { by }, value })),
     ),
     counter(
       'dormouse_http2_connections_failed_total',

@@ -54,6 +54,7 @@ export class EndpointStream {
         return true;
       },
     };
+    const begunMs = options.nowMs();
     const timer = setTimeout(() => {
       this.failure = 'timeout';
       this.socket.destroy();
@@ -61,6 +62,7 @@ export class EndpointStream {
     this.socket = openUpstreamSocket(endpoint.host, endpoint.port, options.security, source, reads, () => {
       clearTimeout(timer);
       this.opened = true;
+      options.connectDuration.observe(options.nowMs() - begunMs);
       this.owner?.onStreamOpen(this);
     });
     this.socket.on('error', (error: NodeJS.ErrnoException) => {

@@ -6,6 +6,7 @@ import type { ResponseHead } from '../../http1/response-head.ts';
 import type { HeadLimits } from '../../http1/limits.ts';
 import { HeaderKind } from '../../http1/header-kind.ts';
 import { chunkHead, LAST_CHUNK } from '../../http1/writer.ts';
+import type { DurationHistogram } from '../duration-histogram.ts';
 import { WriteProgress } from '../write-progress.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import type { ReadBuffers } from './read-buffers.ts';
@@ -44,6 +45,8 @@ export interface UpstreamUser {
 export interface UpstreamOptions {
   limits: HeadLimits;
   connectTimeoutMs: number;
+  /** Where it is counted how long a connection took to be made, TLS included. */
+  connectDuration: DurationHistogram;
   buffers: ReadBuffers;
   /** Idle connections that are kept to one endpoint. */
   idlePerEndpoint: number;
@@ -85,6 +88,7 @@ export class UpstreamConnection implements Upstream {
   private readonly decoder: BodyDecoder;
   private readonly options: UpstreamOptions;
   private connectTimer: NodeJS.Timeout | null;
+  private readonly begunMs: number;
   private kind = 0;
   private interims = 0;
   private keepAlive = false;
@@ -107,6 +111,7 @@ export class UpstreamConnection implements Upstream {
     this.parser = new ResponseParser(options.limits);
     this.decoder = new BodyDecoder(options.limits);
     endpoint.open++;
+    this.begunMs = options.nowMs();
     this.socket = openUpstreamSocket(
       endpoint.host,
       endpoint.port,
@@ -210,6 +215,7 @@ export class UpstreamConnection implements Upstream {
   private onConnect(): void {
     if (this.connectTimer !== null) clearTimeout(this.connectTimer);
     this.connectTimer = null;
+    this.options.connectDuration.observe(this.options.nowMs() - this.begunMs);
     this.phase = 'head';
     this.user?.onUpstreamConnected();
   }

@@ -83,6 +83,12 @@ class Http2Connections implements SharedConnections, EndpointSessionOwner, Redis
     return usable >= maxConnections;
   }
 
+  get idle(): number {
+    let count = 0;
+    for (const connection of this.connections) if (connection.isIdle) count++;
+    return count;
+  }
+
   onRoom(): void {
     while (this.queued.length > 0 && !this.isFull(this.options!.maxConnections)) this.put(this.queued.shift()!, true);
   }
@@ -118,14 +124,15 @@ class Http2Connection {
     owner: EndpointSessionOwner,
     onClosed: () => void,
   ) {
-    const { security } = options;
+    const { security, nowMs } = options;
+    const begunMs = nowMs();
     const socket = openUpstreamSocket(
       endpoint.host,
       endpoint.port,
       security === null ? null : withAlpn(security),
       null,
       { buffer: () => this.nextBuffer(), callback: (size, buffer) => this.onRead(size, buffer) },
-      () => this.onOpen(memory, options, owner),
+      () => this.onOpen(memory, options, owner, begunMs),
     );
     this.socket = socket;
     socket.on('error', (error: NodeJS.ErrnoException) => {
@@ -168,7 +175,7 @@ class Http2Connection {
     return true;
   }
 
-  private onOpen(memory: Http2Memory, options: UpstreamOptions, owner: EndpointSessionOwner): void {
+  private onOpen(memory: Http2Memory, options: UpstreamOptions, owner: EndpointSessionOwner, begunMs: number): void {
     const { socket } = this;
     const { encrypted, alpnProtocol } = socket as TLSSocket;
     if (encrypted && alpnProtocol !== 'h2') {
@@ -177,6 +184,7 @@ class Http2Connection {
       return;
     }
     this.stopTimer();
+    options.connectDuration.observe(options.nowMs() - begunMs);
     const session = new EndpointSession(socket, memory, options, owner);
     this.session = session;
     const { waiting } = this;
@@ -188,6 +196,11 @@ class Http2Connection {
 
   get isGoing(): boolean {
     return this.closed || this.retired || (this.session !== null && (this.session.going || this.session.stopped));
+  }
+
+  /** Open, and nothing is on it. */
+  get isIdle(): boolean {
+    return this.session !== null && this.session.streams.size === 0;
   }
 
   get hasRoom(): boolean {

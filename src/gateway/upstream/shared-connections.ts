@@ -10,6 +10,8 @@ export interface SharedUpstream extends Upstream {
 
 /** The connections to one endpoint whose protocol carries many requests on each (HTTP/2). */
 export interface SharedConnections {
+  /** Open connections without a request. */
+  readonly idle: number;
   /** Begins a request, on a connection that has room or on a new one. Only while not `full`. */
   open(user: UpstreamUser, options: UpstreamOptions): SharedUpstream;
   /** No connection has room, and there may be no more of them. */

@@ -54,6 +54,9 @@ export class ClientSession extends Session implements OpenConnection {
     this.info = info;
     this.forwarding = listener.forwardingFor(info, true);
     this.openedMs = listener.nowMs();
+    const { counters } = listener.runtime;
+    counters.http2Connections++;
+    counters.http2ConnectionsOpened++;
     socket.on('data', (chunk: Buffer) => this.onData(chunk));
     socket.on('end', () => this.onEnd());
     socket.on('error', () => {});
@@ -189,7 +192,13 @@ export class ClientSession extends Session implements OpenConnection {
   // ---- Bounds
 
   protected override onPeerReset(): void {
+    this.listener.runtime.counters.http2Resets.client++;
     this.countReset();
+  }
+
+  override writeReset(id: number, code: number): void {
+    if (code !== ErrorCode.NO_ERROR) this.listener.runtime.counters.http2Resets.gateway++;
+    super.writeReset(id, code);
   }
 
   override failStream(id: number, code: number): void {
@@ -303,6 +312,7 @@ export class ClientSession extends Session implements OpenConnection {
     if (this.closed) return;
     this.closed = true;
     this.onSocketClosed('the connection is gone');
+    this.listener.runtime.counters.http2Connections--;
     this.listener.onConnectionClosed(this);
   }
 }
