@@ -209,10 +209,14 @@ test('the marker is made once, is secret, and survives', async () => {
 });
 
 test('a state folder that can’t be used is told with the next step', async () => {
-  await assert.rejects(stateMarker('/dev/null/state'), {
-    code: 'DORMOUSE_STATE_DIR',
-    userFault: true,
-    message: /\/dev\/null\/state.*set stateDir to another folder/,
+  await inBench(async (place) => {
+    const file = join(place.stateDir, 'marker');
+    await stateMarker(place.stateDir);
+    await assert.rejects(stateMarker(join(file, 'state')), {
+      code: 'DORMOUSE_STATE_DIR',
+      userFault: true,
+      message: /marker\/state.*set stateDir to another folder/,
+    });
   });
 });
 
