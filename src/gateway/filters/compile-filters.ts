@@ -135,7 +135,7 @@ function runFrom(steps: readonly RequestStep[], from: number, edit: RequestEdit)
     const verdict = steps[i]!.run(edit);
     if (verdict === null) continue;
     if (!(verdict instanceof Promise)) return verdict;
-    return verdict.then((answer) => answer ?? runFrom(steps, i + 1, edit));
+    return verdict.then((answer) => answer ?? (edit.abandoned ? null : runFrom(steps, i + 1, edit)));
   }
   return null;
 }
@@ -158,7 +158,7 @@ function runTraced(
     }
     return verdict.then((answer): Answer | null | Promise<Answer | null> => {
       trace.filter(name, fromMs, nowMs());
-      return answer ?? runTraced(steps, i + 1, edit, trace, nowMs);
+      return answer ?? (edit.abandoned ? null : runTraced(steps, i + 1, edit, trace, nowMs));
     });
   }
   return null;

@@ -24,6 +24,8 @@ export class RequestEdit extends HeadEdit {
   responseLines = '';
   /** What runs when the exchange is over, however it ends; null: nothing. */
   ends: (() => void)[] | null = null;
+  /** The client has left, or was answered, while a filter still waited: what comes of it is for nobody, and `view` is another request's by now. */
+  abandoned = false;
   /** Bytes that the body may have, besides the listener's bound. */
   maxBodyBytes = Number.MAX_SAFE_INTEGER;
   private withoutUnderscores = false;
@@ -47,6 +49,7 @@ export class RequestEdit extends HeadEdit {
     this.loggedTarget = null;
     this.responseLines = '';
     this.ends = null;
+    this.abandoned = false;
     this.maxBodyBytes = Number.MAX_SAFE_INTEGER;
     this.withoutUnderscores = false;
   }
@@ -87,9 +90,10 @@ export class RequestEdit extends HeadEdit {
     this.responseLines += headerLine(name, value);
   }
 
-  /** Runs `over` once when the exchange has ended, however it did: for what counts requests in flight. Must not throw. */
+  /** Runs `over` once when the exchange has ended, however it did, at once if it has: for what counts requests in flight. Must not throw. */
   atEnd(over: () => void): void {
-    (this.ends ??= []).push(over);
+    if (this.abandoned) over();
+    else (this.ends ??= []).push(over);
   }
 
   /** A body that turns out to be longer is answered 413, or breaks the exchange off when the response has begun. The smallest bound counts. */

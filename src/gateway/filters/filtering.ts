@@ -47,6 +47,7 @@ export class Filtering {
   /** The client has left, or was answered: whatever settles from now on is ignored. */
   stop(): void {
     this.over = true;
+    this.edit.abandoned = true;
   }
 
   wait(verdict: Promise<Answer | null>): void {
