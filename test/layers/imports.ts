@@ -12,6 +12,8 @@ export interface ImportEdge {
   target: string | null;
   /** `import type`: gone at run time. */
   typeOnly: boolean;
+  /** `import()`: loaded when that line runs. */
+  later: boolean;
 }
 
 /** `import x from 'y'`, `export * from 'y'`, `import 'y'` at the start of a line, and `import('y')` anywhere. */
@@ -29,6 +31,7 @@ export function importsOf(path: string, source: string): ImportEdge[] {
       specifier,
       target: specifier.startsWith('.') ? join(dirname(path), specifier).split(sep).join('/') : null,
       typeOnly: /^\s*type\b/.test(match.groups?.['clause'] ?? ''),
+      later: match.groups?.['dynamic'] !== undefined,
     });
   }
   return edges;
@@ -51,17 +54,17 @@ export function readEdges(root: string, paths: readonly string[]): ImportEdge[] 
 }
 
 /**
- * What is loaded at run time when `entry` is: each reached module or package with the chain of files that leads there.
+ * What is loaded at run time when `entry` is, or may be `later`: each reached module or package with the chain of files that leads there.
  * Node's own modules are in it by their name.
  */
-export function reachedFrom(root: string, entry: string): Map<string, string[]> {
+export function reachedFrom(root: string, entry: string, later = true): Map<string, string[]> {
   const chains = new Map<string, string[]>([[entry, [entry]]]);
   const queue = [entry];
   for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
     const chain = chains.get(path) ?? [];
     for (const edge of readEdges(root, [path])) {
       const next = edge.target ?? edge.specifier;
-      if (edge.typeOnly || chains.has(next)) continue;
+      if (edge.typeOnly || (edge.later && !later) || chains.has(next)) continue;
       chains.set(next, [...chain, next]);
       if (edge.target !== null) queue.push(relative(root, join(root, edge.target)).split(sep).join('/'));
     }

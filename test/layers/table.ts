@@ -76,3 +76,18 @@ export const NOT_IN_WORKERS: readonly string[] = [
   'src/controller/',
   'src/apis/',
 ];
+
+/** What a worker process loads only when a configuration needs it. */
+export const NOT_AT_ONCE_IN_WORKERS: readonly string[] = [
+  'node:http',
+  'node:https',
+  'node:http2',
+  'node:tls',
+  'node:crypto',
+  'node:zlib',
+  'jose',
+  'ajv',
+  'redis',
+  'src/http2/',
+  'src/gateway/auth/',
+];

@@ -5,7 +5,7 @@ import { compileFilters, type CompiledFilters } from '../filters/compile-filters
 import { RequestEdit } from '../filters/edits.ts';
 import type { Answer, FilterServices, Verdict } from '../filters/filter.ts';
 import { filterContext, filterServices } from '../filters/filters.fixture.ts';
-import { filters as registry } from '../filters/registry.ts';
+import { filters as registry } from '../filters/all-filters.fixture.ts';
 import { requestView, type ViewParts } from '../request-view.fixture.ts';
 
 export interface Run {

@@ -10,7 +10,7 @@ import type { Answer, FilterServices, Verdict } from './filter.ts';
 import { filterSchemas } from './filters.schema.ts';
 import type { HeadEdit } from './head-edit.ts';
 import { KeptParts } from './kept-parts.ts';
-import { filters as registry } from './registry.ts';
+import { filters as registry } from './all-filters.fixture.ts';
 
 export function filterContext(path: MatchConfig['path'] = { kind: 'prefix', value: '/' }): FilterPlace {
   return {

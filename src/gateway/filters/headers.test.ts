@@ -7,7 +7,7 @@ import { RequestEdit } from './edits.ts';
 import type { Answer, FilterRegistry } from './filter.ts';
 import { filter, filterContext, filterServices, issues, runRequest, runResponse } from './filters.fixture.ts';
 import { filterSchemas } from './filters.schema.ts';
-import { filters } from './registry.ts';
+import { filters } from './all-filters.fixture.ts';
 
 describe('requestHeaders and responseHeaders', () => {
   const received = [

@@ -7,7 +7,7 @@ import { RequestEdit } from './edits.ts';
 import type { Answer } from './filter.ts';
 import { filter, filterContext, filterServices, issues } from './filters.fixture.ts';
 import { clientKey } from './limit-key.ts';
-import { filters } from './registry.ts';
+import { filters } from './all-filters.fixture.ts';
 
 class World {
   readonly gateways = new Gateways();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compileFilters } from './compile-filters.ts';
 import { filter, filterContext, filterServices, issues } from './filters.fixture.ts';
-import { filters } from './registry.ts';
+import { filters } from './all-filters.fixture.ts';
 
 test('mirror asks for copies of a share of the requests', () => {
   const configs = [{ type: 'mirror', options: { backend: 'next', percent: 12.5 } }];

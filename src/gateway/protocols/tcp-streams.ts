@@ -3,7 +3,7 @@ import type { RandomSource } from '../../model/ports.ts';
 import type { Outcome } from '../answers.ts';
 import type { GatewayBackend } from '../backend.ts';
 import type { OpenConnection, ProtocolHandlers } from '../open-connection.ts';
-import { StreamConnection } from './tcp.ts';
+import type { StreamConnection } from './tcp.ts';
 import { TunnelCounters } from './tunnel-counters.ts';
 
 export interface RawStreamsDeps {
@@ -15,10 +15,16 @@ export interface RawStreamsDeps {
 export class RawStreams {
   private readonly deps: RawStreamsDeps;
   private readonly kept = new Map<string, TunnelCounters>();
+  private connection: typeof StreamConnection | null = null;
   private readonly refusals = new Map<string, { backend: string; reason: Outcome; count: number }>();
 
   constructor(deps: RawStreamsDeps) {
     this.deps = deps;
+  }
+
+  /** To be awaited before a listener needs it: what only raw connections need is loaded then. */
+  async load(): Promise<void> {
+    this.connection ??= (await import('./tcp.ts')).StreamConnection;
   }
 
   /** What is counted for tunnels, by listener (or route) and backend. */
@@ -56,7 +62,7 @@ export class RawStreams {
       socket.resetAndDestroy();
       return gone;
     }
-    return new StreamConnection(socket, {
+    return new this.connection!(socket, {
       listener,
       info,
       backend,

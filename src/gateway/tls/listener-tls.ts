@@ -20,8 +20,8 @@ const START_PAUSE_MS = 300;
 export interface ListenerTlsDeps {
   logger: Logger;
   clock: Clock;
-  /** 48 bytes, shared by all workers. */
-  ticketKeys: Buffer;
+  /** 48 bytes, of the sessions; the same for all workers, once the supervisor has told them. */
+  ticketKeys(): Buffer;
 }
 
 /** TLS of one listener: its certificates, read anew when their files change, and what is agreed on with clients. */
@@ -41,7 +41,7 @@ export class ListenerTls {
     this.listener = listener;
     this.config = config;
     this.deps = deps;
-    this.ticketKeys = deps.ticketKeys;
+    this.ticketKeys = deps.ticketKeys();
     this.hstsLine = hstsLine(config);
     const { caFile } = config.clientAuth;
     this.files = new WatchedFiles({
