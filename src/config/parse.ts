@@ -20,7 +20,7 @@ import { AsWritten, isMapping } from './plain-data.ts';
 import { placeProblems } from './places.ts';
 import { readYaml } from './read-yaml.ts';
 import { checkBackends, checkListeners, checkMentions, checkProcessPorts, checkRoutes } from './references.ts';
-import { checkRawBackends, retriesWithoutEffect } from './protocol-rules.ts';
+import { checkRawBackends, limitsBeforeIdentity, retriesWithoutEffect } from './protocol-rules.ts';
 import type { Placed } from './references.ts';
 import { fileSchema } from './schema/file.ts';
 import type { ConfigRegistry, TopEntry } from './schema/file.ts';
@@ -141,6 +141,7 @@ class Compilation {
     this.#add(checkMentions(this.#mentions, backends, names));
     this.#add(checkRawBackends(listeners, routes, backends, names));
     for (const warning of retriesWithoutEffect(routes)) this.#warnings.push(warning);
+    for (const warning of limitsBeforeIdentity(routes, (top?.plugins.length ?? 0) > 0)) this.#warnings.push(warning);
     if (top === undefined || this.#problems.length > 0) return undefined;
     return {
       workers: top.workers ?? Math.max(1, Math.floor(this.#options.cores ?? availableParallelism())),

@@ -96,6 +96,34 @@ function mustBeRaw(backend: BackendConfig | undefined, path: Path, what: string)
   return [problem(path, `${what} needs a backend that takes raw TCP, and ${backend.name} does not`, hint)];
 }
 
+/** Filters that find out who a client is. */
+const NAMING: ReadonlySet<string> = new Set(['jwt', 'apiKey', 'basic', 'forwardAuth']);
+/** Filters that may count by it. */
+const COUNTING: ReadonlySet<string> = new Set(['rateLimit', 'concurrency']);
+
+/** A limit by who the client is, before anything has found that out, would count by address (or what `missing` says). Plugins' filters may name clients too. */
+export function limitsBeforeIdentity(routes: readonly Placed<RouteConfig>[], plugins: boolean): Problem[] {
+  if (plugins) return [];
+  return routes.flatMap(({ entry, index }) =>
+    entry.rules.flatMap(({ filters }, ruleIndex) => {
+      const named = filters.findIndex(({ type }) => NAMING.has(type));
+      return filters.flatMap(({ type, options }, at): Problem[] => {
+        if (!COUNTING.has(type) || (named >= 0 && named < at)) return [];
+        const by = (options as { key?: { by?: string } }).key?.by;
+        if (by !== 'identity' && by !== 'claim') return [];
+        const message = `no filter before this one tells the ${by} of a client`;
+        return [
+          problem(
+            ['routes', index, 'rules', ruleIndex, 'filters', at, type, 'key'],
+            message,
+            'put jwt, apiKey, basic or forwardAuth before it',
+          ),
+        ];
+      });
+    }),
+  );
+}
+
 /** Allowed, but probably not meant. */
 export function retriesWithoutEffect(routes: readonly Placed<RouteConfig>[]): Problem[] {
   const warnings: Problem[] = [];
