@@ -1,5 +1,5 @@
 /**
- * `npm run test:services`: tests with programs from the distribution's packages (a real browser, promtool, curl, wrk, h2load), which are installed by apt-get
+ * `npm run test:services`: tests with programs from the distribution's packages (a real browser, Prometheus, curl, wrk, h2load), which are installed by apt-get
  * where they are missing (as root; otherwise the line to run is printed).
  */
 import { spawnSync } from 'node:child_process';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { ensurePrograms } from '../bench/packages.ts';
 
 try {
-  ensurePrograms(['promtool', 'curl', 'wrk', 'h2load', 'nginx', 'chromium', 'redis-server']);
+  ensurePrograms(['prometheus', 'promtool', 'curl', 'wrk', 'h2load', 'nginx', 'chromium', 'redis-server']);
   const result = spawnSync(
     process.execPath,
     [
