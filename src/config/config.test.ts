@@ -513,3 +513,30 @@ test('the JSON Schema for editors accepts what the program accepts, and what plu
   ])
     assert.equal(check(wrong), false, JSON.stringify(wrong));
 });
+
+// A timer of Node that is given 2^31 ms or more fires at once: each request of a route with `request: 30d` was answered 504, each start had failed.
+test('what timers wait for is no longer than they can', async () => {
+  const file = (backend: object, rule: object, top: object = {}): string =>
+    JSON.stringify({
+      listeners: [{ name: 'web', address: '127.0.0.1:0' }],
+      backends: { app: { process: { command: ['app'] }, ...backend } },
+      routes: [{ rules: [{ ...rule, backends: [{ name: 'app' }] }] }],
+      ...top,
+    });
+  const command = ['app'];
+  const cases = (time: string): string[] => [
+    file({}, { timeouts: { request: time } }),
+    file({}, { timeouts: { perTry: time } }),
+    file({ endpoints: { connectTimeout: time } }, {}),
+    file({ process: { command, startTimeout: time } }, {}),
+    file({ process: { command, stopGrace: time } }, {}),
+    file({ process: { command, crash: { maxBackoff: time } } }, {}),
+    file({}, {}, { shutdown: { drain: time } }),
+  ];
+  for (const text of cases('25d')) {
+    const error = await refusal(Promise.resolve().then(() => parseConfig(text, options)));
+    assert.match(error.message, /expected at most 576h/, text);
+  }
+  for (const text of cases('24d')) await parseConfig(text, options);
+  await parseConfig(file({ scale: { idleAfter: '300d' } }, {}), options);
+});

@@ -21,6 +21,7 @@ import {
   statusRange,
   text,
   toggle,
+  TIMER_MS,
 } from './scalars.ts';
 
 /** What the registry knows that a backend may name. */
@@ -92,7 +93,7 @@ export function backendSchema(parts: BackendParts) {
       maxRequests: number({ min: 0, max: 1_000_000 }).prefault(0),
       protocol: oneOf(['http1', 'h2c', 'h2', 'tcp']).optional(),
       idlePerEndpoint: number({ min: 0, max: 100_000 }).prefault(64),
-      connectTimeout: duration({ minMs: 1 }).prefault('1s'),
+      connectTimeout: duration({ minMs: 1, maxMs: TIMER_MS }).prefault('1s'),
       idleTimeout: duration({ minMs: 1 }).prefault('60s'),
     }).prefault({}),
     clients: clientsSection(),
@@ -139,12 +140,12 @@ function processSection() {
       http: requestPathAndQuery().optional(),
       status: statusRange().optional(),
     }).prefault({}),
-    startTimeout: duration({ minMs: 1 }).prefault('60s'),
-    stopGrace: duration().prefault('10s'),
+    startTimeout: duration({ minMs: 1, maxMs: TIMER_MS }).prefault('60s'),
+    stopGrace: duration({ maxMs: TIMER_MS }).prefault('10s'),
     sleep: oneOf(['stop', 'freeze']).prefault('stop'),
     crash: section({
-      backoff: duration({ minMs: 1 }).prefault('1s'),
-      maxBackoff: duration({ minMs: 1 }).prefault('60s'),
+      backoff: duration({ minMs: 1, maxMs: TIMER_MS }).prefault('1s'),
+      maxBackoff: duration({ minMs: 1, maxMs: TIMER_MS }).prefault('60s'),
     }).prefault({}),
     logs: section({ lines: number({ min: 0, max: 1_000_000 }).prefault(1000) }).prefault({}),
   });

@@ -20,6 +20,7 @@ import {
   section,
   text,
   toggle,
+  TIMER_MS,
 } from './scalars.ts';
 import type { HostPort } from '../../model/config.ts';
 import type { OptionsSchema } from '../../model/options-schema.ts';
@@ -89,7 +90,10 @@ function topSchema(metricsSinks: PartSchemas) {
   return section({
     workers: number({ min: 1, max: 1024 }).optional(),
     stateDir: text().prefault('.dormouse'),
-    shutdown: section({ delay: duration().prefault('0s'), drain: duration().prefault('30s') }).prefault({}),
+    shutdown: section({
+      delay: duration({ maxMs: TIMER_MS }).prefault('0s'),
+      drain: duration({ maxMs: TIMER_MS }).prefault('30s'),
+    }).prefault({}),
     plugins: z.array(text()).max(100).prefault([]),
     security: section({ trustedProxies: networks(), clients: clientsSection() }).prefault({}),
     observe: observeSection().prefault({}),

@@ -11,6 +11,7 @@ import {
   section,
   statusRange,
   text,
+  TIMER_MS,
 } from './scalars.ts';
 
 /** Longest body that stands in the file itself or that a file may have, bytes. */
@@ -19,8 +20,8 @@ export const MAX_ANSWER_BYTES = 1_048_576;
 export function healthSection() {
   return section({
     http: requestPath().optional(),
-    interval: duration({ minMs: 100 }).prefault('5s'),
-    timeout: duration({ minMs: 1 }).prefault('2s'),
+    interval: duration({ minMs: 100, maxMs: 86_400_000 }).prefault('5s'),
+    timeout: duration({ minMs: 1, maxMs: TIMER_MS }).prefault('2s'),
     status: statusRange().prefault('200-399'),
     rise: number({ min: 1, max: 1000 }).prefault(2),
     fall: number({ min: 1, max: 1000 }).prefault(3),

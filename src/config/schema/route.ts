@@ -5,7 +5,7 @@ import { didYouMean } from '../nearest.ts';
 import { clientsSection } from './clients.ts';
 import { partEntry, type PartSchemas } from './named-parts.ts';
 import { matchSection } from './match.ts';
-import { Rejected, duration, hostPattern, name, number, percent, scalar, section } from './scalars.ts';
+import { Rejected, duration, hostPattern, name, number, percent, scalar, section, TIMER_MS } from './scalars.ts';
 
 /** An entry of `routes:`. */
 export function routeSchema(filters: PartSchemas) {
@@ -34,8 +34,8 @@ function ruleSection(filters: PartSchemas) {
       .max(1000)
       .prefault([]),
     timeouts: section({
-      request: duration().prefault('0s'),
-      perTry: duration().prefault('0s'),
+      request: duration({ maxMs: TIMER_MS }).prefault('0s'),
+      perTry: duration({ maxMs: TIMER_MS }).prefault('0s'),
       idle: duration().prefault('0s'),
     }).prefault({}),
     retry: section({

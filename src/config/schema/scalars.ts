@@ -61,6 +61,8 @@ export function percent(limits: { min: number; max: number }) {
 }
 
 const YEAR_MS = 365 * 86_400_000;
+/** Longest duration, ms, of what Node's timers wait for: they take less than 2^31 ms and fire at once when given more. */
+export const TIMER_MS = 24 * 86_400_000;
 const DURATION =
   /^(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$/;
 
