@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BenchCase, BenchContext } from './case.ts';
+import { filterCost } from './cases/filter-cost.ts';
 import { holdBurst } from './cases/hold-burst.ts';
 import { idleWebSockets } from './cases/idle-websockets.ts';
 import { largeBody } from './cases/large-body.ts';
@@ -28,6 +29,7 @@ import { printTable, writeTables, type Table } from './report.ts';
 const CASES: readonly BenchCase[] = [
   proxyCost,
   tlsCost,
+  filterCost,
   http2,
   tailLatency,
   wake,

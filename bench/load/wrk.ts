@@ -15,6 +15,7 @@ export interface WrkJob {
   core: number | null;
   /** A POST with a body of that many bytes; without it: GET. */
   postBytes?: number;
+  headers?: Readonly<Record<string, string>>;
   /** For the script of a POST. */
   dir: string;
 }
@@ -34,6 +35,7 @@ export async function runWrk(job: WrkJob): Promise<WrkResult> {
       `-c${job.connections}`,
       `-d${job.seconds}s`,
       ...(job.postBytes === undefined ? [] : ['-s', script]),
+      ...Object.entries(job.headers ?? {}).flatMap(([name, value]) => ['-H', `${name}: ${value}`]),
       job.url,
     ],
     { core: job.core },

@@ -69,7 +69,10 @@ export const nginxStreamPeer: Peer = {
     ),
 };
 
-/** The backend of all proxies: answers GET / with 12 bytes, /large with 1 MB of a file, and takes any POST. No log. */
+/** A user as the service of examples/users gives it. */
+const USER = '{"id":123,"name":"User 123","email":"user123@example.com","notes":"not for clients"}';
+
+/** The backend of all proxies: answers GET / with 12 bytes, /large with 1 MB of a file, /users/123 with JSON, and takes any POST. No log. */
 export async function startStaticBackend(dir: string, port: number, core: number | null): Promise<Program> {
   writeFileSync(join(dir, 'large'), Buffer.alloc(1_000_000, 'x'));
   return await startNginx(
@@ -83,6 +86,7 @@ export async function startStaticBackend(dir: string, port: number, core: number
     default_type text/plain;
     location / { client_max_body_size 0; return 200 "hello world\\n"; }
     location = /large { root ${dir}; }
+    location ~ ^(/api)?/users/123$ { default_type application/json; return 200 '${USER}'; }
   }`,
   );
 }
