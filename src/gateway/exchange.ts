@@ -445,8 +445,12 @@ export class Exchange extends Delivery implements ResponseTerms, FilteringOwner,
   /** The rest of the request will not come. Once an answer has begun, only the end of the connection can say so. */
   protected breakOff(status: number, outcome: Outcome, detail: string): void {
     this.giveUp();
-    if (this.response.begun || this.discarding) this.clientSide.abort();
-    else this.answer(status, outcome, detail);
+    if (!this.response.begun) this.answer(status, outcome, detail);
+    else {
+      // It is not the client that left.
+      if (!this.discarding) this.outcome = outcome;
+      this.clientSide.abort();
+    }
   }
 
   /** The client is gone: nobody needs the answer. */

@@ -86,13 +86,15 @@ describe('timeouts of a route', () => {
   });
 
   it('idle: an answer that stops in the middle breaks', async () => {
-    const { client } = await serve(
+    const { client, harness } = await serve(
       ({ socket }) => void socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n'),
       { idleMs: 100 },
     );
     client.send(GET);
     await client.until((one) => one.closed);
     assert.doesNotMatch(client.received, /0\r\n\r\n$/);
+    // It was called the client's departure in the access log.
+    assert.equal(harness.log[0]!.outcome, 'idle-timeout');
   });
 
   it('idle: an answer of which a part comes now and then goes on', async () => {

@@ -279,6 +279,37 @@ describe('HTTP/2 endpoints', () => {
     assert.equal((await client.response()).status, 204);
   });
 
+  // The bytes went to HTTP/1.1 clients in front of the head of our 502: whoever made the endpoint say them wrote the answer's head.
+  it('that send a body before its head are a bad gateway, and nothing of the body passes', async () => {
+    for (const interim of [false, true]) {
+      const output = new FrameOutput();
+      const server = createTcpServer((socket) => {
+        socket.on('error', () => {});
+        output.settings([]);
+        // :status 103
+        if (interim) output.headers(1, Buffer.from([0x08, 3, 0x31, 0x30, 0x33]), 5, false);
+        const body = Buffer.from('HTTP/1.1 200 OK\r\n\r\n');
+        output.data(1, body, 0, body.length, true);
+        socket.once('data', () => {
+          for (const piece of output.take()) socket.write(piece);
+        });
+      });
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      open.push({ close: () => void server.close() });
+      const harness = await GatewayHarness.start(
+        gatewayConfig([backendConfig('app', { endpoints: { protocol: 'h2c' } })]),
+      );
+      open.push(harness);
+      harness.update('app', [{ port: (server.address() as AddressInfo).port }]);
+      const client = await harness.connect();
+      client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      const text = await client.until(({ received }) => received.includes('upstream-'));
+      assert.match(text, interim ? /^HTTP\/1\.1 103 [^]*\r\nHTTP\/1\.1 502 / : /^HTTP\/1\.1 502 /);
+      assert.doesNotMatch(text, /200 OK/);
+    }
+  });
+
   it('that speak something else are a bad gateway', async () => {
     const { harness } = await serve(() => {}, {});
     const { RawBackend, ok } = await import('../fixtures/raw-backend.ts');

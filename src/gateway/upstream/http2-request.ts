@@ -210,7 +210,9 @@ export class Http2Request implements SharedUpstream {
 
   onBody(part: Buffer): void {
     this.received += part.length;
-    if (this.length >= 0 && this.received > this.length) this.invalid('more body than its Content-Length');
+    // It would go out before any head of ours (RFC 9113 8.1).
+    if (!this.headSeen) this.invalid('a body before its head');
+    else if (this.length >= 0 && this.received > this.length) this.invalid('more body than its Content-Length');
     else this.user?.onUpstreamBody(part, 0, part.length, false);
   }
 
