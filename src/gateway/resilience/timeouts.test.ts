@@ -94,6 +94,7 @@ describe('timeouts of a route', () => {
     await client.until((one) => one.closed);
     assert.doesNotMatch(client.received, /0\r\n\r\n$/);
     // It was called the client's departure in the access log.
+    while (harness.log.length === 0) await new Promise((resolve) => setImmediate(resolve));
     assert.equal(harness.log[0]!.outcome, 'idle-timeout');
   });
 

@@ -10,7 +10,7 @@ import type {
 } from 'node:http2';
 import { connect as connectHttp2 } from 'node:http2';
 import { once } from 'node:events';
-import { createServer as createTcpServer } from 'node:net';
+import { connect, createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterEach, describe, it } from 'node:test';
@@ -191,6 +191,59 @@ describe('HTTP/2 endpoints', () => {
     const text = await client.until((c) => c.received.endsWith('0\r\n\r\n'));
     assert.match(text, /^HTTP\/1.1 200 .*hello/s);
     assert.equal(refused, 2);
+  });
+
+  // Its client had been told to hold back by the window of the first stream, and nobody told it to go on: it waited for ever.
+  it('that refuse an upload they took nothing of get all of it elsewhere', async () => {
+    const { harness, endpoint } = await serve((stream) => {
+      stream.respond({ ':status': 200 });
+      stream.pipe(stream);
+    });
+    let refuse: () => void = () => {};
+    const asked = Promise.withResolvers<void>();
+    let connections = 0;
+    const front = createTcpServer((socket) => {
+      socket.on('error', () => {});
+      if (++connections > 1) {
+        const behind = connect(endpoint.port, '127.0.0.1');
+        behind.on('error', () => {});
+        socket.pipe(behind).pipe(socket);
+        return;
+      }
+      const output = new FrameOutput();
+      const flush = (): void => {
+        for (const piece of output.take()) socket.write(piece);
+      };
+      // A window of nothing.
+      output.settings([[4, 0]]);
+      flush();
+      let received = '';
+      socket.on('data', (chunk) => {
+        received += chunk.toString('latin1');
+        if (received.includes('/upload')) asked.resolve();
+      });
+      refuse = () => {
+        output.goaway(0, 0);
+        flush();
+      };
+    });
+    front.listen(0, '127.0.0.1');
+    await once(front, 'listening');
+    open.push({ close: () => void front.close() });
+    harness.update('app', [{ id: 'front', port: (front.address() as AddressInfo).port }]);
+    const client = await harness.connect();
+    client.send('POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n');
+    client.send('a'.repeat(20_000));
+    await asked.promise;
+    client.send('b'.repeat(20_000));
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+    refuse();
+    client.send('c'.repeat(10_000));
+    const text = await client.until((c) => c.received.endsWith('0\r\n\r\n'));
+    assert.deepEqual(
+      ['a', 'b', 'c'].map((letter) => text.slice(text.indexOf('\r\n\r\n')).split(letter).length > 9000),
+      [true, true, true],
+    );
   });
 
   it('that go have what they did not look at sent elsewhere, and get nothing more', async () => {

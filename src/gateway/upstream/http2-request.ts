@@ -96,8 +96,11 @@ export class Http2Request implements SharedUpstream {
       return;
     }
     this.sendHeadNow(false);
-    for (const part of kept) this.stream?.write(part);
+    let more = true;
+    for (const part of kept) more = this.stream!.write(part);
     if (this.ended) this.stream?.end(null, this.trailers);
+    // The client may have been told to hold back by the stream that was refused.
+    else if (more) this.user?.onUpstreamDrain();
   }
 
   // ---- Request
@@ -131,8 +134,14 @@ export class Http2Request implements SharedUpstream {
 
   sendBody(part: Buffer): boolean {
     if (this.headWaits) this.sendHeadNow(false);
+    if (this.stream === null) {
+      // Refused, and not yet sent again: nothing of it may be missing then.
+      this.kept?.push(part);
+      this.keptBytes += part.length;
+      return this.keptBytes < READ_AHEAD_BYTES;
+    }
     this.keep(part);
-    return this.stream === null ? true : this.stream.write(part);
+    return this.stream.write(part);
   }
 
   private keep(part: Buffer): void {
