@@ -37,6 +37,12 @@ export interface ResponseTerms {
   onTransformDrained(): void;
 }
 
+interface BegunBody {
+  parts: Buffer[];
+  ended: boolean;
+  error: Error | null;
+}
+
 const EMPTY = Buffer.alloc(0);
 /** What says something about the body that isn't true of another one. */
 const OF_THE_BODY = ['content-type', 'content-length', 'content-encoding', 'etag', 'last-modified', 'accept-ranges'];
@@ -52,6 +58,8 @@ export class ClientResponse implements ChainEnd {
   private readonly client: ClientSide;
   private readonly terms: ResponseTerms;
   private chain: TransformChain | null = null;
+  /** What filters made of a body, while all of it is given to them at once. */
+  private begunBody: BegunBody | null = null;
   /** The endpoint's body is read and thrown away: another one was sent. */
   private replacing = false;
   private trailers = '';
@@ -103,16 +111,42 @@ export class ClientResponse implements ChainEnd {
         return true;
       }
       if (edit.transforms !== null && !edit.bodiless) {
-        this.chain = this.chainOf(edit.transforms);
-        client.sendHead(edit.status, this.reason(head, edit), this.linesOf(head, edit), false);
-        this.chain.start();
-        if (end > start) this.chain.write(Buffer.from(chunk.subarray(start, end)));
-        return this.end('');
+        const part = end > start ? Buffer.from(chunk.subarray(start, end)) : null;
+        return this.transformed(edit.status, this.reason(head, edit), this.linesOf(head, edit), edit.transforms, part);
       }
     }
     this.bytes = end - start;
     client.sendWhole(this.status, this.reason(head, edit), this.linesOf(head, edit), chunk, start, end);
     return true;
+  }
+
+  /** What comes out of the whole body at once goes with its length; otherwise the rest follows in parts, and false is returned. */
+  private transformed(
+    status: number,
+    reason: string,
+    lines: string,
+    transforms: NonNullable<ResponseEdit['transforms']>,
+    part: Buffer | null,
+  ): boolean {
+    const { client } = this;
+    const chain = this.chainOf(transforms);
+    const begun: BegunBody = { parts: [], ended: false, error: null };
+    this.begunBody = begun;
+    this.chain = chain;
+    chain.start();
+    if (part !== null) chain.write(part);
+    chain.end();
+    this.begunBody = null;
+    const { parts, ended, error } = begun;
+    if (ended && error === null) {
+      const body = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+      client.sendWhole(status, reason, `${lines}Content-Length: ${body.length}\r\n`, body, 0, body.length);
+      return true;
+    }
+    client.sendHead(status, reason, lines, false);
+    for (const made of parts) client.sendBody(made);
+    if (error !== null) this.chainFailed(error);
+    return false;
   }
 
   /** The head of a response whose body comes in parts. */
@@ -289,11 +323,19 @@ export class ClientResponse implements ChainEnd {
 
   chainData(part: Buffer): boolean {
     this.bytes += part.length;
+    if (this.begunBody !== null) {
+      this.begunBody.parts.push(part);
+      return true;
+    }
     return this.client.sendBody(part);
   }
 
   chainEnded(late: boolean): void {
     this.chain = null;
+    if (this.begunBody !== null) {
+      this.begunBody.ended = true;
+      return;
+    }
     this.client.sendEnd(this.trailers);
     if (late) this.terms.onTransformed();
   }
@@ -304,6 +346,10 @@ export class ClientResponse implements ChainEnd {
 
   chainFailed(error: Error): void {
     this.chain = null;
+    if (this.begunBody !== null) {
+      this.begunBody.error = error;
+      return;
+    }
     const { logger, counters } = this.client.listener.runtime;
     counters.filterFailures++;
     logger.error('a filter broke a response off', { route: this.terms.routeName, error: String(error) });

@@ -40,6 +40,9 @@ export function body(options: BodyOptions): Filter {
   return filter;
 }
 
+/** It keeps nothing from one call to the next. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 function requestStep(change: JsonEdit, limitBytes: number): BodyStep {
   return {
     limitBytes,
@@ -57,7 +60,7 @@ function requestStep(change: JsonEdit, limitBytes: number): BodyStep {
 function readJson(content: Buffer): string | { why: string } {
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
+    text = UTF8.decode(content);
   } catch {
     return { why: 'is not UTF-8' };
   }

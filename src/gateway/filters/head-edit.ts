@@ -6,6 +6,8 @@ import { isNamed, type HeaderLines } from '../request-view.ts';
 import type { HeaderChange } from './header-change.ts';
 import { changeableName, headerLine } from './header-line.ts';
 
+/** Unions that one edit remembers; looking through them has to cost less than making one. */
+const MOST_UNIONS = 32;
 const NONE: readonly string[] = Object.freeze([]);
 
 export class HeadEdit {
@@ -13,6 +15,7 @@ export class HeadEdit {
   removeNames: readonly string[] = NONE;
   /** Lines to add, each ended by CR LF. */
   append = '';
+  private readonly unions = new NameUnions();
 
   reset(): void {
     this.removeNames = NONE;
@@ -45,15 +48,17 @@ export class HeadEdit {
   /** Takes away the received lines of this name and those that were added before. Throws DORMOUSE_FILTER_HEADER as `setHeader` does. */
   removeHeader(name: string): void {
     const lowerName = changeableName(name);
-    if (this.append !== '') this.append = withoutLines(this.append, lowerName);
-    if (!this.removeNames.includes(lowerName)) this.removeNames = [...this.removeNames, lowerName];
+    if (this.append !== '' && hasLine(this.append, lowerName)) this.append = withoutLines(this.append, lowerName);
+    if (!this.removeNames.includes(lowerName)) this.removeNames = this.unions.of(this.removeNames, lowerName);
   }
 
   /** Leaves out received lines of these names (lower case, never changed in place); lines that filters before added stay. */
   removeReceived(lowerNames: readonly string[]): void {
     const present = this.removeNames;
     if (present === lowerNames) return;
-    this.removeNames = present.length === 0 ? lowerNames : [...new Set([...present, ...lowerNames])];
+    // A list of one is often made for the call, and would be known by nothing but its name.
+    if (lowerNames.length === 1) this.removeNames = this.unions.of(present, lowerNames[0]!);
+    else this.removeNames = present.length === 0 ? lowerNames : this.unions.of(present, lowerNames);
   }
 
   /** Whether the received line `index` is left out. Ask only when `removeNames` isn't empty. */
@@ -62,6 +67,30 @@ export class HeadEdit {
     for (let i = 0; i < names.length; i++) if (isNamed(lines, index, names[i]!)) return true;
     return false;
   }
+}
+
+/** Lists of names that were put together before: the filters of a route do the same for each request, and equal lists are one object then. */
+class NameUnions {
+  private readonly known: { first: readonly string[]; more: readonly string[] | string; union: readonly string[] }[] =
+    [];
+  private next = 0;
+
+  /** `first` and `more` are never changed in place. */
+  of(first: readonly string[], more: readonly string[] | string): readonly string[] {
+    for (const entry of this.known) if (entry.first === first && entry.more === more) return entry.union;
+    const union = Object.freeze([...new Set(typeof more === 'string' ? [...first, more] : [...first, ...more])]);
+    this.known[this.next] = { first, more, union };
+    this.next = (this.next + 1) % MOST_UNIONS;
+    return union;
+  }
+}
+
+/** Whether one of the lines, each ended by CR LF, has this name. */
+function hasLine(text: string, lowerName: string): boolean {
+  const { length } = lowerName;
+  for (let at = 0; at < text.length; at = text.indexOf('\r\n', at) + 2)
+    if (text.charCodeAt(at + length) === 0x3a && text.slice(at, at + length).toLowerCase() === lowerName) return true;
+  return false;
 }
 
 function withoutLines(text: string, lowerName: string): string {
