@@ -1,6 +1,6 @@
+import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import { connect, isIP, type Socket } from 'node:net';
 import { DormouseError } from '../../model/errors.ts';
 
 export interface TimedRequestOptions {
@@ -38,41 +38,44 @@ export interface TimedResponse {
 export async function timedRequest(options: TimedRequestOptions): Promise<TimedResponse> {
   const { url, method, headers, body, connectTo, ca, insecure, signal } = options;
   const isTls = url.protocol === 'https:';
-  const { request } = isTls ? await import('node:https') : await import('node:http');
-  const { rootCertificates } = await import('node:tls');
   const host = hostname(url);
+  // What takes longer than many a request and is no part of it: loading modules, reading authorities.
+  const [{ request }, tls] = await Promise.all([import('node:http'), import('node:tls')]);
+  const secureContext = tls.createSecureContext(ca === null ? {} : { ca: [...tls.rootCertificates, ca] });
   const startMs = performance.now();
   const since = (): number => performance.now() - startMs;
   const times = { lookedUpMs: 0, connectedMs: 0, securedMs: 0 };
-  let address = '';
+  let socket: Socket = connect({
+    host: connectTo?.host ?? host,
+    port: connectTo?.port ?? (url.port === '' ? (isTls ? 443 : 80) : Number(url.port)),
+    noDelay: true,
+  });
+  const abort = (): void => void socket.destroy(signal.reason as Error);
+  signal.addEventListener('abort', abort);
   try {
+    signal.throwIfAborted();
+    // Whoever waits hears of it as well.
+    socket.on('error', () => {});
+    socket.on('lookup', () => (times.lookedUpMs = since()));
+    await once(socket, 'connect');
+    times.connectedMs = since();
+    times.securedMs = times.connectedMs;
+    const address = `${socket.remoteAddress}:${socket.remotePort}`;
+    if (isTls) {
+      const servername = isIP(host) === 0 ? host : '';
+      const secured = { servername, rejectUnauthorized: !insecure, secureContext, ALPNProtocols: ['http/1.1'] };
+      socket = tls.connect({ socket, host, ...secured });
+      socket.on('error', () => {});
+      await once(socket, 'secureConnect');
+      times.securedMs = since();
+    }
     return await new Promise<TimedResponse>((resolve, reject) => {
       const outgoing = request({
         method,
-        host: connectTo?.host ?? host,
-        port: connectTo?.port ?? (url.port === '' ? (isTls ? 443 : 80) : Number(url.port)),
         path: url.pathname + url.search,
         headers: headers.flatMap(([name, value]) => [name, value]),
         setDefaultHeaders: false,
-        agent: false,
-        signal,
-        ...(isTls
-          ? {
-              servername: host,
-              rejectUnauthorized: !insecure,
-              ...(ca === null ? {} : { ca: [...rootCertificates, ca] }),
-              ALPNProtocols: ['http/1.1'],
-            }
-          : {}),
-      });
-      outgoing.on('socket', (socket: Socket | TLSSocket) => {
-        socket.on('lookup', () => (times.lookedUpMs = since()));
-        socket.on('connect', () => {
-          times.connectedMs = since();
-          times.securedMs = times.connectedMs;
-          address = `${socket.remoteAddress}:${socket.remotePort}`;
-        });
-        socket.on('secureConnect', () => (times.securedMs = since()));
+        createConnection: () => socket,
       });
       outgoing.on('error', reject);
       outgoing.on('response', (response: IncomingMessage) => {
@@ -103,6 +106,9 @@ export async function timedRequest(options: TimedRequestOptions): Promise<TimedR
       cause: error,
       userFault: true,
     });
+  } finally {
+    signal.removeEventListener('abort', abort);
+    socket.destroy();
   }
 }
 

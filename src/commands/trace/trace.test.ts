@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type net from 'node:net';
 import { test } from 'node:test';
+import { createServer } from 'node:tls';
+import { Authority } from '../../gateway/fixtures/certificates.ts';
+import { DormouseError } from '../../model/errors.ts';
 import { painter } from '../text-table.ts';
 import { readHops, readServerTiming } from './server-timing.ts';
-import type { TimedResponse } from './timed-request.ts';
+import { timedRequest, type TimedRequestOptions, type TimedResponse } from './timed-request.ts';
 import { traceLines } from './trace-view.ts';
 import { waterfall } from './waterfall.ts';
 
@@ -92,4 +97,63 @@ test('lines keep to the width, and control characters of a response stay out of 
     assert.ok(line.length <= 80, line);
     assert.ok(!line.includes('\x1b'));
   }
+});
+
+function asked(port: number, changes: Partial<TimedRequestOptions> = {}): Promise<TimedResponse> {
+  return timedRequest({
+    url: new URL('https://example.com/a?b'),
+    method: 'GET',
+    headers: [['host', 'example.com']],
+    body: null,
+    connectTo: { host: '127.0.0.1', port },
+    ca: null,
+    insecure: false,
+    signal: AbortSignal.timeout(5000),
+    ...changes,
+  });
+}
+
+const failure =
+  (what: RegExp) =>
+  (error: unknown): boolean =>
+    error instanceof DormouseError && error.code === 'DORMOUSE_TRACE_REQUEST' && what.test(error.message);
+
+test('a request over TLS is timed step by step; what keeps it from being sent is said, and nothing stays open', async () => {
+  const authority = await Authority.create();
+  const server = createServer(await authority.issue({ names: ['example.com'] }), (socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (data) => {
+      if (data.toString().startsWith('GET /a?b HTTP/1.1\r\nhost: example.com\r\n')) {
+        socket.write('HTTP/1.1 200 OK\r\nServer-Timing: db;dur=1\r\nContent-Length: 5\r\n\r\nhello');
+      }
+    });
+  });
+  server.on('tlsClientError', () => {});
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  const sockets = new Set<net.Socket>();
+  server.on('connection', (socket: net.Socket) => sockets.add(socket.on('close', () => sockets.delete(socket))));
+
+  const seen = await asked(port, { ca: authority.pem });
+  assert.deepEqual([seen.status, seen.bodyBytes, seen.address], [200, 5, `127.0.0.1:${port}`]);
+  const times = [0, seen.connectedMs, seen.securedMs, seen.firstByteMs, seen.totalMs];
+  assert.deepEqual(
+    times,
+    times.toSorted((a, b) => a - b),
+  );
+  assert.ok(seen.connectedMs < seen.securedMs);
+  assert.equal((await asked(port, { insecure: true })).status, 200);
+
+  await assert.rejects(asked(port), failure(/--cacert/));
+  const other = new URL('https://other.example/');
+  await assert.rejects(asked(port, { url: other, ca: authority.pem }), failure(/other\.example/));
+  const path = new URL('https://example.com/hangs');
+  const signal = AbortSignal.timeout(100);
+  await assert.rejects(asked(port, { url: path, ca: authority.pem, signal }), failure(/--timeout/));
+  for (const socket of sockets) await once(socket, 'close');
+  server.close();
+  await once(server, 'close');
+  await assert.rejects(asked(port), failure(/nobody listens/));
+  await assert.rejects(asked(port, { signal: AbortSignal.abort() }), failure(/--timeout/));
 });
