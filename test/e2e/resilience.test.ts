@@ -7,10 +7,16 @@ import { ask, Load, problem } from './fixtures/client.ts';
 import { backend, configuration } from './fixtures/configuration.ts';
 import { Place } from './fixtures/dormouse.ts';
 import { until } from './fixtures/until.ts';
+import type { BackendStatus } from '../../src/model/status.ts';
 
 const BOUND = { timeout: 60_000 };
 
 const pidIn = (body: string): number => (JSON.parse(body) as { pid: number }).pid;
+
+const allReady =
+  (count: number) =>
+  ({ instances }: BackendStatus): boolean =>
+    instances.length === count && instances.every(({ state }) => state === 'ready');
 
 describe('a backend that fails', { concurrency: 2 }, () => {
   it(
@@ -44,12 +50,9 @@ describe('a backend that fails', { concurrency: 2 }, () => {
       await using _ = place;
       const up = await place.start().up();
       const port = await up.port();
-      const { instances } = await up.backendWhen(
-        'shop',
-        'ready',
-        (status) => status.instances.length === 3 && status.instances.every(({ state }) => state === 'ready'),
-      );
-      await using load = new Load(port, 8, '/health');
+      const { instances } = await up.backendWhen('shop', 'ready', allReady(3));
+      // So many that none of the two workers is left without a connection: the kernel deals them out by chance.
+      await using load = new Load(port, 24, '/health');
       await load.more(100);
       const ill = instances[1]!;
       place.touch(`ill-${ill.pid}`);
@@ -140,11 +143,7 @@ describe('active health checks', { concurrency: 2 }, () => {
     await using _ = place;
     const up = await place.start().up();
     const port = await up.port();
-    const { instances } = await up.backendWhen(
-      'shop',
-      'ready',
-      (status) => status.instances.length === 2 && status.instances.every(({ state }) => state === 'ready'),
-    );
+    const { instances } = await up.backendWhen('shop', 'ready', allReady(2));
     await using load = new Load(port, 4, '/shop/pid');
     await load.more(50);
     const ill = instances[0]!;
