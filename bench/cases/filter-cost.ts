@@ -10,6 +10,7 @@ import type { BenchCase, BenchContext } from '../case.ts';
 import { runWrk } from '../load/wrk.ts';
 import { cpuTimeMs, processTree } from '../measure/process-tree.ts';
 import { median, medianAndRange } from '../measure/statistics.ts';
+import { inTurns } from '../measure/turns.ts';
 import { startStaticBackend } from '../peers/nginx.ts';
 import { freePort } from '../processes.ts';
 import type { Table } from '../report.ts';
@@ -103,12 +104,12 @@ async function measure(
       requestsPerSecond: result.requestsPerSecond,
     };
   };
-  const samples = new Map<string, Sample[]>(names.map((name) => [name, []]));
   for (const name of names) await load(name, WARM_UP_SECONDS);
-  for (let round = 1; round <= rounds; round++) {
-    context.progress(`round ${round} of ${rounds}`);
-    for (const name of names) samples.get(name)!.push(await load(name, seconds));
-  }
+  const samples = await inTurns(names, rounds, {
+    name: (name) => name,
+    progress: (text) => context.progress(text),
+    measure: (name) => load(name, seconds),
+  });
   const plain = samples.get('none')!;
   return {
     id: 'filter-cost',

@@ -2,13 +2,14 @@
  * HTTP/2 beside Caddy: CPU time per small GET, 10 connections with 32 streams each, in the clear and over TLS; the endpoint speaks HTTP/1.1. Measured as in
  * proxy-cost: the proxy has a core to itself, peers take turns, ratios are taken round by round.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Authority } from '../../src/gateway/fixtures/certificates.ts';
+import { writeCertificate } from '../peers/certificate.ts';
 import type { BenchCase, BenchContext } from '../case.ts';
 import { runClosedLoop } from '../load/h2load.ts';
 import { cpuTimeMs, processTree } from '../measure/process-tree.ts';
 import { median, medianAndRange } from '../measure/statistics.ts';
+import { inTurns } from '../measure/turns.ts';
 import { caddyPeer } from '../peers/caddy.ts';
 import { dormousePeer } from '../peers/dormouse.ts';
 import type { Table } from '../report.ts';
@@ -30,11 +31,7 @@ export const http2: BenchCase = {
   programs: ['nginx', 'caddy', 'h2load', 'taskset'],
   byDefault: true,
   async run(context) {
-    const authority = await Authority.create();
-    const { cert, key } = await authority.issue({ names: ['127.0.0.1', 'localhost'] });
-    const tls = { certFile: join(context.dir, 'cert.pem'), keyFile: join(context.dir, 'key.pem') };
-    writeFileSync(tls.certFile, cert);
-    writeFileSync(tls.keyFile, key, { mode: 0o600 });
+    const tls = await writeCertificate(context.dir);
     const tables: Table[] = [];
     for (const [name, files] of [
       ['h2c', undefined],
@@ -51,12 +48,12 @@ export const http2: BenchCase = {
 async function measure(context: BenchContext, peers: readonly RunningPeer[], transport: string): Promise<Table> {
   const rounds = context.number('rounds', 5);
   const requests = context.number('requests', 100_000);
-  const samples = new Map<string, Sample[]>(peers.map((peer) => [peer.name, []]));
   for (const peer of peers) await load(context, peer, WARM_UP_REQUESTS);
-  for (let round = 1; round <= rounds; round++) {
-    context.progress(`${transport}, round ${round} of ${rounds}`);
-    for (const peer of peers) samples.get(peer.name)!.push(await load(context, peer, requests));
-  }
+  const samples = await inTurns(peers, rounds, {
+    name: (peer) => peer.name,
+    progress: (text) => context.progress(`${transport}, ${text}`),
+    measure: (peer) => load(context, peer, requests),
+  });
   const caddy = samples.get('caddy')!;
   return {
     id: `http2-${transport}`,

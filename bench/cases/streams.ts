@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { BenchCase, BenchContext } from '../case.ts';
 import { cpuTimeMs, processTree } from '../measure/process-tree.ts';
 import { median, medianAndRange } from '../measure/statistics.ts';
+import { inTurns } from '../measure/turns.ts';
 import { dormousePeer } from '../peers/dormouse.ts';
 import { nginxStreamPeer } from '../peers/nginx.ts';
 import { freePort, runProgram, startProgram, type Program } from '../processes.ts';
@@ -86,12 +87,12 @@ async function measureAll(context: BenchContext, peers: readonly RunningPeer[]):
   const seconds = context.number('seconds', 4);
   const tables: Table[] = [];
   for (const job of JOBS) {
-    const samples = new Map<string, Sample[]>(peers.map((peer) => [peer.name, []]));
     for (const peer of peers) await load(context, peer, job, 2);
-    for (let round = 1; round <= rounds; round++) {
-      context.progress(`${job.id}, round ${round} of ${rounds}`);
-      for (const peer of peers) samples.get(peer.name)?.push(await load(context, peer, job, seconds));
-    }
+    const samples = await inTurns(peers, rounds, {
+      name: (peer) => peer.name,
+      progress: (text) => context.progress(`${job.id}, ${text}`),
+      measure: (peer) => load(context, peer, job, seconds),
+    });
     tables.push(tableOf(job, samples, rounds, seconds));
   }
   return tables;

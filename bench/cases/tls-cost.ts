@@ -2,14 +2,13 @@
  * TLS beside its peers: CPU time per small GET on kept connections, and per full handshake (TLS 1.3, ECDSA P-256). Measured as in proxy-cost: the proxy has a
  * core to itself, peers take turns, ratios are taken round by round.
  */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { Authority } from '../../src/gateway/fixtures/certificates.ts';
 import type { BenchCase, BenchContext } from '../case.ts';
 import { runWrk } from '../load/wrk.ts';
 import { cpuTimeMs, processTree } from '../measure/process-tree.ts';
 import { medianAndRange } from '../measure/statistics.ts';
+import { inTurns } from '../measure/turns.ts';
 import { caddyPeer } from '../peers/caddy.ts';
+import { writeCertificate } from '../peers/certificate.ts';
 import { dormousePeer } from '../peers/dormouse.ts';
 import { nginxPeer } from '../peers/nginx.ts';
 import { runProgram } from '../processes.ts';
@@ -28,11 +27,7 @@ export const tlsCost: BenchCase = {
   programs: ['nginx', 'caddy', 'wrk', 'h2load', 'taskset'],
   byDefault: true,
   async run(context) {
-    const authority = await Authority.create();
-    const { cert, key } = await authority.issue({ names: ['127.0.0.1', 'localhost'] });
-    const tls = { certFile: join(context.dir, 'cert.pem'), keyFile: join(context.dir, 'key.pem') };
-    writeFileSync(tls.certFile, cert);
-    writeFileSync(tls.keyFile, key, { mode: 0o600 });
+    const tls = await writeCertificate(context.dir);
     return withPeers(
       context,
       PEERS,
@@ -54,7 +49,11 @@ async function keepAlive(context: BenchContext, peers: readonly RunningPeer[]): 
       dir: context.dir,
     }).then((result) => result.requests);
   for (const peer of peers) await get(peer, WARM_UP_SECONDS)();
-  const samples = await inTurns(context, peers, rounds, 'keep-alive', (peer) => cpuUsPer(peer, get(peer, seconds)));
+  const samples = await inTurns(peers, rounds, {
+    name: (peer) => peer.name,
+    progress: (text) => context.progress(`keep-alive, ${text}`),
+    measure: (peer) => cpuUsPer(peer, get(peer, seconds)),
+  });
   return tableOf(
     'tls-cost-get',
     'TLS, small GET, 32 keep-alive connections: CPU time per request',
@@ -75,7 +74,11 @@ async function handshakes(context: BenchContext, peers: readonly RunningPeer[]):
     return HANDSHAKES;
   };
   for (const peer of peers) await connect(peer)();
-  const samples = await inTurns(context, peers, rounds, 'handshakes', (peer) => cpuUsPer(peer, connect(peer)));
+  const samples = await inTurns(peers, rounds, {
+    name: (peer) => peer.name,
+    progress: (text) => context.progress(`handshakes, ${text}`),
+    measure: (peer) => cpuUsPer(peer, connect(peer)),
+  });
   return tableOf(
     'tls-cost-handshake',
     'Full TLS handshakes (ECDSA P-256), one request each: CPU time per connection',
@@ -90,21 +93,6 @@ async function cpuUsPer(peer: RunningPeer, work: () => Promise<number>): Promise
   const before = cpuTimeMs(pids);
   const count = await work();
   return ((cpuTimeMs(pids) - before) * 1000) / count;
-}
-
-async function inTurns(
-  context: BenchContext,
-  peers: readonly RunningPeer[],
-  rounds: number,
-  what: string,
-  measure: (peer: RunningPeer) => Promise<number>,
-): Promise<Map<string, number[]>> {
-  const samples = new Map<string, number[]>(peers.map((peer) => [peer.name, []]));
-  for (let round = 1; round <= rounds; round++) {
-    context.progress(`${what}, round ${round} of ${rounds}`);
-    for (const peer of peers) samples.get(peer.name)?.push(await measure(peer));
-  }
-  return samples;
 }
 
 function tableOf(

@@ -1,6 +1,4 @@
 import type { Socket } from 'node:net';
-import { simpleResponse } from '../http1/writer.ts';
-import { problemBody } from './answers.ts';
 import { ConnectionInfo, type ClientCertificate, type ToldAddresses } from './connection-info.ts';
 import { plainAddress } from './forwarding/client-address.ts';
 import type { GatewayListener } from './listener.ts';
@@ -225,17 +223,8 @@ export class AcceptingConnection implements OpenConnection {
       socket.destroy();
       return;
     }
-    socket.end(
-      simpleResponse({
-        status: 400,
-        headers: 'Content-Type: application/problem+json\r\n',
-        body: problemBody(400, 'client-certificate', `The certificate of the client is not accepted (${problem}).`),
-        keepAlive: false,
-        head: false,
-      }),
-      'latin1',
-    );
-    this.listener.letGo(socket);
+    const detail = `The certificate of the client is not accepted (${problem}).`;
+    this.listener.turnAway(socket, 400, 'client-certificate', detail);
   }
 
   /** Somebody else has the connection from here on. */

@@ -4,13 +4,14 @@ import { BodyKind } from '../http1/body-kind.ts';
 import type { ProtocolError } from '../http1/protocol-error.ts';
 import type { RequestHead } from '../http1/request-head.ts';
 import type { RequestParser } from '../http1/request-parser.ts';
-import { chunkHead, LAST_CHUNK } from '../http1/writer.ts';
+import { lastChunk } from '../http1/writer.ts';
 import type { ClientSide } from './client-side.ts';
 import type { ConnectionInfo } from './connection-info.ts';
 import { Exchange } from './exchange.ts';
 import type { ForwardingContext } from './forwarding/forwarded.ts';
 import type { GatewayListener } from './listener.ts';
 import { READ_AHEAD_BYTES } from './upstream/request-body.ts';
+import { writeChunk } from './write-chunk.ts';
 import { WriteProgress } from './write-progress.ts';
 
 /** What the connection reads next. */
@@ -31,9 +32,6 @@ const LINGER_MS = 2000;
 const LINGER_BYTES = 1_048_576;
 /** Pipelined bytes that are kept while an answer is under way; beyond it the socket is left unread. */
 const STASH_BYTES = 65_536;
-
-/** Parts of a body up to this size are copied together with their framing. */
-const SMALL_PART_BYTES = 4096;
 
 /** One client's connection: reads requests one after the other and hands each to its exchange. */
 export class ClientConnection implements ClientSide {
@@ -378,22 +376,11 @@ export class ClientConnection implements ClientSide {
   }
 
   sendBody(part: Buffer): boolean {
-    const { socket } = this;
-    if (!this.chunked) return socket.write(part);
-    // One write of one string costs less than three that are gathered.
-    if (part.length <= SMALL_PART_BYTES)
-      return socket.write(`${chunkHead(part.length)}${part.toString('latin1')}\r\n`, 'latin1');
-    socket.cork();
-    socket.write(chunkHead(part.length), 'latin1');
-    socket.write(part);
-    const more = socket.write('\r\n', 'latin1');
-    socket.uncork();
-    return more;
+    return this.chunked ? writeChunk(this.socket, part) : this.socket.write(part);
   }
 
   sendEnd(trailers: string): void {
-    if (!this.chunked) return;
-    this.socket.write(trailers === '' ? LAST_CHUNK : `0\r\n${trailers}\r\n`, 'latin1');
+    if (this.chunked) this.socket.write(lastChunk(trailers), 'latin1');
   }
 
   /** The stash can't be taken up inside `consume`: the loop there goes on by itself. */

@@ -7,6 +7,7 @@ import type { CompiledFilters } from './filters/compile-filters.ts';
 import type { ResponseEdit } from './filters/edits.ts';
 import { TransformChain } from './filters/transform-chain.ts';
 import type { ChainEnd } from './filters/transform-chain.ts';
+import { lineValue, withoutLines } from './header-text.ts';
 import { responseLines } from './heads.ts';
 import { createEventStream, isEventStream } from './protocols/event-stream.ts';
 import type { RequestView } from './request-view.ts';
@@ -26,7 +27,7 @@ export interface ResponseTerms {
   /** null: nobody wants to know how long things take. */
   readonly trace: RequestTrace | null;
   /** Lines of ours that every final response gets, '' mostly: what request filters added, sticky cookie, Server-Timing. */
-  linesOfOurs(status: number): string;
+  linesOfOurs(): string;
   /** Its body is an event stream: it may last, and be silent. */
   onEventStream(): void;
   /** The last byte went out after the endpoint's part was over: a filter had still worked on it. */
@@ -93,7 +94,7 @@ export class ClientResponse implements ChainEnd {
     this.begun = true;
     this.status = 101;
     return this.client.sendSwitch(
-      responseLines(head, null) + this.extraLines(101),
+      responseLines(head, null) + this.extraLines(),
       head.upgrade === '' ? 'websocket' : head.upgrade,
     );
   }
@@ -224,7 +225,8 @@ export class ClientResponse implements ChainEnd {
     let edit: ResponseEdit | null = null;
     if (terms.filters !== null && terms.filters.response !== null) {
       edit = client.listener.runtime.responseEdit;
-      edit.begin(terms, status, new OwnHeaders(headers));
+      const received = headers;
+      edit.begin(terms, status, { value: (lowerName) => lineValue(received, lowerName) });
       edit.own = true;
       edit.bodyBytes = content.length;
       edit.bodiless = terms.isHead || !mayHaveBody(status);
@@ -232,9 +234,9 @@ export class ClientResponse implements ChainEnd {
       // A small body of ours isn't worth an encoder.
       edit.transforms = null;
       status = edit.status;
-      headers = withoutNamed(headers, edit.removeNames) + edit.append;
+      headers = withoutLines(headers, edit.removeNames) + edit.append;
       if (edit.replacement !== null) {
-        this.replaced(edit, edit.bodiless, date + withoutNamed(headers, OF_THE_BODY));
+        this.replaced(edit, edit.bodiless, date + withoutLines(headers, OF_THE_BODY));
         return;
       }
     }
@@ -247,7 +249,7 @@ export class ClientResponse implements ChainEnd {
     const length = mayHaveBody(status) ? `Content-Length: ${content.length}\r\n` : '';
     const sent = terms.isHead || length === '' ? EMPTY : content;
     this.bytes = sent.length;
-    client.sendWhole(status, reasonPhrase(status), lines + this.extraLines(status) + length, sent, 0, sent.length);
+    client.sendWhole(status, reasonPhrase(status), lines + this.extraLines() + length, sent, 0, sent.length);
   }
 
   private replaced(edit: ResponseEdit, bodiless: boolean, lines: string): void {
@@ -265,12 +267,12 @@ export class ClientResponse implements ChainEnd {
   }
 
   private linesOf(head: ResponseHead, edit: ResponseEdit | null): string {
-    return responseLines(head, edit) + this.extraLines(this.status);
+    return responseLines(head, edit) + this.extraLines();
   }
 
-  private extraLines(status: number): string {
+  private extraLines(): string {
     const { terms, client } = this;
-    const ours = client.listener.fixedLines + terms.linesOfOurs(status);
+    const ours = client.listener.fixedLines + terms.linesOfOurs();
     return terms.coldStart ? `x-cold-start: true\r\n${ours}` : ours;
   }
 
@@ -360,33 +362,4 @@ export class ClientResponse implements ChainEnd {
 /** RFC 9110 6.4.1. */
 function mayHaveBody(status: number): boolean {
   return status >= 200 && status !== 204 && status !== 304;
-}
-
-/** The lines of an answer of ours, asked by name. */
-class OwnHeaders {
-  private readonly lines: string;
-
-  constructor(lines: string) {
-    this.lines = lines;
-  }
-
-  value(lowerName: string): string | undefined {
-    for (const line of this.lines.split('\r\n')) {
-      if (
-        line.length > lowerName.length &&
-        line[lowerName.length] === ':' &&
-        line.slice(0, lowerName.length).toLowerCase() === lowerName
-      )
-        return line.slice(lowerName.length + 1).trim();
-    }
-    return undefined;
-  }
-}
-
-function withoutNamed(lines: string, lowerNames: readonly string[]): string {
-  if (lowerNames.length === 0) return lines;
-  return lines
-    .split('\r\n')
-    .filter((line) => !lowerNames.includes(line.slice(0, line.indexOf(':')).toLowerCase()))
-    .join('\r\n');
 }

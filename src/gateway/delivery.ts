@@ -264,7 +264,10 @@ export abstract class Delivery implements Waiter, AttemptOwner, TunnelOwner {
   /** Sends the request to an endpoint, or lets it wait for one. */
   protected dispatch(): void {
     const backend = this.backend!;
-    const endpoint = backend.mustQueue ? null : backend.pick(this);
+    this.startOrHold(backend.mustQueue ? null : backend.pick(this));
+  }
+
+  private startOrHold(endpoint: UpstreamEndpoint | null): void {
     if (endpoint === null) this.hold();
     else this.start(endpoint);
   }
@@ -464,8 +467,12 @@ export abstract class Delivery implements Waiter, AttemptOwner, TunnelOwner {
     this.backoffTimer = setTimeout(() => {
       this.backoffTimer = null;
       const backend = this.backend!;
-      if (!backend.mustQueue && backend.hasReady && backend.pick(this) === null) this.tried = null;
-      this.dispatch();
+      let endpoint = backend.mustQueue ? null : backend.pick(this);
+      if (endpoint === null && !backend.mustQueue && backend.hasReady) {
+        this.tried = null;
+        endpoint = backend.pick(this);
+      }
+      this.startOrHold(endpoint);
     }, pauseMs);
   }
 

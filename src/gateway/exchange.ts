@@ -488,7 +488,7 @@ export class Exchange extends Delivery implements ResponseTerms, FilteringOwner,
     return this.clientSide.listener.nowMs();
   }
 
-  linesOfOurs(_status: number): string {
+  linesOfOurs(): string {
     let lines = this.responseLines;
     if (this.answeredBy !== null && this.backend!.config.balance.sticky !== null)
       lines += this.backend!.stickyLine(this, this.answeredBy);

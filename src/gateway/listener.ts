@@ -138,15 +138,18 @@ export class GatewayListener {
       socket.destroy();
       return;
     }
+    const detail =
+      'This gateway has as many connections open as it may have (listeners[].limits.connections, or ulimit -n).';
+    this.turnAway(socket, 503, 'too-many-connections', detail, 'Retry-After: 1\r\n');
+  }
+
+  /** Answers a client that has not asked for anything yet, and lets it go. `headers`: whole lines. */
+  turnAway(socket: Socket, status: number, code: string, detail: string, headers = ''): void {
     socket.end(
       simpleResponse({
-        status: 503,
-        headers: 'Retry-After: 1\r\nContent-Type: application/problem+json\r\n',
-        body: problemBody(
-          503,
-          'too-many-connections',
-          'This gateway has as many connections open as it may have (listeners[].limits.connections, or ulimit -n).',
-        ),
+        status,
+        headers: `${headers}Content-Type: application/problem+json\r\n`,
+        body: problemBody(status, code, detail),
         keepAlive: false,
         head: false,
       }),
@@ -156,7 +159,7 @@ export class GatewayListener {
   }
 
   /** A refused client has a second to take its answer, while what it sends is thrown away; of too many at once the descriptors are needed. */
-  letGo(socket: Socket): void {
+  private letGo(socket: Socket): void {
     if (this.refusedOpen >= Math.min(REFUSED_OPEN, this.owner.spareConnections)) {
       socket.destroySoon();
       return;

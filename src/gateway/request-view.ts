@@ -39,26 +39,15 @@ const STRIDE = 5;
 
 /** True when line `index` has this lower-case name. Compares in place: no string is made. */
 export function isNamed(lines: HeaderLines, index: number, lowerName: string): boolean {
-  const at = index * STRIDE;
-  const start = lines.offsets[at]!;
-  const length = lines.offsets[at + 1]! - start;
-  if (length !== lowerName.length) return false;
-  const text = lines.text;
-  for (let i = 0; i < length; i++) {
-    let code = text.charCodeAt(start + i);
-    if (code >= 65 && code <= 90) code += 32;
-    if (code !== lowerName.charCodeAt(i)) return false;
-  }
-  return true;
-}
-
-/** Characters of the name of line `index`. */
-export function nameLength(lines: HeaderLines, index: number): number {
-  return lines.offsets[index * STRIDE + 1]! - lines.offsets[index * STRIDE]!;
+  return matches(lines, index, lowerName, false);
 }
 
 /** The same, with `_` and `-` taken for one character in both names. */
 export function isSpelledLike(lines: HeaderLines, index: number, lowerName: string): boolean {
+  return matches(lines, index, lowerName, true);
+}
+
+function matches(lines: HeaderLines, index: number, lowerName: string, dashesAlike: boolean): boolean {
   const at = index * STRIDE;
   const start = lines.offsets[at]!;
   const length = lines.offsets[at + 1]! - start;
@@ -68,9 +57,18 @@ export function isSpelledLike(lines: HeaderLines, index: number, lowerName: stri
     let code = text.charCodeAt(start + i);
     if (code >= 65 && code <= 90) code += 32;
     const wanted = lowerName.charCodeAt(i);
-    if (code !== wanted && !((code === 0x5f || code === 0x2d) && (wanted === 0x5f || wanted === 0x2d))) return false;
+    if (code !== wanted && !(dashesAlike && isDash(code) && isDash(wanted))) return false;
   }
   return true;
+}
+
+function isDash(code: number): boolean {
+  return code === 0x5f || code === 0x2d;
+}
+
+/** Characters of the name of line `index`. */
+export function nameLength(lines: HeaderLines, index: number): number {
+  return lines.offsets[index * STRIDE + 1]! - lines.offsets[index * STRIDE]!;
 }
 
 /** True when the name of line `index` has a `_`. */

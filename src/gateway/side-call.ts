@@ -7,6 +7,7 @@ import { Exchange } from './exchange.ts';
 import type { SideRequest, SideResponse } from './filters/filter.ts';
 import { ForwardingContext } from './forwarding/forwarded.ts';
 import type { RequestIds } from './forwarding/request-ids.ts';
+import { headerPairs, pairValue } from './header-text.ts';
 import type { Runtime } from './runtime.ts';
 
 /** Bytes of a response that a filter asked for; beyond it the call fails. */
@@ -159,17 +160,11 @@ class SideCall implements ClientSide, MirrorCopy {
   }
 
   response(): SideResponse {
-    const headers = this.lines
-      .split('\r\n')
-      .filter((line) => line !== '')
-      .map((line) => {
-        const colon = line.indexOf(':');
-        return [line.slice(0, colon), line.slice(colon + 1).trim()] as const;
-      });
+    const headers = headerPairs(this.lines);
     return {
       status: this.status,
       headers,
-      header: (lowerName) => headers.find(([name]) => name.toLowerCase() === lowerName)?.[1],
+      header: (lowerName) => pairValue(headers, lowerName),
       body: Buffer.concat(this.parts),
     };
   }

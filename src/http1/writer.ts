@@ -3,6 +3,11 @@ import { latin1 } from './characters.ts';
 /** The end of a chunked body without trailers. */
 export const LAST_CHUNK = '0\r\n\r\n';
 
+/** The end of a chunked body. `trailers`: whole lines, or ''. */
+export function lastChunk(trailers: string): string {
+  return trailers === '' ? LAST_CHUNK : `0\r\n${trailers}\r\n`;
+}
+
 /** The line before the data of a chunk of `size` bytes (> 0; a size of 0 would end the body). After the data comes CRLF. */
 export function chunkHead(size: number): string {
   return `${size.toString(16)}\r\n`;

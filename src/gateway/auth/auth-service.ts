@@ -1,3 +1,4 @@
+import { headerPairs, pairValue } from '../header-text.ts';
 import type { RequestEdit } from '../filters/edits.ts';
 import type { FilterServices, SideResponse } from '../filters/filter.ts';
 import { WebClient } from './web-client.ts';
@@ -37,17 +38,11 @@ export function openAuthService(options: AuthServiceOptions, services: FilterSer
   const lease = services.kept.take(`auth service ${url}`, () => new WebClient());
   return {
     async ask({ client }, lines, signal) {
-      const headers = `${lines}X-Forwarded-For: ${client}\r\n`
-        .split('\r\n')
-        .slice(0, -1)
-        .map((line): [string, string] => {
-          const colon = line.indexOf(':');
-          return [line.slice(0, colon), line.slice(colon + 1).trim()];
-        });
+      const headers = headerPairs(`${lines}X-Forwarded-For: ${client}\r\n`);
       const response = await lease.part.get({ url, headers, maxBytes: MAX_ANSWER_BYTES, signal });
       return {
         ...response,
-        header: (lowerName) => response.headers.find(([name]) => name.toLowerCase() === lowerName)?.[1],
+        header: (lowerName) => pairValue(response.headers, lowerName),
       };
     },
     close: lease.release,

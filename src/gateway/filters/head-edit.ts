@@ -2,6 +2,7 @@
  * Changes of a head, recorded while filters run and carried out by whoever writes the head: leave out the received lines that
  * `removes` tells, then append `append`. One object serves all requests of a connection.
  */
+import { lineValue, withoutLines } from '../header-text.ts';
 import { isNamed, type HeaderLines } from '../request-view.ts';
 import type { HeaderChange } from './header-change.ts';
 import { changeableName, headerLine } from './header-line.ts';
@@ -48,7 +49,8 @@ export class HeadEdit {
   /** Takes away the received lines of this name and those that were added before. Throws DORMOUSE_FILTER_HEADER as `setHeader` does. */
   removeHeader(name: string): void {
     const lowerName = changeableName(name);
-    if (this.append !== '' && hasLine(this.append, lowerName)) this.append = withoutLines(this.append, lowerName);
+    if (this.append !== '' && lineValue(this.append, lowerName) !== undefined)
+      this.append = withoutLines(this.append, [lowerName]);
     if (!this.removeNames.includes(lowerName)) this.removeNames = this.unions.of(this.removeNames, lowerName);
   }
 
@@ -83,24 +85,4 @@ class NameUnions {
     this.next = (this.next + 1) % MOST_UNIONS;
     return union;
   }
-}
-
-/** Whether one of the lines, each ended by CR LF, has this name. */
-function hasLine(text: string, lowerName: string): boolean {
-  const { length } = lowerName;
-  for (let at = 0; at < text.length; at = text.indexOf('\r\n', at) + 2)
-    if (text.charCodeAt(at + length) === 0x3a && text.slice(at, at + length).toLowerCase() === lowerName) return true;
-  return false;
-}
-
-function withoutLines(text: string, lowerName: string): string {
-  return text
-    .split('\r\n')
-    .filter(
-      (line) =>
-        line.length <= lowerName.length ||
-        line.charCodeAt(lowerName.length) !== 0x3a ||
-        line.slice(0, lowerName.length).toLowerCase() !== lowerName,
-    )
-    .join('\r\n');
 }

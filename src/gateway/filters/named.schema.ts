@@ -3,9 +3,6 @@ import { z } from 'zod';
 import { NamedBackend } from '../../model/named-backend.ts';
 import { NamedFile } from '../../model/named-file.ts';
 
-/** Names a file, relative to dormouse.yaml or absolute: the filter gets its absolute path. */
-export const filePathSchema = named('path') as unknown as z.ZodType<string>;
-
 /** Names a file: the filter gets what the file says, at most 1 MiB of UTF-8. It is read again with each reload. */
 export const fileTextSchema = named('text') as unknown as z.ZodType<string>;
 

@@ -5,8 +5,9 @@ import { ResponseParser } from '../../http1/response-parser.ts';
 import type { ResponseHead } from '../../http1/response-head.ts';
 import type { HeadLimits } from '../../http1/limits.ts';
 import { HeaderKind } from '../../http1/header-kind.ts';
-import { chunkHead, LAST_CHUNK } from '../../http1/writer.ts';
+import { lastChunk } from '../../http1/writer.ts';
 import type { DurationHistogram } from '../duration-histogram.ts';
+import { writeChunk } from '../write-chunk.ts';
 import { WriteProgress } from '../write-progress.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import type { ReadBuffers } from './read-buffers.ts';
@@ -152,20 +153,12 @@ export class UpstreamConnection implements Upstream {
   }
 
   sendBody(part: Buffer): boolean {
-    const { socket } = this;
-    if (!this.chunked) return socket.write(part);
-    socket.cork();
-    socket.write(chunkHead(part.length), 'latin1');
-    socket.write(part);
-    const more = socket.write('\r\n', 'latin1');
-    socket.uncork();
-    return more;
+    return this.chunked ? writeChunk(this.socket, part) : this.socket.write(part);
   }
 
   sendEnd(trailers: string): void {
     this.requestSent = true;
-    if (!this.chunked) return;
-    this.socket.write(trailers === '' ? LAST_CHUNK : `0\r\n${trailers}\r\n`, 'latin1');
+    if (this.chunked) this.socket.write(lastChunk(trailers), 'latin1');
   }
 
   cork(): void {
