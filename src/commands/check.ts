@@ -1,6 +1,6 @@
 /** `dormouse check`: a summary of a valid file, every error of another. Needs no running dormouse. */
 import { ConfigError } from '../config/config-error.ts';
-import type { Config } from '../model/config.ts';
+import type { BackendSource, Config } from '../model/config.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
 import { loadConfigApart } from './load-config-apart.ts';
 import { configFile } from './running-dormouse.ts';
@@ -35,6 +35,19 @@ function counts(config: Config): { listeners: number; backends: number; routes: 
 
 const MOST_SHOWN = 20;
 
+function runsText(source: BackendSource): string {
+  switch (source.driver) {
+    case 'process':
+      return source.process.command.join(' ');
+    case 'static':
+      return many(source.servers.length, 'server');
+    case 'kubernetes': {
+      const { namespace, target } = source.kubernetes;
+      return `${target.kind} ${namespace}/${target.name}`;
+    }
+  }
+}
+
 function summary(file: string, config: Config): string {
   const lines = [`${file} is valid`];
   for (const { name, address, protocol } of config.listeners.slice(0, MOST_SHOWN)) {
@@ -43,11 +56,8 @@ function summary(file: string, config: Config): string {
   }
   for (const { path } of config.plugins.slice(0, MOST_SHOWN)) lines.push(`  plugin ${path}`);
   for (const backend of config.backends.slice(0, MOST_SHOWN)) {
-    const runs =
-      backend.source.driver === 'process'
-        ? backend.source.process.command.join(' ')
-        : many(backend.source.servers.length, 'server');
-    const scale = backend.source.driver === 'process' ? `, ${backend.scale.min} to ${backend.scale.max} instances` : '';
+    const runs = runsText(backend.source);
+    const scale = backend.source.driver !== 'static' ? `, ${backend.scale.min} to ${backend.scale.max} instances` : '';
     lines.push(`  backend ${backend.name}: ${runs}${scale}`);
   }
   const more = config.backends.length - MOST_SHOWN;

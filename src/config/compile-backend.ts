@@ -30,7 +30,7 @@ export function compileBackend(name: string, entry: BackendEntry, context: Backe
     ejection: compileEjection(entry.ejection),
     breaker: compileBreaker(entry.breaker, [...at, 'breaker'], files, problems),
     scale: compileScale(entry, at, problems),
-    idle: { webSockets: entry.idle.webSockets },
+    idle: { webSockets: entry.idle.webSockets, prometheus: null, schedule: null, settleMs: 2000 },
     wake: compileWake(entry.wake, [...at, 'wake'], problems),
     balance: compileBalance(entry, at, context.plugins, problems),
     endpoints: {
@@ -105,6 +105,8 @@ function compileWake(wake: BackendEntry['wake'], at: Path, problems: Problem[]):
     maxHeldBytes: wake.maxHeldBytes,
     with: [...new Set(wake.with)],
     page: wake.page,
+    failFastAfterMs: 10_000,
+    before: null,
     answers: wake.answers.map(({ match, status, headers, body }, index) => ({
       match: compileMatch(match, [...at, 'answers', index, 'match'], problems),
       status,

@@ -1,10 +1,13 @@
-import type { BackendConfig, Config } from '../model/config.ts';
+import type { BackendConfig, BackendSource, Config, IdleConfig } from '../model/config.ts';
 
 /** What link/messages.ts calls GatewayConfig: everything but how backends are run. */
 export type GatewayShare = Omit<Config, 'backends' | 'stateDir' | 'observe' | 'shutdown'> & {
   shutdown: { drainMs: number };
   traceToken: string;
-  backends: (Omit<BackendConfig, 'source' | 'health' | 'triggers'> & { driver: 'process' | 'static' })[];
+  backends: (Omit<BackendConfig, 'source' | 'health' | 'triggers' | 'idle'> & {
+    driver: BackendSource['driver'];
+    idle: Pick<IdleConfig, 'webSockets'>;
+  })[];
 };
 
 /** The part of the configuration that gateways are told: no commands, no environment. `traceToken`: see GatewayConfig; '' for none. */
@@ -15,9 +18,10 @@ export function toGatewayConfig(config: Config, traceToken = ''): GatewayShare {
     shutdown: { drainMs: shutdown.drainMs },
     traceToken,
     telemetry: { ...telemetry, metricsSinks: [] },
-    backends: backends.map(({ source, health: _health, triggers: _triggers, ...backend }) => ({
+    backends: backends.map(({ source, health: _health, triggers: _triggers, idle, ...backend }) => ({
       ...backend,
       driver: source.driver,
+      idle: { webSockets: idle.webSockets },
     })),
   };
 }

@@ -1,6 +1,6 @@
 /** A controller whose time, driver and gateways are in a test's hands: behaviour at exact edges can't be made with real processes. */
 import type { Crash } from '../model/backend.ts';
-import type { BackendConfig, Config } from '../model/config.ts';
+import type { BackendConfig, BackendSource, Config } from '../model/config.ts';
 import { defaultBackend, defaultTelemetry } from '../model/config.fixture.ts';
 import type { DemandWindow } from '../model/demand.ts';
 import type { Clock, Logger } from '../model/ports.ts';
@@ -77,7 +77,7 @@ export interface Retirement {
 }
 
 export class FakeDriver implements Driver {
-  readonly kind: 'process' | 'static';
+  readonly kind: BackendSource['driver'];
   readonly canScale: boolean;
   readonly config: BackendConfig;
   readonly #events: DriverEvents;
@@ -99,7 +99,7 @@ export class FakeDriver implements Driver {
     this.#events = events;
     this.#time = time;
     this.kind = config.source.driver;
-    this.canScale = this.kind === 'process';
+    this.canScale = this.kind !== 'static';
     if (config.source.driver === 'static') {
       for (const { host, port, weight } of config.source.servers) {
         this.#instances.push(this.#made({ state: 'ready', address: { host, port }, weight }));

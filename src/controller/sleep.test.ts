@@ -1,5 +1,6 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { defaultBackend } from '../model/config.fixture.ts';
 import {
   backendConfig,
   settled,
@@ -65,7 +66,9 @@ test('requests in flight, held ones and open tunnels keep it awake; ignored tunn
     assert.equal(world.status('shop').phase, 'falling-asleep');
     await world.end();
   }
-  const { world, gateway, driver } = await awakeShop({ idle: { webSockets: 'ignore' } });
+  const { world, gateway, driver } = await awakeShop({
+    idle: { ...defaultBackend('shop').idle, webSockets: 'ignore' },
+  });
   gateway.report('shop', { tunnels: 2 });
   world.time.advance(300);
   assert.equal(world.status('shop').phase, 'falling-asleep');

@@ -58,6 +58,9 @@ export function createDrivers(deps: DriverDeps): CreateDriver {
       }
       case 'static':
         return new StaticDriver(backend, source.servers, events, { clock, random, nextNumber });
+      case 'kubernetes':
+        // The configuration of one machine has none: see config/compile-source.ts.
+        throw new Error(`${backend.name}: workloads of a cluster are run by the operator`);
     }
   };
 }

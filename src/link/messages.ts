@@ -2,7 +2,7 @@
  * The protocol between the controller and gateways. A worker process on this machine and a gateway pod are the same thing to the
  * controller. Messages are plain data that survives JSON. Every transport delivers in order, or says that it is closed.
  */
-import type { Config } from '../model/config.ts';
+import type { BackendSource, Config, IdleConfig } from '../model/config.ts';
 import type { BackendPhase, BreakerState, Crash, Endpoint } from '../model/backend.ts';
 import type { DemandWindow } from '../model/demand.ts';
 import type { MetricFamily } from '../model/metrics.ts';
@@ -19,8 +19,9 @@ export type GatewayConfig = Omit<Config, 'backends' | 'stateDir' | 'observe' | '
   traceToken: string;
 };
 
-export type GatewayBackendConfig = Omit<Config['backends'][number], 'source' | 'health' | 'triggers'> & {
-  driver: 'process' | 'static';
+export type GatewayBackendConfig = Omit<Config['backends'][number], 'source' | 'health' | 'triggers' | 'idle'> & {
+  driver: BackendSource['driver'];
+  idle: Pick<IdleConfig, 'webSockets'>;
 };
 
 /** Controller to gateway. */

@@ -181,7 +181,7 @@ export interface BackendConfig {
   /** null: none. */
   breaker: BreakerConfig | null;
   scale: ScaleConfig;
-  idle: { webSockets: 'awake' | 'ignore' };
+  idle: IdleConfig;
   wake: WakeConfig;
   balance: BalanceConfig;
   endpoints: EndpointsConfig;
@@ -202,7 +202,55 @@ export interface TriggerConfig {
 
 export type BackendSource =
   | { driver: 'process'; process: ProcessConfig }
-  | { driver: 'static'; servers: StaticServer[] };
+  | { driver: 'static'; servers: StaticServer[] }
+  | { driver: 'kubernetes'; kubernetes: KubernetesConfig };
+
+/** A workload of a Kubernetes cluster: whatever has a /scale subresource. Its pods are the instances. */
+export interface KubernetesConfig {
+  /** That of the Backend object; target and Service are in it too. */
+  namespace: string;
+  target: { apiVersion: string; kind: string; name: string };
+  /** The Service that its clients use: tells at which ports pods listen. null: `port` of the pods is used. */
+  service: string | null;
+  /** Where pods listen when there is no Service; 0 otherwise. */
+  port: number;
+  /** The KEDA object that scales the target and is paused while it sleeps; null: none. */
+  autoscaler: { kind: 'ScaledObject'; name: string } | null;
+  /** probe: the first connection that a pod's port takes; pod: its condition Ready, with readiness gates. */
+  ready: 'probe' | 'pod';
+}
+
+export interface IdleConfig {
+  /** Whether an open WebSocket keeps it awake. */
+  webSockets: 'awake' | 'ignore';
+  /** null: not asked. */
+  prometheus: PrometheusIdleConfig | null;
+  /** null: always allowed. */
+  schedule: ScheduleIdleConfig | null;
+  /** How long nothing may come through the gateways once the Service is redirected to them, before it is scaled to zero. */
+  settleMs: number;
+}
+
+/** Idle: every sample of `query` is below `threshold`. No answer, an empty one and a Prometheus that started only just now are not idle. */
+export interface PrometheusIdleConfig {
+  /** http or https URL. */
+  serverAddress: string;
+  query: string;
+  threshold: number;
+  /** An instant query whose value is the seconds that Prometheus has been up, or 1 when it was up all the time; null: a query of our own. */
+  uptimeQuery: string | null;
+  scrapeIntervalMs: number;
+}
+
+/** Cron expressions of five fields, each the set of the minutes that it names. */
+export interface ScheduleIdleConfig {
+  /** An IANA name. */
+  timezone: string;
+  /** Minutes in which it may sleep; empty: all. */
+  allow: string[];
+  /** Minutes in which it is awake. */
+  awake: string[];
+}
 
 export interface StaticServer {
   host: string;
@@ -258,6 +306,10 @@ export interface WakeConfig {
   /** Names of backends that are awake before this one is started, in order. */
   with: string[];
   page: boolean;
+  /** How long a start may visibly hang (unschedulable, image errors, crashes) before holds are answered 503 with the reason. */
+  failFastAfterMs: number;
+  /** Wakes it at these times, before it is needed; null: never. */
+  before: { cron: string; timezone: string } | null;
   /** Requests that are answered without waking while no instance is ready, first match wins. */
   answers: WakeAnswer[];
   /** Requests that may not wake: 503 while no instance is ready. */
