@@ -21,6 +21,10 @@ export function causeText(cause: WakeCause): string {
       return 'a change of the configuration';
     case 'trigger':
       return cause.trigger ?? 'a trigger';
+    case 'schedule':
+      return cause.trigger ?? 'its schedule';
+    case 'external':
+      return 'somebody else scaled it up';
     case 'static':
       return 'always there';
   }

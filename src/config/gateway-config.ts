@@ -4,7 +4,7 @@ import type { BackendConfig, BackendSource, Config, IdleConfig } from '../model/
 export type GatewayShare = Omit<Config, 'backends' | 'stateDir' | 'observe' | 'shutdown'> & {
   shutdown: { drainMs: number };
   traceToken: string;
-  backends: (Omit<BackendConfig, 'source' | 'health' | 'triggers' | 'idle'> & {
+  backends: (Omit<BackendConfig, 'source' | 'health' | 'triggers' | 'idle' | 'ports'> & {
     driver: BackendSource['driver'];
     idle: Pick<IdleConfig, 'webSockets'>;
   })[];
@@ -18,10 +18,15 @@ export function toGatewayConfig(config: Config, traceToken = ''): GatewayShare {
     shutdown: { drainMs: shutdown.drainMs },
     traceToken,
     telemetry: { ...telemetry, metricsSinks: [] },
-    backends: backends.map(({ source, health: _health, triggers: _triggers, idle, ...backend }) => ({
-      ...backend,
-      driver: source.driver,
-      idle: { webSockets: idle.webSockets },
-    })),
+    backends: backends.flatMap(({ source, health: _health, triggers: _triggers, idle, ports = [], ...backend }) => {
+      const own = { ...backend, driver: source.driver, idle: { webSockets: idle.webSockets } };
+      // To a gateway each port is a backend of its own; the controller takes what it says of them as said of the one.
+      const further = ports.map(({ name, protocol }) => ({
+        ...own,
+        name: `${own.name}:${name}`,
+        endpoints: { ...own.endpoints, protocol },
+      }));
+      return [own, ...further];
+    }),
   };
 }

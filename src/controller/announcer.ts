@@ -9,6 +9,7 @@ export type Present = Omit<BackendUpdate, 'type' | 'backend' | 'version'>;
 export class Announcer {
   readonly #name: string;
   readonly #host: BackendHost;
+  readonly #peers: () => Iterable<Peer>;
   readonly #present: () => Present;
   readonly #telling: (version: number, peers: readonly Peer[]) => void;
   #last: BackendUpdate | null = null;
@@ -17,11 +18,13 @@ export class Announcer {
   constructor(
     name: string,
     host: BackendHost,
+    peers: () => Iterable<Peer>,
     present: () => Present,
     telling: (version: number, peers: readonly Peer[]) => void,
   ) {
     this.#name = name;
     this.#host = host;
+    this.#peers = peers;
     this.#present = present;
     this.#telling = telling;
   }
@@ -32,7 +35,7 @@ export class Announcer {
   }
 
   publish(): void {
-    const peers = [...this.#host.peers()];
+    const peers = [...this.#peers()];
     const update = this.#update();
     this.#last = update;
     this.#telling(update.version, peers);

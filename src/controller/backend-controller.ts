@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { BACKEND_TRANSITIONS, type BackendPhase, type Crash, type WakeCause } from '../model/backend.ts';
 import type { BackendConfig } from '../model/config.ts';
-import type { DemandWindow, TriggerDemand } from '../model/demand.ts';
+import type { DemandWindow, IdleVerdict, TriggerDemand } from '../model/demand.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
 import type { BackendEvent } from '../model/status.ts';
@@ -57,6 +57,7 @@ export class BackendController implements Machine, Neighbour {
   /** Resolves `remove`. */
   #removed: (() => void) | null = null;
   #triggers: TriggerDemand | null = null;
+  #verdict: IdleVerdict | null = null;
   #closed = false;
   readonly #idleAlarm: Alarm;
   #idleAtMs = 0;
@@ -80,6 +81,7 @@ export class BackendController implements Machine, Neighbour {
     this.#announcer = new Announcer(
       config.name,
       host,
+      () => host.peers(this.#config),
       () => ({
         phase: this.#phase,
         endpoints: this.fleet.endpoints(this.#phase),
@@ -137,6 +139,10 @@ export class BackendController implements Machine, Neighbour {
     return this.#triggers;
   }
 
+  get verdict(): IdleVerdict | null {
+    return this.#verdict;
+  }
+
   get shortWindowMs(): number {
     return this.#scaling.shortWindowMs;
   }
@@ -155,6 +161,7 @@ export class BackendController implements Machine, Neighbour {
       keptBy: [
         ...keptBy.map((other) => `${other.name} is ${other.phase} and needs it`),
         ...(this.#triggers?.active ?? []),
+        ...(this.#verdict?.keptBy ?? []),
       ],
     });
   }
@@ -332,6 +339,23 @@ export class BackendController implements Machine, Neighbour {
     } else this.evaluateIdle();
   }
 
+  /** What its idle sources say has changed. */
+  idleVerdict(verdict: IdleVerdict | null): void {
+    const before = this.#verdict?.wake ?? null;
+    this.#verdict = verdict;
+    if (this.ending) return;
+    const wake = verdict?.wake ?? null;
+    if (wake !== null && before === null) {
+      this.wakeUp({ kind: 'schedule', trigger: wake, atMs: this.#wallMs() });
+      this.waking.keepAwake('restart');
+    } else if (this.#phase === 'falling-asleep') this.fallingAsleep.lookAgain();
+    else {
+      // The moment at which it may sleep may be an earlier one now.
+      this.#idleAlarm.cancel();
+      this.evaluateIdle();
+    }
+  }
+
   // ---- wanted and not
 
   /** Somebody wants it. Does nothing while a crash holds starts back. */
@@ -431,6 +455,7 @@ export class BackendController implements Machine, Neighbour {
         return;
       }
       const live = fleet.own.length;
+      if (this.#follows && awake) fleet.target = Math.max(1, live);
       if (live < fleet.target) this.#scaleUp(fleet.target - live);
       else if (live > fleet.target && awake) this.#scaleDown();
     }
@@ -533,6 +558,10 @@ export class BackendController implements Machine, Neighbour {
     if (this.#closed) return;
     switch (this.#phase) {
       case 'asleep':
+        if (this.#sharesControl) {
+          this.#adopt();
+          break;
+        }
         if (this.fleet.driver.canScale) this.#settleAfter(this.fleet.retireStrays());
         this.fleet.closeEmptied();
         break;
@@ -552,6 +581,25 @@ export class BackendController implements Machine, Neighbour {
     }
   }
 
+  /** Others may scale the same workload, and an instance that we did not ask for is as good as one that we did. */
+  get #sharesControl(): boolean {
+    return this.driverKind === 'kubernetes';
+  }
+
+  /** Between one and max somebody else decides. */
+  get #follows(): boolean {
+    return this.#sharesControl && this.#config.scale.by === 'none';
+  }
+
+  /** It runs already: it did so before we came, or somebody else has scaled it up. */
+  #adopt(): void {
+    const { own } = this.fleet;
+    const runs = own.some((instance) => instance.state === 'ready');
+    if (this.ending || own.length === 0 || (!runs && this.heldBack() !== null)) return;
+    this.fleet.target = own.length;
+    this.waking.begin({ kind: 'external', atMs: this.#wallMs() });
+  }
+
   #settleWaking(): void {
     const { attempt } = this.waking;
     if (attempt?.stage === 'replacing') this.#replacement.progress(attempt);
@@ -564,7 +612,7 @@ export class BackendController implements Machine, Neighbour {
       this.evaluateIdle();
       return;
     }
-    const crash = live.length === 0 ? this.heldBack() : null;
+    const crash = live.length === 0 || this.#sharesControl ? this.heldBack() : null;
     if (crash !== null) this.waking.failed(crash);
   }
 

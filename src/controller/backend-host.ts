@@ -1,7 +1,7 @@
 /** What one backend needs of the controller around it, and what its parts need of it. */
 import type { BackendPhase, Crash, WakeCause } from '../model/backend.ts';
 import type { BackendConfig } from '../model/config.ts';
-import type { TriggerDemand } from '../model/demand.ts';
+import type { IdleVerdict, TriggerDemand } from '../model/demand.ts';
 import type { Clock, Logger } from '../model/ports.ts';
 import type { BackendEvent } from '../model/status.ts';
 import type { DownMessage } from '../link/messages.ts';
@@ -38,8 +38,8 @@ export interface BackendHost {
   readonly logger: Logger;
   readonly createDriver: CreateDriver;
   turn(step: () => void): void;
-  /** Gateways that have been given the configuration. */
-  peers(): Iterable<Peer>;
+  /** Gateways that have been given the configuration; each once more for each further port of this backend. */
+  peers(backend: BackendConfig): Iterable<Peer>;
   /** Rises with every call. */
   nextVersion(): number;
   backend(name: string): Neighbour | undefined;
@@ -67,6 +67,8 @@ export interface Machine {
   readonly why: string;
   /** What its triggers want; null: nothing is known. */
   readonly triggers: TriggerDemand | null;
+  /** What its idle sources say; null: it has none. */
+  readonly verdict: IdleVerdict | null;
   /** The crash that holds starts back at this moment, or null. */
   heldBack(): Crash | null;
   /** A dependency could not be woken: shown as this backend's own crash; null: that is history. */

@@ -4,8 +4,8 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { WakeCause } from '../model/backend.ts';
-import type { Config } from '../model/config.ts';
-import type { TriggerDemand } from '../model/demand.ts';
+import type { BackendConfig, Config } from '../model/config.ts';
+import type { IdleVerdict, TriggerDemand } from '../model/demand.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import { nearestName } from '../model/nearest-name.ts';
@@ -17,11 +17,12 @@ import type { DownMessage, GatewayConfig, GatewayStatus, UpMessage } from '../li
 import type { CreateDriver, LogLine } from '../drivers/driver.ts';
 import { TICK_MS } from '../autoscaling/index.ts';
 import { BackendController } from './backend-controller.ts';
-import type { BackendHost, Neighbour } from './backend-host.ts';
+import type { BackendHost, Neighbour, Peer } from './backend-host.ts';
 import { backendReading, backendStatus } from './backend-status.ts';
 import { GatewaySession, type Collected, type ConfigAnswer } from './gateway-session.ts';
 import { LimitDesk } from './limits/limit-desk.ts';
 import { addFamilies, backendFamilies } from './metrics.ts';
+import { PortPeer } from './port-peer.ts';
 import { Alarm, systemTimers, type Timers } from './timers.ts';
 import { Turns } from './turns.ts';
 import type { Waiter } from './waiters.ts';
@@ -84,7 +85,7 @@ export class Controller {
       logger: this.#logger,
       createDriver: options.createDriver,
       turn: this.#turns.run,
-      peers: () => this.#peers(),
+      peers: (backend) => this.#peersOf(backend),
       nextVersion: () => ++this.#updateVersion,
       backend: (name) => this.#backends.get(name),
       dependents: (name) => this.#dependents.get(name) ?? [],
@@ -183,7 +184,7 @@ export class Controller {
     if (before.config === null || before.gatewayConfig === null) return;
     this.#link(before.config);
     this.#send(++this.#configVersion, before.gatewayConfig);
-    for (const backend of this.#backends.values()) for (const session of this.#peers()) backend.joined(session);
+    for (const session of this.#peers()) this.#join(session);
   }
 
   #change(config: Config): void {
@@ -264,25 +265,37 @@ export class Controller {
         return;
       case 'wake': {
         const { route, client, method, path, atMs } = message;
-        this.#backends.get(message.backend)?.poked(session, { kind: 'request', route, client, method, path, atMs });
+        const { backend, peer } = this.#meant(session, message.backend);
+        this.#backends.get(backend)?.poked(peer, { kind: 'request', route, client, method, path, atMs });
         return;
       }
       case 'demand':
-        for (const window of message.windows)
-          for (const backend of this.#named(window.backend)) backend.reported(session, window);
+        for (const window of message.windows) {
+          const { backend, peer } = this.#meant(session, window.backend);
+          for (const named of this.#named(backend)) named.reported(peer, window);
+        }
         return;
       case 'drained':
-        for (const backend of this.#named(message.backend)) backend.drained(session, message);
+        {
+          const { backend, peer } = this.#meant(session, message.backend);
+          for (const named of this.#named(backend)) named.drained(peer, message);
+        }
         return;
       case 'suspect':
-        this.#backends.get(message.backend)?.fleet.suspect(message.endpoint, message.reason);
+        this.#backends
+          .get(this.#meant(session, message.backend).backend)
+          ?.fleet.suspect(message.endpoint, message.reason);
         return;
       case 'lease-ask': {
-        const granted = this.#backends.get(message.backend)?.leases.ask(session, message) ?? { holds: 0, bytes: 0 };
+        const { backend, peer } = this.#meant(session, message.backend);
+        const granted = this.#backends.get(backend)?.leases.ask(peer, message) ?? { holds: 0, bytes: 0 };
         return session.send({ type: 'lease', backend: message.backend, ...granted });
       }
       case 'lease-return':
-        for (const backend of this.#named(message.backend)) backend.leases.giveBack(session, message);
+        {
+          const { backend, peer } = this.#meant(session, message.backend);
+          for (const named of this.#named(backend)) named.leases.giveBack(peer, message);
+        }
         return;
       case 'limit-open':
         return this.#limits.open(session, message.terms);
@@ -313,7 +326,12 @@ export class Controller {
     if (this.#ticketKeys !== '') session.send({ type: 'ticket-keys', keys: this.#ticketKeys });
     if (this.#gatewayConfig === null) return;
     session.configure(this.#configVersion, this.#gatewayConfig, () => {});
-    for (const backend of this.#backends.values()) backend.joined(session);
+    this.#join(session);
+  }
+
+  #join(session: GatewaySession): void {
+    for (const backend of this.#backends.values())
+      for (const peer of asPeers(session, backend.config)) backend.joined(peer);
   }
 
   #lost(session: GatewaySession): void {
@@ -321,11 +339,22 @@ export class Controller {
     session.close();
     if (this.#closed) return;
     this.#limits.left(session);
-    for (const backend of [...this.#backends.values(), ...this.#leaving]) backend.left(session);
+    const peers: Peer[] = [session, ...session.ports.values()];
+    for (const backend of [...this.#backends.values(), ...this.#leaving]) for (const peer of peers) backend.left(peer);
   }
 
   *#peers(): Generator<GatewaySession> {
     for (const session of this.#sessions) if (session.configured) yield session;
+  }
+
+  *#peersOf(backend: BackendConfig): Generator<Peer> {
+    for (const session of this.#peers()) yield* asPeers(session, backend);
+  }
+
+  /** What a gateway's backend is here: a further port is another peer of the backend that has it. */
+  #meant(session: GatewaySession, name: string): { backend: string; peer: Peer } {
+    const peer = session.ports.get(name);
+    return peer === undefined ? { backend: name, peer: session } : { backend: peer.backend, peer };
   }
 
   /** The backend of this name, and removed ones that still drain. */
@@ -410,6 +439,18 @@ export class Controller {
   /** What the triggers of a backend want has changed; null: it has none. A name that isn't there is left out. */
   triggered(name: string, demand: TriggerDemand | null): void {
     this.#turns.run(() => this.#backends.get(name)?.triggered(demand));
+  }
+
+  /** What the idle sources of a backend say has changed; null: it has none. A name that isn't there is left out. */
+  idleVerdict(name: string, verdict: IdleVerdict | null): void {
+    this.#turns.run(() => this.#backends.get(name)?.idleVerdict(verdict));
+  }
+
+  /** One backend as it is now; null when there is none of this name. */
+  backend(name: string): BackendStatus | null {
+    const backend = this.#backends.get(name);
+    const now = { nowMs: this.#clock.nowMs(), wallMs: this.#clock.wallMs() };
+    return backend === undefined ? null : backendStatus(backend, now);
   }
 
   /** The last lines of its instances, oldest first. Throws DORMOUSE_BACKEND_UNKNOWN. */
@@ -504,4 +545,20 @@ export class Controller {
     });
     return promise;
   }
+}
+
+/** The gateway itself, and once more for each further port of the backend. */
+function asPeers(session: GatewaySession, { name, ports = [] }: BackendConfig): Peer[] {
+  return [
+    session,
+    ...ports.map((port) => {
+      const own = `${name}:${port.name}`;
+      let peer = session.ports.get(own);
+      if (peer === undefined) {
+        peer = new PortPeer(session, { name: own, port: port.name, backend: name });
+        session.ports.set(own, peer);
+      }
+      return peer;
+    }),
+  ];
 }

@@ -9,6 +9,7 @@ import {
 } from '../link/messages.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import type { Peer } from './backend-host.ts';
+import type { PortPeer } from './port-peer.ts';
 
 export type ConfigAnswer = { ok: true } | { ok: false; reason: string };
 export interface Collected {
@@ -24,6 +25,8 @@ export class GatewaySession implements Peer {
   /** Was sent a configuration, so that it is told of backends and counted in drains. */
   configured = false;
   closed = false;
+  /** Further ports of backends, by the name that they have here. */
+  readonly ports = new Map<string, PortPeer>();
   readonly #configAnswers = new Map<number, (answer: ConfigAnswer) => void>();
   readonly #collections = new Map<number, (collected: Collected | null) => void>();
 

@@ -54,9 +54,13 @@ export class Generation {
   }
 }
 
-export function toEndpoint({ id, address, weight, backup }: Instance, state: Endpoint['state']): Endpoint | null {
+export function toEndpoint(
+  { id, address, weight, backup, ports }: Instance,
+  state: Endpoint['state'],
+): Endpoint | null {
   if (address === null) return null;
   const endpoint: Endpoint = { id, host: address.host, port: address.port, weight, state };
   if (backup === true) endpoint.backup = true;
+  if (ports !== undefined) endpoint.ports = ports;
   return endpoint;
 }

@@ -160,7 +160,8 @@ export class Waking {
       const attempt = this.#attempt;
       if (attempt === null) return;
       const { config, demand, fleet } = this.#machine;
-      if (demand.held > 0 || this.waiters.size > 0 || this.#isKeptAwake) this.wanted();
+      const byOthers = attempt.cause.kind === 'external';
+      if (demand.held > 0 || this.waiters.size > 0 || this.#isKeptAwake || byOthers) this.wanted();
       const canStop = attempt.stage === 'dependencies' || attempt.stage === 'starting';
       if (canStop && nobodyWaits(attempt, this.#nowMs(), config.wake.timeoutMs)) {
         this.giveUp(`nobody has waited for it for ${span(config.wake.timeoutMs)}`);
@@ -186,7 +187,8 @@ export class Waking {
   failed(crash: Crash): void {
     const machine = this.#machine;
     this.#attempt = null;
-    machine.fleet.driver.cancelStarts(0);
+    // Kubernetes goes on trying, at its own pace: what becomes ready after all is taken as it is.
+    if (machine.fleet.driver.kind !== 'kubernetes') machine.fleet.driver.cancelStarts(0);
     machine.fallAsleep(`crashing: ${crash.reason}`);
     machine.publish();
     this.waiters.reject(this.crashError(crash));
@@ -207,8 +209,8 @@ export class Waking {
   }
 
   get #isKeptAwake(): boolean {
-    const { config, triggers } = this.#machine;
-    return config.scale.min > 0 || (triggers?.active.length ?? 0) > 0;
+    const { config, triggers, verdict } = this.#machine;
+    return config.scale.min > 0 || (triggers?.active.length ?? 0) > 0 || verdict?.wake != null;
   }
 
   #retryLater(crash: Crash): void {

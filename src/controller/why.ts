@@ -21,6 +21,10 @@ export function causeText(cause: WakeCause): string {
       return 'started again with its new configuration';
     case 'trigger':
       return `woken by ${cause.trigger ?? 'a trigger'}`;
+    case 'schedule':
+      return `woken because ${cause.trigger ?? 'its schedule says so'}`;
+    case 'external':
+      return 'scaled up by somebody else';
     case 'static':
       return 'its servers are run by somebody else';
   }

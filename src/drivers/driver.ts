@@ -13,6 +13,8 @@ export interface Instance {
   weight: number;
   /** Gets requests only while no other instance is usable. Missing: no. */
   backup?: boolean;
+  /** Further ports by name, as in Endpoint.ports. Missing: none. */
+  ports?: Readonly<Record<string, number>>;
   pid: number | null;
   /** Wall clock ms; 0 when not (yet). */
   startedAtMs: number;

@@ -19,7 +19,7 @@ export type GatewayConfig = Omit<Config, 'backends' | 'stateDir' | 'observe' | '
   traceToken: string;
 };
 
-export type GatewayBackendConfig = Omit<Config['backends'][number], 'source' | 'health' | 'triggers' | 'idle'> & {
+export type GatewayBackendConfig = Omit<Config['backends'][number], 'source' | 'health' | 'triggers' | 'idle' | 'ports'> & {
   driver: BackendSource['driver'];
   idle: Pick<IdleConfig, 'webSockets'>;
 };

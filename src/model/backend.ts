@@ -26,6 +26,8 @@ export interface Endpoint {
   state: EndpointState;
   /** Gets requests only while no other endpoint of the backend is usable. Missing: no. */
   backup?: boolean;
+  /** Further ports of the instance by name (BackendConfig.ports). Missing: none. */
+  ports?: Readonly<Record<string, number>>;
 }
 
 /** A backend that can't start is crashing, which is not sleep: it answers 503 with the reason at once. */
@@ -44,13 +46,24 @@ export interface Crash {
 
 /** What woke a backend, or what keeps it in its state. */
 export interface WakeCause {
-  kind: 'request' | 'command' | 'min' | 'dependency' | 'demand' | 'restart' | 'reload' | 'static' | 'trigger';
+  kind:
+    | 'request'
+    | 'command'
+    | 'min'
+    | 'dependency'
+    | 'demand'
+    | 'restart'
+    | 'reload'
+    | 'static'
+    | 'trigger'
+    | 'schedule'
+    | 'external';
   /** For a request: the route's name, client's address, method and path (cut to 200 characters). */
   route?: string;
   client?: string;
   method?: string;
   path?: string;
-  /** For a trigger: its sentence, as in TriggerDemand.active. */
+  /** For a trigger: its sentence, as in TriggerDemand.active. For a schedule: IdleVerdict.wake. */
   trigger?: string;
   /** For a dependency: the backend that asked for it (wake.with). */
   backend?: string;

@@ -189,6 +189,15 @@ export interface BackendConfig {
   health: HealthConfig | null;
   /** What wakes it, keeps it awake and asks for instances, besides requests. */
   triggers: TriggerConfig[];
+  /** Further ports of its instances: gateways know each as a backend `<name>:<port name>`. Missing: there is one port. */
+  ports?: BackendPort[];
+}
+
+export interface BackendPort {
+  /** As in Endpoint.ports. */
+  name: string;
+  /** What is spoken there. */
+  protocol: EndpointsConfig['protocol'];
 }
 
 export interface TriggerConfig {

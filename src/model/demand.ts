@@ -6,6 +6,14 @@ export interface TriggerDemand {
   active: string[];
 }
 
+/** What the idle sources of one backend say together (Prometheus, schedules, a handover that is not done). */
+export interface IdleVerdict {
+  /** Why it may not sleep now, one sentence each; empty: they all agree. */
+  keptBy: string[];
+  /** Why it has to be awake now; null: nothing wants that. */
+  wake: string | null;
+}
+
 /**
  * What one gateway measured of one backend since its last report. An integral, never a sampled gauge: a request of 2 ms counts.
  * Reports are sent once per `reportIntervalMs` while there was anything to say, and with zeros once when it became quiet.
