@@ -57,7 +57,8 @@ export const FOR_SCHEMAS: readonly string[] = ['config/schema/scalars.ts'];
 /** Which package may be imported where: folders of src/, or the ending of a file's name. A package that is not in here may be imported nowhere. */
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   zod: ['config/', 'apis/', '.schema.ts'],
-  yaml: ['config/'],
+  yaml: ['config/', 'kubernetes/'],
+  undici: ['kubernetes/'],
   commander: ['commands/'],
   pino: ['telemetry/'],
   jose: ['gateway/auth/', 'commands/'],
