@@ -1,6 +1,7 @@
 import type { BackendConfig, BalanceConfig, EndpointTlsConfig, HashKey, WakeConfig } from '../model/config.ts';
 import { authoritiesFile, pairFiles, type CertificateContext } from './certificate-files.ts';
 import { compileMatch } from './compile-match.ts';
+import { compileIdle, idleWithoutEffect } from './compile-idle.ts';
 import { compileBreaker, compileEjection, compileHealth } from './compile-resilience.ts';
 import { compileSource, schemeOf } from './compile-source.ts';
 import type { Path, Problem } from './config-error.ts';
@@ -21,6 +22,7 @@ export function compileBackend(name: string, entry: BackendEntry, context: Backe
   const source = compileSource(entry, at, folder, problems);
   if (source === undefined) return undefined;
   const tls = compileTls(entry, at, context);
+  for (const warning of idleWithoutEffect(entry, source.driver, at)) context.warnings.push(warning);
   return {
     name,
     source,
@@ -30,8 +32,8 @@ export function compileBackend(name: string, entry: BackendEntry, context: Backe
     ejection: compileEjection(entry.ejection),
     breaker: compileBreaker(entry.breaker, [...at, 'breaker'], files, problems),
     scale: compileScale(entry, at, problems),
-    idle: { webSockets: entry.idle.webSockets, prometheus: null, schedule: null, settleMs: 2000 },
-    wake: compileWake(entry.wake, [...at, 'wake'], problems),
+    idle: compileIdle(entry.idle, [...at, 'idle'], problems),
+    wake: compileWake(entry, [...at, 'wake'], problems),
     balance: compileBalance(entry, at, context.plugins, problems),
     endpoints: {
       maxConnections: entry.endpoints.maxConnections,
@@ -98,15 +100,18 @@ function compileTls(entry: BackendEntry, at: Path, context: CertificateContext):
   };
 }
 
-function compileWake(wake: BackendEntry['wake'], at: Path, problems: Problem[]): WakeConfig {
+/** Pods are scheduled, and images pulled, before a program starts. */
+const WAKE_TIMEOUT_MS = { process: 60_000, kubernetes: 300_000 } as const;
+
+function compileWake({ wake, kubernetes }: BackendEntry, at: Path, problems: Problem[]): WakeConfig {
   return {
-    timeoutMs: wake.timeout,
+    timeoutMs: wake.timeout ?? WAKE_TIMEOUT_MS[kubernetes === undefined ? 'process' : 'kubernetes'],
     maxHeld: wake.maxHeld,
     maxHeldBytes: wake.maxHeldBytes,
     with: [...new Set(wake.with)],
     page: wake.page,
-    failFastAfterMs: 10_000,
-    before: null,
+    failFastAfterMs: wake.failFastAfter,
+    before: wake.before ?? null,
     answers: wake.answers.map(({ match, status, headers, body }, index) => ({
       match: compileMatch(match, [...at, 'answers', index, 'match'], problems),
       status,
@@ -139,7 +144,7 @@ function compileBalance(
 
 function compileTriggers(entry: BackendEntry, at: Path, problems: Problem[]): BackendConfig['triggers'] {
   const seen = new Set<string>();
-  if (entry.triggers.length > 0 && entry.process === undefined) {
+  if (entry.triggers.length > 0 && entry.servers !== undefined) {
     const hint = 'remove it: triggers start and stop what dormouse runs';
     problems.push(problem([...at, 'triggers'], 'has no effect on servers: that somebody else runs', hint));
   }

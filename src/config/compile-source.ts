@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
-import type { BackendConfig, ProcessConfig } from '../model/config.ts';
+import type { BackendConfig, KubernetesConfig, ProcessConfig } from '../model/config.ts';
 import type { Path, Problem } from './config-error.ts';
 import { problem } from './explain.ts';
 import type { BackendEntry, ServerUrl } from './schema/backend.ts';
 
-/** Who runs a backend: `process:` or `servers:`. Undefined when neither is there. */
+/** Who runs a backend: `process:`, `kubernetes:` or `servers:`. Undefined when none is there. */
 export function compileSource(
   entry: BackendEntry,
   at: Path,
@@ -13,6 +13,9 @@ export function compileSource(
 ): BackendConfig['source'] | undefined {
   if (entry.process !== undefined) {
     return { driver: 'process', process: compileProcess(entry.process, [...at, 'process'], folder, problems) };
+  }
+  if (entry.kubernetes !== undefined) {
+    return { driver: 'kubernetes', kubernetes: compileKubernetes(entry.kubernetes, [...at, 'kubernetes'], problems) };
   }
   if (entry.servers === undefined) return undefined;
   const path = [...at, 'servers'];
@@ -45,6 +48,20 @@ export function schemeOf(entry: BackendEntry): ServerUrl['scheme'] | undefined {
   const first = entry.servers?.[0];
   if (first === undefined) return undefined;
   return 'url' in first ? first.url.scheme : first.scheme;
+}
+
+function compileKubernetes(
+  entry: NonNullable<BackendEntry['kubernetes']>,
+  at: Path,
+  problems: Problem[],
+): KubernetesConfig {
+  const { namespace, target, service, port, autoscaler, ready } = entry;
+  if (service === undefined && port === undefined) {
+    problems.push(problem(at, 'has neither service nor port', 'name the Service that clients use: service: NAME'));
+  } else if (service !== undefined && port !== undefined) {
+    problems.push(problem([...at, 'port'], 'has no place beside service, whose ports count', 'keep one of them'));
+  }
+  return { namespace, target, service: service ?? null, port: port ?? 0, autoscaler: autoscaler ?? null, ready };
 }
 
 function compileProcess(

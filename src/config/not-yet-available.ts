@@ -20,18 +20,10 @@ export const PLANNED_KEYS: readonly PlannedKey[] = [
   { at: 'events', standard: { bus: 'memory', each: false, stream: 'dormouse.traffic', maxLength: 100_000 } },
   { at: 'admin', standard: { address: '127.0.0.1:8081', tokens: null, tls: null, commands: 'loopback' } },
 
-  { at: 'backends.*.kubernetes', standard: null },
-
   { at: 'backends.*.scale.by', standard: 'dormouse', values: ['hpa', 'keda'] },
   { at: 'backends.*.scale.formula', standard: null },
   { at: 'backends.*.scale.fallback', standard: null },
   { at: 'backends.*.scale.jobs', standard: null },
-  { at: 'backends.*.idle.prometheus', standard: null },
-  { at: 'backends.*.idle.schedule', standard: null },
-  { at: 'backends.*.idle.settle', standard: '2s' },
-  // Processes: a start that fails answers at once. It is for platforms on which a start can be seen to hang (unschedulable, image errors).
-  { at: 'backends.*.wake.failFastAfter', standard: '10s' },
-  { at: 'backends.*.wake.before', standard: null },
 ];
 
 interface PlannedNode {

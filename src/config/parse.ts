@@ -226,19 +226,16 @@ class Compilation {
   }
 
   #checkSource(value: Record<string, unknown>, path: Path): void {
-    const given = ['process', 'servers'].filter((key) => value[key] !== undefined);
-    if (
-      given.length === 1 ||
-      this.#problems.some((other) => other.path[1] === path[1] && other.path[2] === 'kubernetes')
-    )
-      return;
-    const message = given.length === 0 ? 'has neither process nor servers' : 'has both process and servers';
+    const given = ['process', 'kubernetes', 'servers'].filter((key) => value[key] !== undefined);
+    if (given.length === 1) return;
     this.#problems.push(
-      problem(
-        path,
-        message,
-        given.length === 0 ? 'add process: { command: [ … ] }, or servers: [URL]' : 'keep one of them',
-      ),
+      given.length === 0
+        ? problem(
+            path,
+            'has none of process, kubernetes and servers',
+            'add process: { command: [ … ] }, or servers: [URL]',
+          )
+        : problem(path, `has ${listed(given)}`, 'keep one of them'),
     );
   }
 
@@ -328,6 +325,10 @@ class Compilation {
 function notAMapping(data: unknown): Problem {
   const given = Array.isArray(data) ? 'a list' : `one value, ${shown(data instanceof AsWritten ? data.source : data)}`;
   return { path: [], message: `the document is ${given}, not a mapping of keys`, hint: SMALLEST, offset: 0 };
+}
+
+function listed(keys: readonly string[]): string {
+  return keys.length === 2 ? `both ${keys.join(' and ')}` : `${keys.slice(0, -1).join(', ')} and ${keys.at(-1)!}`;
 }
 
 /** Often enough that a backend with a short idleAfter is seen to be idle in time: a quarter of it, 50 to 1000 ms. */

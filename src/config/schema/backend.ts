@@ -3,6 +3,8 @@ import type { HostPort } from '../../model/config.ts';
 import { shown } from '../config-error.ts';
 import { didYouMean } from '../nearest.ts';
 import { clientsSection } from './clients.ts';
+import { idleSection } from './idle.ts';
+import { kubernetesSection } from './kubernetes.ts';
 import { breakerSection, ejectionSection, healthSection } from './resilience.ts';
 import { partEntry, type PartSchemas } from './named-parts.ts';
 import { wakeSection } from './wake.ts';
@@ -37,6 +39,7 @@ export function backendSchema(parts: BackendParts) {
   const strategies = [...parts.strategies, ...Object.keys(parts.pluginStrategies)];
   return section({
     process: processSection().optional(),
+    kubernetes: kubernetesSection().optional(),
     servers: z
       .array(z.union([serverUrl(), serverEntry()]))
       .min(1)
@@ -63,7 +66,7 @@ export function backendSchema(parts: BackendParts) {
       }).prefault({}),
       scaleDownDelay: duration({ maxMs: 3_600_000 }).prefault('0s'),
     }).prefault({}),
-    idle: section({ webSockets: oneOf(['awake', 'ignore']).prefault('awake') }).prefault({}),
+    idle: idleSection(),
     wake: wakeSection(),
     balance: section({
       strategy: strategyName(strategies).prefault('round-robin'),

@@ -4,16 +4,19 @@ import { longValueMatch, matchSection } from './match.ts';
 import type { ValueMatch } from '../../model/config.ts';
 import { RE2JS } from 're2js';
 import { networks } from './clients.ts';
+import { wakeBefore } from './idle.ts';
 import { duration, name, number, responseHeaders, section, size, text, toggle } from './scalars.ts';
 
 /** `wake:` of a backend. */
 export function wakeSection() {
   return section({
-    timeout: duration({ minMs: 1 }).prefault('60s'),
+    timeout: duration({ minMs: 1 }).optional(),
     maxHeld: number({ min: 0, max: 1_000_000 }).prefault(1000),
     maxHeldBytes: size({ min: 0, max: 2 ** 36 }).prefault('64MiB'),
     with: z.array(name()).max(100).prefault([]),
     page: toggle().prefault('off'),
+    failFastAfter: duration({ maxMs: 3_600_000 }).prefault('10s'),
+    before: wakeBefore(),
     answers: z
       .array(
         section({
