@@ -19,7 +19,10 @@ export type GatewayConfig = Omit<Config, 'backends' | 'stateDir' | 'observe' | '
   traceToken: string;
 };
 
-export type GatewayBackendConfig = Omit<Config['backends'][number], 'source' | 'health' | 'triggers' | 'idle' | 'ports'> & {
+export type GatewayBackendConfig = Omit<
+  Config['backends'][number],
+  'source' | 'health' | 'triggers' | 'idle' | 'ports'
+> & {
   driver: BackendSource['driver'];
   idle: Pick<IdleConfig, 'webSockets'>;
 };

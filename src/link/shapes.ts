@@ -44,6 +44,9 @@ const UP: Shapes<UpMessage> = {
   collected: { id: 'number', metrics: 'array', status: 'object' },
 };
 
+/** Entries of a list, at most: a window for each of many backends, the endpoints of a large one. */
+const MAX_LIST = 100_000;
+
 export type Checked<M> = { ok: true; message: M } | { ok: false; reason: string };
 
 /** What a gateway accepts. */
@@ -67,6 +70,15 @@ function check<M>(shapes: Record<string, Record<string, Kind>>, value: unknown):
     const found = kindOf(message[field]);
     if (found !== kind && !(kind === 'object-or-null' && (found === 'object' || found === 'null'))) {
       return { ok: false, reason: `message ${type}: ${field} must be ${kind}, is ${found}` };
+    }
+    if (kind !== 'array') continue;
+    const list = message[field] as unknown[];
+    if (list.length > MAX_LIST)
+      return { ok: false, reason: `message ${type}: ${field} has ${list.length} entries, at most ${MAX_LIST}` };
+    // All lists of messages are lists of objects.
+    for (const entry of list) {
+      if (kindOf(entry) !== 'object')
+        return { ok: false, reason: `message ${type}: each of ${field} must be object, one is ${kindOf(entry)}` };
     }
   }
   return { ok: true, message: value as M };

@@ -1,0 +1,238 @@
+/**
+ * The operator's side of links over gRPC: one stream per gateway, over mutual TLS. A client is let in when its certificate is of our authority,
+ * is meant for clients, and names the role of gateways.
+ */
+import {
+  experimental,
+  logVerbosity,
+  Metadata,
+  Server,
+  setLogVerbosity,
+  status,
+  type ServerDuplexStream,
+  type ServiceDefinition,
+  type StatusObject,
+} from '@grpc/grpc-js';
+import { DormouseError } from '../model/errors.ts';
+import type { Logger } from '../model/ports.ts';
+import { MAX_FRAME_BYTES } from './frames.ts';
+import {
+  credentialsError,
+  GATEWAY_KEY,
+  GrpcLink,
+  LINK_SERVICE,
+  usualKeepAlive,
+  VERSION_KEY,
+  type KeepAlive,
+  type LinkCredentials,
+} from './grpc-link.ts';
+import type { Link } from './link.ts';
+import { LINK_VERSION, type DownMessage, type UpMessage } from './messages.ts';
+import { checkUp } from './shapes.ts';
+
+/** Links at once; one more is refused. */
+const MAX_LINKS = 1000;
+const MAX_STREAMS_PER_CONNECTION = 4;
+/** What one stream may send before we have read it, bytes. */
+const WINDOW_BYTES = 1024 * 1024;
+/** How long ends of links may take when the server closes, ms. */
+const CLOSE_MS = 2000;
+const GATEWAY_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
+/** In the URI names of a gateway's certificate: its role. */
+export const GATEWAY_ROLE = 'spiffe://dormouse/gateway';
+
+export interface LinkPeer {
+  /** Address and port of the gateway, for logs. */
+  address: string;
+}
+
+export interface ServeLinksOptions {
+  /** Port 0: any that is free. */
+  address: { host: string; port: number };
+  credentials: LinkCredentials;
+  /** A gateway has come. `id` is the name that it gives itself: unique only as far as gateways tell the truth, and the same again after it lost a link. */
+  onLink(id: string, link: Link<DownMessage, UpMessage>, peer: LinkPeer): void;
+  logger: Logger;
+  keepAlive?: KeepAlive;
+}
+
+export interface LinkServer {
+  /** With the port that was taken when 0 was asked for. */
+  address: { host: string; port: number };
+  /** New handshakes use these from now on; links that are there stay. Throws when they can't be read, and nothing changes. */
+  setCredentials(credentials: LinkCredentials): void;
+  /** Links that are there. */
+  readonly links: number;
+  /** Closes all links and listens no more; takes at most 2 s. */
+  close(): Promise<void>;
+}
+
+/** Rejects with DORMOUSE_LINK_ADDRESS when the address can't be listened on, DORMOUSE_LINK_CREDENTIALS when the certificates can't be read. */
+export async function serveLinks(options: ServeLinksOptions): Promise<LinkServer> {
+  const { logger, keepAlive = usualKeepAlive } = options;
+  const { host, port } = options.address;
+  // What goes wrong is told to our logger; the library would write to standard error too.
+  setLogVerbosity(logVerbosity.NONE);
+  const credentials = new ChangingCredentials(options.credentials);
+  const links = new Set<Link<DownMessage, UpMessage>>();
+  const server = new Server({
+    'grpc.max_receive_message_length': MAX_FRAME_BYTES,
+    'grpc.max_send_message_length': MAX_FRAME_BYTES,
+    'grpc.max_concurrent_streams': MAX_STREAMS_PER_CONNECTION,
+    'grpc.keepalive_time_ms': keepAlive.pingMs,
+    'grpc.keepalive_timeout_ms': keepAlive.timeoutMs,
+    'grpc-node.flow_control_window': WINDOW_BYTES,
+    'grpc.enable_channelz': 0,
+  });
+  const attach = (call: ServerDuplexStream<Buffer, Buffer>): void => {
+    const refusal = refuse(call, links.size);
+    if (refusal !== null) {
+      logger.warn('a gateway was turned away', { peer: call.getPeer(), reason: refusal.details });
+      call.on('error', () => {});
+      call.emit('error', refusal);
+      return;
+    }
+    const id = String(call.metadata.get(GATEWAY_KEY)[0]);
+    const peer = { address: call.getPeer() };
+    const link = new GrpcLink<DownMessage, UpMessage>({
+      stream: call,
+      check: checkUp,
+      logger: logger.child({ gateway: id, peer: peer.address }),
+      abort: () => call.destroy(),
+      ended: () => links.delete(link),
+    });
+    links.add(link);
+    // Tells the gateway that it is in.
+    call.sendMetadata(new Metadata());
+    options.onLink(id, link, peer);
+  };
+  server.addService(LINK_SERVICE as ServiceDefinition, { Attach: attach });
+  const bound = await new Promise<number>((resolve, reject) => {
+    const where = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    server.bindAsync(where, credentials.forServer(), (error, taken) => {
+      if (error === null) resolve(taken);
+      else reject(addressError(error, where));
+    });
+  });
+  return {
+    address: { host, port: bound },
+    setCredentials: (next) => credentials.set(next),
+    get links() {
+      return links.size;
+    },
+    close: async () => {
+      for (const link of links) link.close();
+      await new Promise<void>((resolve) => {
+        const cut = setTimeout(() => {
+          server.forceShutdown();
+          resolve();
+        }, CLOSE_MS);
+        server.tryShutdown(() => {
+          clearTimeout(cut);
+          resolve();
+        });
+      });
+    },
+  };
+}
+
+/** Why this call is refused, or null. */
+function refuse(
+  call: ServerDuplexStream<Buffer, Buffer>,
+  links: number,
+): Pick<StatusObject, 'code' | 'details'> | null {
+  if (!isGateway(call.getAuthContext().sslPeerCertificate?.subjectaltname)) {
+    return {
+      code: status.PERMISSION_DENIED,
+      details: `the client's certificate is not one of a gateway (URI ${GATEWAY_ROLE})`,
+    };
+  }
+  const [name] = call.metadata.get(GATEWAY_KEY);
+  if (typeof name !== 'string' || !GATEWAY_NAME.test(name)) {
+    return {
+      code: status.INVALID_ARGUMENT,
+      details: `the metadata ${GATEWAY_KEY} must be the gateway's name: 1 to 253 of A-Z a-z 0-9 . _ -`,
+    };
+  }
+  const [version] = call.metadata.get(VERSION_KEY);
+  if (version !== String(LINK_VERSION)) {
+    return {
+      code: status.FAILED_PRECONDITION,
+      details: `it speaks version ${String(version).slice(0, 20)} of the link, this operator version ${LINK_VERSION}`,
+    };
+  }
+  if (links >= MAX_LINKS)
+    return { code: status.RESOURCE_EXHAUSTED, details: `${MAX_LINKS} gateways are attached already` };
+  return null;
+}
+
+/** `names` is what node:tls makes of a subjectAltName. It quotes a value that could be taken for several: there is none such in a certificate of ours. */
+function isGateway(names: string | undefined): boolean {
+  return names !== undefined && !names.includes('"') && names.split(', ').includes(`URI:${GATEWAY_ROLE}`);
+}
+
+type Provider = Parameters<typeof experimental.createCertificateProviderServerCredentials>[0];
+type CaListener = Parameters<Provider['addCaCertificateListener']>[0];
+type IdentityListener = Parameters<Provider['addIdentityCertificateListener']>[0];
+
+/** Credentials of the server that may be changed while it runs. */
+class ChangingCredentials implements Provider {
+  #now: { ca: Buffer; cert: Buffer; key: Buffer };
+  readonly #ca = new Set<CaListener>();
+  readonly #identity = new Set<IdentityListener>();
+
+  constructor(credentials: LinkCredentials) {
+    this.#now = readable(credentials);
+  }
+
+  forServer(): ReturnType<typeof experimental.createCertificateProviderServerCredentials> {
+    return experimental.createCertificateProviderServerCredentials(this, this, true);
+  }
+
+  set(credentials: LinkCredentials): void {
+    this.#now = readable(credentials);
+    for (const listener of this.#ca) listener({ caCertificate: this.#now.ca });
+    for (const listener of this.#identity) this.#tell(listener);
+  }
+
+  addCaCertificateListener(listener: CaListener): void {
+    this.#ca.add(listener);
+    // Not at once: the server listens to the credentials only after they have begun to listen here.
+    queueMicrotask(() => listener({ caCertificate: this.#now.ca }));
+  }
+
+  removeCaCertificateListener(listener: CaListener): void {
+    this.#ca.delete(listener);
+  }
+
+  addIdentityCertificateListener(listener: IdentityListener): void {
+    this.#identity.add(listener);
+    queueMicrotask(() => this.#tell(listener));
+  }
+
+  removeIdentityCertificateListener(listener: IdentityListener): void {
+    this.#identity.delete(listener);
+  }
+
+  #tell(listener: IdentityListener): void {
+    listener({ certificate: this.#now.cert, privateKey: this.#now.key });
+  }
+}
+
+/** Tried out first: a server that is given what it can't read answers no handshake any more. */
+function readable({ ca, cert, key }: LinkCredentials): { ca: Buffer; cert: Buffer; key: Buffer } {
+  try {
+    process.getBuiltinModule('node:tls').createSecureContext({ ca, cert, key });
+  } catch (error) {
+    throw credentialsError(error as NodeJS.ErrnoException);
+  }
+  return { ca: Buffer.from(ca), cert: Buffer.from(cert), key: Buffer.from(key) };
+}
+
+function addressError(error: Error, where: string): DormouseError {
+  return new DormouseError(
+    'DORMOUSE_LINK_ADDRESS',
+    `cannot listen on ${where} for gateways: ${error.message}; set the address of the link to one of this machine and a port that is free`,
+    { cause: error, userFault: true },
+  );
+}
