@@ -113,11 +113,29 @@ export interface Http2Config {
 }
 
 export interface ListenerTlsConfig {
-  /** At least one; the first is used for clients whose SNI none of them names. Absolute paths. */
-  certificates: { certFile: string; keyFile: string }[];
+  /** At least one; the first is used for clients whose SNI none of them names. */
+  certificates: (CertificateFiles | InlineCertificate)[];
   minVersion: '1.2' | '1.3';
   clientAuth: { caFile: string | null; mode: 'none' | 'optional' | 'require' };
   hsts: { maxAgeSeconds: number; includeSubdomains: boolean; preload: boolean } | null;
+}
+
+/** Absolute paths, read anew when the files change. */
+export interface CertificateFiles {
+  certFile: string;
+  keyFile: string;
+}
+
+/** A certificate that is not in files: what a gateway of a cluster is told of a Secret. */
+export interface InlineCertificate {
+  /** Names it in messages: `Secret shop/tls`. */
+  name: string;
+  /** PEM: the certificate, then those of its issuers. */
+  cert: string;
+  /** PEM. Never logged. */
+  key: string;
+  /** Names that it is shown for, lower case; `*.` stands for one or more labels. Empty: those of the certificate. */
+  hosts: string[];
 }
 
 /** TLS towards endpoints. Absolute paths. */

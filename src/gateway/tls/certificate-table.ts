@@ -1,6 +1,9 @@
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { CertificatePair } from '../../tls/certificate-pair.ts';
 
+/** The longest host name of the DNS: bounds the labels that are tried. */
+const MAX_HOST_LENGTH = 255;
+
 /** Which certificate a client is shown that asks for a name: an exact one before a wildcard before the first of the file. */
 export class CertificateTable {
   /** What is shown when no certificate names the host. */
@@ -8,6 +11,8 @@ export class CertificateTable {
   readonly #exact = new Map<string, SecureContext>();
   /** By the part after `*.`. A wildcard stands for one label (RFC 6125 section 6.4.3). */
   readonly #wildcards = new Map<string, SecureContext>();
+  /** By the part after `**.`, which stands for one or more labels, as wildcards of the Gateway API do. */
+  readonly #suffixes = new Map<string, SecureContext>();
   /** One for each set of certificates that are shown together. */
   readonly #contexts = new Map<string, SecureContext>();
   readonly #pairs: readonly CertificatePair[];
@@ -19,11 +24,12 @@ export class CertificateTable {
     this.#contextFor = contextFor;
     for (const [name, indexes] of byName(pairs)) {
       const context = this.#contextOf(indexes);
-      if (name.startsWith('*.')) this.#wildcards.set(name.slice(2), context);
+      if (name.startsWith('**.')) this.#suffixes.set(name.slice(3), context);
+      else if (name.startsWith('*.')) this.#wildcards.set(name.slice(2), context);
       else this.#exact.set(name, context);
     }
     const first = pairs[0]!.names[0];
-    this.first = (first === undefined ? null : this.find(first.replace(/^\*\./, 'x.'))) ?? this.#contextOf([0]);
+    this.first = (first === undefined ? null : this.find(first.replace(/^\*\*?\./, 'x.'))) ?? this.#contextOf([0]);
   }
 
   /** Whether all hosts get the same. */
@@ -40,7 +46,15 @@ export class CertificateTable {
     const exact = this.#exact.get(name);
     if (exact !== undefined) return exact;
     const dot = name.indexOf('.');
-    return dot <= 0 ? null : (this.#wildcards.get(name.slice(dot + 1)) ?? null);
+    if (dot <= 0) return null;
+    const wildcard = this.#wildcards.get(name.slice(dot + 1));
+    if (wildcard !== undefined) return wildcard;
+    if (this.#suffixes.size === 0 || name.length > MAX_HOST_LENGTH) return null;
+    for (let at = dot; at >= 0; at = name.indexOf('.', at + 1)) {
+      const suffix = this.#suffixes.get(name.slice(at + 1));
+      if (suffix !== undefined) return suffix;
+    }
+    return null;
   }
 
   #contextOf(indexes: readonly number[]): SecureContext {

@@ -1,7 +1,7 @@
 import { constants, createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import type { ListenerTlsConfig } from '../../model/config.ts';
+import type { CertificateFiles, InlineCertificate, ListenerTlsConfig } from '../../model/config.ts';
 import { DormouseError } from '../../model/errors.ts';
 import type { Clock, Logger } from '../../model/ports.ts';
 import { checkPair, readCertificates, validityWarning, type CertificatePair } from '../../tls/certificate-pair.ts';
@@ -46,7 +46,7 @@ export class ListenerTls {
     const { caFile } = config.clientAuth;
     this.files = new WatchedFiles({
       files: [
-        ...config.certificates.flatMap(({ certFile, keyFile }) => [certFile, keyFile]),
+        ...config.certificates.flatMap((one) => (isInline(one) ? [] : [one.certFile, one.keyFile])),
         ...(this.asksForCertificates && caFile !== null ? [caFile] : []),
       ],
       use: (contents) => this.use(contents),
@@ -116,12 +116,17 @@ export class ListenerTls {
 
   private use(contents: readonly Buffer[]): void {
     const { certificates } = this.config;
-    const pairs = certificates.map(({ certFile, keyFile }, index) => {
-      const checked = checkPair(contents[2 * index]!, contents[2 * index + 1]!);
-      if (!checked.ok) throw new FileProblem(checked.which === 'cert' ? certFile : keyFile, checked.reason);
-      return checked.pair;
+    let read = 0;
+    const pairs = certificates.map((one): CertificatePair => {
+      const [cert, key] = isInline(one)
+        ? [Buffer.from(one.cert), Buffer.from(one.key)]
+        : [contents[read++]!, contents[read++]!];
+      const checked = checkPair(cert, key);
+      if (!checked.ok) throw new FileProblem(placeOf(one, checked.which), checked.reason);
+      if (!isInline(one) || one.hosts.length === 0) return checked.pair;
+      return { ...checked.pair, names: one.hosts.map((host) => (host.startsWith('*.') ? `*${host}` : host)) };
     });
-    const clientCa = contents[2 * certificates.length] ?? null;
+    const clientCa = contents[read] ?? null;
     if (clientCa !== null) {
       const authorities = readCertificates(clientCa);
       if (typeof authorities === 'string') throw new FileProblem(this.config.clientAuth.caFile!, authorities);
@@ -132,7 +137,7 @@ export class ListenerTls {
     pairs.forEach((pair, index) => {
       const warning = validityWarning(pair, this.deps.clock.wallMs());
       if (warning !== null)
-        this.deps.logger.warn(warning, { listener: this.listener, file: certificates[index]!.certFile });
+        this.deps.logger.warn(warning, { listener: this.listener, file: placeOf(certificates[index]!, 'cert') });
     });
   }
 
@@ -151,13 +156,23 @@ export class ListenerTls {
       } catch (error) {
         const index = pairs.indexOf(together[0]!);
         throw new FileProblem(
-          this.config.certificates[index]!.certFile,
+          placeOf(this.config.certificates[index]!, 'cert'),
           `OpenSSL refuses it (${(error as { code?: string }).code ?? 'unknown reason'})`,
           { cause: error },
         );
       }
     });
   }
+}
+
+function isInline(certificate: CertificateFiles | InlineCertificate): certificate is InlineCertificate {
+  return 'cert' in certificate;
+}
+
+/** What a message names: a file, or where the certificate comes from. */
+function placeOf(certificate: CertificateFiles | InlineCertificate, which: 'cert' | 'key'): string {
+  if (isInline(certificate)) return certificate.name;
+  return which === 'cert' ? certificate.certFile : certificate.keyFile;
 }
 
 /** A session is a client's certificate as well: it must not be taken up where others are trusted, or another mode is asked for. */
@@ -171,7 +186,7 @@ function fileError(listener: string, error: unknown): unknown {
   if (!(error instanceof FileProblem)) return error;
   return new DormouseError(
     'DORMOUSE_TLS_FILE',
-    `listeners.${listener}.tls: ${error.file}: ${error.message}. Correct the file; dormouse check looks at it too.`,
+    `listeners.${listener}.tls: ${error.file}: ${error.message}. Correct it; dormouse check looks at files too.`,
     { cause: error, userFault: true },
   );
 }
