@@ -48,11 +48,11 @@ async function main(args: string[]): Promise<number> {
   ).then((result) => result.code);
 }
 
-/** Tests that need programs from the distribution's packages are those of `npm run test:services`, those with h2spec of `npm run test:conformance`. */
+/** Tests that need programs from the distribution's packages are those of `npm run test:services`, those with h2spec of `npm run test:conformance`, those with Kubernetes of `npm run test:cluster`. */
 function everyTest(): string[] {
   return globSync(['src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts', 'examples/**/*.test.ts'], {
     cwd: root,
-    exclude: ['test/services/**', 'test/conformance/**', '**/node_modules/**'],
+    exclude: ['test/cluster/**', 'test/services/**', 'test/conformance/**', '**/node_modules/**'],
   }).toSorted();
 }
 

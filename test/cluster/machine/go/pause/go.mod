@@ -1,0 +1,3 @@
+module dormouse.test/cluster/pause
+
+go 1.26
