@@ -1,0 +1,95 @@
+/** The Backend object (dormouse.dev/v1alpha1), as far as it is read and written here; its schema is generated from the configuration's (config/crd). */
+import type { KubernetesObject, Resource } from '../kubernetes/client.ts';
+
+export const GROUP = 'dormouse.dev';
+
+export const BACKENDS: Resource = {
+  group: GROUP,
+  version: 'v1alpha1',
+  plural: 'backends',
+  kind: 'Backend',
+  namespaced: true,
+};
+
+/** Restores what was changed before the object goes. */
+export const FINALIZER = 'dormouse.dev/restore';
+
+export interface BackendObject extends KubernetesObject {
+  spec: Record<string, unknown>;
+  status?: BackendObjectStatus;
+}
+
+/** metav1.Condition. */
+export interface Condition {
+  type: string;
+  status: 'True' | 'False' | 'Unknown';
+  reason: string;
+  message: string;
+  lastTransitionTime: string;
+  observedGeneration?: number;
+}
+
+export interface BackendObjectStatus {
+  observedGeneration?: number;
+  state?: 'asleep' | 'waking' | 'awake' | 'falling-asleep';
+  /** RFC 3339. */
+  since?: string;
+  why?: string;
+  instances?: number;
+  desired?: number;
+  demand?: { concurrency: string; requestsPerSecond: string; inFlight: number; held: number };
+  lastWoken?: { at: string; by: string; tookSeconds: string };
+  lastSlept?: string;
+  handover?: HandoverStatus;
+  conditions?: Condition[];
+}
+
+/**
+ * How far the Service's traffic has been moved. Written before the step is taken, so that whoever leads next goes on from there.
+ *
+ * - `serving`: traffic goes to the pods; gateways have no part in it.
+ * - `listening`: waits for every gateway to listen on the ports allocated.
+ * - `redirecting`: gateways are listed as endpoints, then the pods are taken out.
+ * - `redirected`: looks until the Service's address is answered by gateways alone.
+ * - `pausing`: the autoscaler is paused, and seen to be paused.
+ * - `settling`: nothing may come for a while; the idle source is asked again.
+ * - `sleeping`: scaled to zero, if gateways agree that nothing is left.
+ * - `asleep`: gateways stand in for the Service.
+ * - `handing-back`: the Service selects its pods again; gateways stay until pods are listed.
+ * - `resuming`: gateways are taken out, the autoscaler is resumed.
+ */
+export type HandoverStep =
+  | 'serving'
+  | 'listening'
+  | 'redirecting'
+  | 'redirected'
+  | 'pausing'
+  | 'settling'
+  | 'sleeping'
+  | 'asleep'
+  | 'handing-back'
+  | 'resuming';
+
+export interface HandoverStatus {
+  step: HandoverStep;
+  /** RFC 3339. */
+  since: string;
+  message?: string;
+  /** A gateway port for each port of the Service, allocated before anything else. */
+  ports?: PortAllocation[];
+  /** Replicas of the target before it was put to sleep; it is woken with as many. */
+  replicasBefore?: number;
+  /** Whether the autoscaler was paused by us. */
+  pausedAutoscaler?: boolean;
+}
+
+export interface PortAllocation {
+  /** Of the Service. */
+  port: number;
+  gatewayPort: number;
+}
+
+/** `namespace/name`, which is also the name of the backend in the configuration. */
+export function keyOf(object: { metadata: { namespace?: string; name: string } }): string {
+  return `${object.metadata.namespace}/${object.metadata.name}`;
+}

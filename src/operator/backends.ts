@@ -1,0 +1,650 @@
+/**
+ * All Backend objects of the cluster: what each asks for, what stands against it, its handover and its status. One step at a time per object (a work queue); the configuration
+ * that comes out of all of them is applied as a whole, a moment after the last change.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { isReason } from '../kubernetes/api-error.ts';
+import type { Informer, KubernetesClient } from '../kubernetes/client.ts';
+import type { BackendConfig, KubernetesConfig, ListenerConfig, RouteConfig } from '../model/config.ts';
+import type { IdleVerdict } from '../model/demand.ts';
+import type { Clock, Logger, RandomSource } from '../model/ports.ts';
+import type { BackendStatus } from '../model/status.ts';
+import type { WakeCause } from '../model/backend.ts';
+import { Autoscaler, type AutoscalerDeps } from './autoscaler.ts';
+import {
+  BACKENDS,
+  FINALIZER,
+  keyOf,
+  type BackendObject,
+  type BackendObjectStatus,
+  type Condition,
+  type HandoverStatus,
+  type PortAllocation,
+} from './backend-object.ts';
+import { Claims } from './claims.ts';
+import { conditionsOf, withReady, type Finding } from './conditions.ts';
+import type { GatewayPods } from './gateway-pods.ts';
+import { Handover, type HandoverHost } from './handover.ts';
+import { inPlaceParts, type InPlaceDefaults } from './in-place-config.ts';
+import type { Service } from './kinds.ts';
+import type { PortAllocator } from './port-allocator.ts';
+import { Redirect, type SliceIndex } from './redirect.ts';
+import { planService, type ServicePlan } from './service-plan.ts';
+import { stateOf } from './status-of.ts';
+
+/** How long a deleted object's Service may take to be as it was; afterwards it is tried again. */
+const RESTORE_BOUND_MS = 660_000;
+
+export type Compiled = { ok: true; backend: BackendConfig } | { ok: false; problems: string[] };
+
+/** What the parts of the configuration that come from Backend objects are. */
+export interface BackendParts {
+  backends: BackendConfig[];
+  listeners: ListenerConfig[];
+  routes: RouteConfig[];
+}
+
+/** Idle sources of one backend. */
+export interface IdleWatch {
+  /** The last word. */
+  readonly verdict: IdleVerdict;
+  /** Asked anew, of samples taken at or after this moment (wall clock ms). */
+  askAgain(sinceMs: number, signal: AbortSignal): Promise<IdleVerdict>;
+  stop(): void;
+}
+
+export interface BackendsDeps {
+  client: KubernetesClient;
+  clock: Clock;
+  random: RandomSource;
+  logger: Logger;
+  objects: Informer<BackendObject>;
+  services: Informer<Service>;
+  slices: SliceIndex;
+  gateways: GatewayPods;
+  autoscalers: AutoscalerDeps;
+  allocator: PortAllocator;
+  defaults: InPlaceDefaults;
+  compile(object: BackendObject): Compiled;
+  /** Begins to watch; `changed` is called with each new word. */
+  watchIdle(backend: BackendConfig, changed: () => void): IdleWatch;
+  controller: {
+    backend(name: string): BackendStatus | null;
+    idleVerdict(name: string, verdict: IdleVerdict | null): void;
+    wake(name: string, cause: WakeCause, signal: AbortSignal): Promise<void>;
+  };
+  /** Applies what `parts()` says now; resolves when gateways have it in force. Called as often as anything changes. */
+  apply(): void;
+  /** Whether every gateway has a configuration in force that is not older than what `parts()` said when `mark()` was called. */
+  mark(): number;
+  isInForce(mark: number): boolean;
+  seeRedirect(service: Service, backend: string, signal: AbortSignal): Promise<boolean>;
+  replicas(kubernetes: KubernetesConfig, signal: AbortSignal): Promise<number | null>;
+  /** Whether a route leads to it: then it sleeps behind the gateways, and its Service is left alone. */
+  isRouted(key: string): boolean;
+  causeText(cause: WakeCause): string;
+  event(object: BackendObject, type: 'Normal' | 'Warning', reason: string, note: string): void;
+  /** Looks at the object again. */
+  enqueue(key: string): void;
+}
+
+interface Entry {
+  readonly key: string;
+  object: BackendObject;
+  generation: number | undefined;
+  compiled: Compiled;
+  plan: ServicePlan | null;
+  allocated: PortAllocation[] | null;
+  mark: number;
+  parts: BackendParts | null;
+  idle: IdleWatch | null;
+  /** What `idle` was made for. */
+  idleOf: unknown;
+  /** What the handover says against sleeping; null: nothing. */
+  kept: string | null;
+  handover: Handover | null;
+  /** What `handover` was made for. */
+  handoverOf: unknown;
+  end: AbortController | null;
+  running: Promise<void>;
+  /** As it was written last, without what moves all the time. */
+  written: unknown;
+  conditions: Condition[];
+}
+
+export class Backends {
+  readonly #deps: BackendsDeps;
+  readonly #entries = new Map<string, Entry>();
+  readonly #targets = new Claims();
+  readonly #services = new Claims();
+  #leads = false;
+
+  constructor(deps: BackendsDeps) {
+    this.#deps = deps;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Only the leader writes. */
+  lead(signal: AbortSignal): void {
+    this.#leads = true;
+    signal.addEventListener('abort', () => (this.#leads = false), { once: true });
+    for (const key of this.#entries.keys()) this.#deps.enqueue(key);
+  }
+
+  /** Backends by the Service that they guard, for changes of it. */
+  ofService(service: string): Iterable<string> {
+    return this.#services.of(service);
+  }
+
+  ofNamespace(namespace: string): string[] {
+    const prefix = `${namespace}/`;
+    return [...this.#entries.keys()].filter((key) => key.startsWith(prefix));
+  }
+
+  /** Everything that all objects ask for together, in the order of their names. */
+  parts(): BackendParts {
+    const all: BackendParts = { backends: [], listeners: [], routes: [] };
+    for (const key of [...this.#entries.keys()].sort()) {
+      const parts = this.#entries.get(key)!.parts;
+      if (parts === null) continue;
+      all.backends.push(...parts.backends);
+      all.listeners.push(...parts.listeners);
+      all.routes.push(...parts.routes);
+    }
+    return all;
+  }
+
+  /** Number of replicas that it had before it was put to sleep, at least 1. */
+  replicasBefore(key: string): number {
+    return Math.max(1, this.#entries.get(key)?.handover?.status.replicasBefore ?? 1);
+  }
+
+  /** The controller has something to say of it. */
+  changed(key: string): void {
+    this.#entries.get(key)?.handover?.notify();
+    this.#deps.enqueue(key);
+  }
+
+  /** Gateways came or went: who stands in for a Service may have to be listed anew. */
+  gatewaysChanged(): void {
+    for (const { handover } of this.#entries.values()) handover?.notify();
+  }
+
+  /** One object as it is now; called by the work queue, never twice at once for the same. Rejects when the API server did not answer: it is called again then. */
+  async reconcile(key: string, signal: AbortSignal): Promise<void> {
+    const [namespace = '', name = ''] = key.split('/');
+    const object = this.#deps.objects.get(namespace, name);
+    const entry = this.#entries.get(key);
+    if (object === undefined) {
+      if (entry !== undefined) await this.#forget(entry);
+      return;
+    }
+    if (entry !== undefined && entry.object.metadata.uid !== object.metadata.uid) await this.#forget(entry);
+    if (object.metadata.deletionTimestamp !== undefined) {
+      await this.#remove(object, signal);
+      return;
+    }
+    if (!(object.metadata.finalizers ?? []).includes(FINALIZER)) {
+      if (this.#leads) await this.#setFinalizer(object, true, signal);
+      // Looked at again with the next event: nothing is changed before it can be restored.
+      return;
+    }
+    const known = this.#entries.get(key) ?? this.#add(key, object);
+    known.object = object;
+    this.#look(known);
+    if (this.#leads) await this.#writeStatus(known, signal);
+  }
+
+  #add(key: string, object: BackendObject): Entry {
+    const entry: Entry = {
+      key,
+      object,
+      generation: undefined,
+      compiled: { ok: false, problems: [] },
+      plan: null,
+      allocated: null,
+      mark: 0,
+      parts: null,
+      idle: null,
+      idleOf: null,
+      kept: null,
+      handover: null,
+      handoverOf: null,
+      end: null,
+      running: Promise.resolve(),
+      written: null,
+      conditions: object.status?.conditions ?? [],
+    };
+    this.#entries.set(key, entry);
+    return entry;
+  }
+
+  // ---- what it asks for
+
+  #look(entry: Entry): void {
+    const { object, key } = entry;
+    const { generation, namespace = '', creationTimestamp = '' } = object.metadata;
+    if (entry.generation !== generation || generation === undefined) {
+      entry.compiled = this.#deps.compile(object);
+      entry.generation = generation;
+    }
+    const { compiled } = entry;
+    const source = compiled.ok ? compiled.backend.source : null;
+    const kubernetes = source?.driver === 'kubernetes' ? source.kubernetes : null;
+    const since = `${creationTimestamp} ${key}`;
+    const others = new Set([
+      ...this.#targets.claim(key, since, kubernetes === null ? null : targetKey(kubernetes)),
+      ...this.#services.claim(key, since, kubernetes?.service == null ? null : `${namespace}/${kubernetes.service}`),
+    ]);
+    // Who comes first, or was in the way, may be another one now.
+    for (const other of others) this.#deps.enqueue(other);
+
+    const isInPlace = kubernetes?.service != null && !this.#deps.isRouted(key);
+    entry.plan = isInPlace
+      ? planService(kubernetes.service!, this.#deps.services.get(namespace, kubernetes.service!))
+      : null;
+    this.#allocate(entry);
+    this.#setParts(entry, kubernetes !== null && this.#rival(entry) === null);
+    this.#watchIdle(entry);
+    this.#setHandover(entry, kubernetes, isInPlace);
+    this.#tellVerdict(entry);
+  }
+
+  /** The object that has the target or the Service; null: it is this one. */
+  #rival({ key, compiled }: Entry): { what: string; key: string } | null {
+    if (!compiled.ok || compiled.backend.source.driver !== 'kubernetes') return null;
+    const { kubernetes } = compiled.backend.source;
+    const target = this.#targets.holder(targetKey(kubernetes));
+    if (target !== null && target !== key)
+      return { what: `${kubernetes.target.kind} ${kubernetes.target.name}`, key: target };
+    if (kubernetes.service === null) return null;
+    const service = this.#services.holder(`${kubernetes.namespace}/${kubernetes.service}`);
+    return service === null || service === key ? null : { what: `Service ${kubernetes.service}`, key: service };
+  }
+
+  #allocate(entry: Entry): void {
+    const { allocator } = this.#deps;
+    if (entry.plan === null || !entry.plan.ok) {
+      // Ports of a Service that is redirected stay taken: connections may still come.
+      if (entry.handover === null || entry.handover.step === 'serving') {
+        allocator.release(entry.key);
+        entry.allocated = null;
+      }
+      return;
+    }
+    entry.allocated = allocator.allocate(
+      entry.key,
+      entry.plan.ports.map(({ port }) => port),
+      entry.object.status?.handover?.ports,
+    );
+  }
+
+  #setParts(entry: Entry, isUsed: boolean): void {
+    const { compiled, plan, allocated } = entry;
+    let parts: BackendParts | null = null;
+    if (compiled.ok && isUsed) {
+      if (plan?.ok === true && allocated !== null) {
+        const made = inPlaceParts(compiled.backend, plan.ports, allocated, this.#deps.defaults);
+        parts = { backends: [made.backend], listeners: made.listeners, routes: made.routes };
+      } else if (plan === null) parts = { backends: [compiled.backend], listeners: [], routes: [] };
+      // A Service that is gone or can't be redirected any more: what is configured stays until it sleeps no more.
+      else parts = entry.parts;
+    } else if (!compiled.ok && entry.parts !== null) parts = entry.parts;
+    if (isDeepStrictEqual(parts, entry.parts)) return;
+    entry.parts = parts;
+    entry.mark = this.#deps.mark();
+    this.#deps.apply();
+  }
+
+  // ---- idle
+
+  #watchIdle(entry: Entry): void {
+    const backend = entry.compiled.ok && entry.parts !== null ? entry.compiled.backend : null;
+    const wanted =
+      backend === null
+        ? null
+        : { idle: backend.idle, before: backend.wake.before, idleAfterMs: backend.scale.idleAfterMs };
+    if (isDeepStrictEqual(wanted, entry.idleOf)) return;
+    entry.idle?.stop();
+    entry.idleOf = wanted;
+    entry.idle =
+      backend === null
+        ? null
+        : this.#deps.watchIdle(backend, () => {
+            this.#tellVerdict(entry);
+            entry.handover?.notify();
+            this.#deps.enqueue(entry.key);
+          });
+  }
+
+  /** What the controller is told: in place the handover has the first word, since the gateways' own demand says nothing while the Service is awake. */
+  #tellVerdict(entry: Entry): void {
+    const { idle, handover, kept } = entry;
+    const verdict = idle?.verdict ?? { keptBy: [], wake: null };
+    if (entry.parts === null) return;
+    const keptBy = handover === null ? verdict.keptBy : kept === null ? [] : [kept];
+    this.#deps.controller.idleVerdict(entry.key, { keptBy, wake: verdict.wake });
+  }
+
+  #hasIdleSource({ compiled }: Entry): boolean {
+    if (!compiled.ok) return false;
+    const { prometheus, schedule } = compiled.backend.idle;
+    return prometheus !== null || (schedule !== null && schedule.allow.length > 0);
+  }
+
+  // ---- handover
+
+  #setHandover(entry: Entry, kubernetes: KubernetesConfig | null, isInPlace: boolean): void {
+    if (!this.#leads) return;
+    const wanted =
+      isInPlace && kubernetes !== null && this.#rival(entry) === null
+        ? { target: kubernetes.target, service: kubernetes.service, autoscaler: kubernetes.autoscaler }
+        : null;
+    if (isDeepStrictEqual(wanted, entry.handoverOf)) {
+      entry.handover?.notify();
+      return;
+    }
+    entry.handoverOf = wanted;
+    const former = entry.handover;
+    const formerEnd = entry.end;
+    const before = entry.running;
+    const end = new AbortController();
+    entry.end = end;
+    entry.handover =
+      wanted === null || kubernetes === null
+        ? null
+        : new Handover(this.#host(entry, kubernetes), handoverStatus(entry));
+    const next = entry.handover;
+    entry.kept = next === null ? null : 'its handover begins';
+    entry.running = (async () => {
+      formerEnd?.abort();
+      await before;
+      // What was redirected for other terms is handed back first.
+      if (former !== null && former.step !== 'serving') await this.#restore(entry, former, end.signal);
+      await next?.run(end.signal);
+    })().catch((error: unknown) => {
+      if (!end.signal.aborted)
+        this.#deps.logger.error('a handover ended', { backend: entry.key, error: String(error) });
+    });
+  }
+
+  async #restore(entry: Entry, handover: Handover, signal: AbortSignal): Promise<void> {
+    const bound = AbortSignal.any([signal, AbortSignal.timeout(RESTORE_BOUND_MS)]);
+    const wake = (): void => {
+      const cause: WakeCause = { kind: 'command', atMs: this.#deps.clock.wallMs() };
+      this.#deps.controller.wake(entry.key, cause, bound).catch((error: unknown) => {
+        this.#deps.logger.warn('a target could not be woken before it is handed back', {
+          backend: entry.key,
+          reason: error instanceof Error ? error.message : String(error),
+        });
+      });
+    };
+    await handover.restore(wake, bound);
+  }
+
+  #host(entry: Entry, kubernetes: KubernetesConfig): HandoverHost {
+    const deps = this.#deps;
+    const { namespace, service } = kubernetes;
+    const redirect = new Redirect({ namespace, name: service ?? '' }, deps);
+    return {
+      clock: deps.clock,
+      random: deps.random,
+      logger: deps.logger.child({ backend: entry.key }),
+      redirect,
+      autoscaler: new Autoscaler(kubernetes, deps.autoscalers),
+      plan: () => {
+        const { plan, allocated, compiled } = entry;
+        if (plan?.ok !== true || allocated === null || !compiled.ok || entry.parts === null) return null;
+        if (!this.#hasIdleSource(entry) && deps.controller.backend(entry.key)?.phase === 'awake') return null;
+        if (!new Autoscaler(kubernetes, deps.autoscalers).check().ok) return null;
+        const { settleMs, prometheus } = compiled.backend.idle;
+        return { ports: plan.ports, allocated, settleMs, scrapeMs: prometheus?.scrapeIntervalMs ?? 0 };
+      },
+      backend: () => deps.controller.backend(entry.key),
+      verdict: () => entry.idle?.verdict ?? { keptBy: ['nothing can say that it is idle'], wake: null },
+      askAgain: (sinceMs, signal) =>
+        entry.idle?.askAgain(sinceMs, signal) ?? Promise.resolve({ keptBy: ['its idle source is gone'], wake: null }),
+      keep: (reason) => {
+        if (entry.kept === reason) return;
+        entry.kept = reason;
+        this.#tellVerdict(entry);
+      },
+      gatewaysListen: () => deps.isInForce(entry.mark) && deps.gateways.listening > 0,
+      seeRedirect: (signal) =>
+        redirect.service === undefined ? Promise.resolve(false) : deps.seeRedirect(redirect.service, entry.key, signal),
+      replicas: (signal) => deps.replicas(kubernetes, signal),
+      record: (status, signal) => this.#record(entry, status, signal),
+      event: (type, reason, note) => deps.event(entry.object, type, reason, note),
+    };
+  }
+
+  async #record(entry: Entry, handover: HandoverStatus, signal: AbortSignal): Promise<void> {
+    const { namespace, name } = entry.object.metadata;
+    await this.#deps.client.patch(
+      BACKENDS,
+      { namespace: namespace ?? '', name },
+      { type: 'merge', body: { status: { handover } } },
+      { subresource: 'status', signal },
+    );
+    this.#deps.enqueue(entry.key);
+  }
+
+  // ---- the end of an object
+
+  async #remove(object: BackendObject, signal: AbortSignal): Promise<void> {
+    const key = keyOf(object);
+    const entry = this.#entries.get(key);
+    if (!this.#leads) return;
+    if (!(object.metadata.finalizers ?? []).includes(FINALIZER)) return;
+    if (entry === undefined && handoverIsOpen(object)) {
+      // A leader that begins with an object that is being deleted: it needs all of it to restore what was changed.
+      const known = this.#add(key, object);
+      this.#look(known);
+      this.#deps.enqueue(key);
+      return;
+    }
+    if (entry !== undefined) {
+      entry.object = object;
+      const { handover } = entry;
+      if (handover !== null && handover.step !== 'serving') {
+        entry.end?.abort();
+        await entry.running;
+        const end = new AbortController();
+        entry.end = end;
+        await this.#restore(entry, handover, AbortSignal.any([end.signal, signal]));
+      }
+      await this.#forget(entry);
+    }
+    await this.#setFinalizer(object, false, signal);
+  }
+
+  async #forget(entry: Entry): Promise<void> {
+    this.#entries.delete(entry.key);
+    entry.end?.abort();
+    entry.idle?.stop();
+    this.#targets.drop(entry.key);
+    this.#services.drop(entry.key);
+    await entry.running;
+    this.#deps.allocator.release(entry.key);
+    if (entry.parts !== null) this.#deps.apply();
+  }
+
+  async #setFinalizer(object: BackendObject, isSet: boolean, signal: AbortSignal): Promise<void> {
+    const { namespace = '', name, resourceVersion, finalizers = [] } = object.metadata;
+    const others = finalizers.filter((one) => one !== FINALIZER);
+    try {
+      await this.#deps.client.patch(
+        BACKENDS,
+        { namespace, name },
+        {
+          type: 'merge',
+          body: { metadata: { resourceVersion, finalizers: isSet ? [...others, FINALIZER] : others } },
+        },
+        { signal },
+      );
+    } catch (error) {
+      if (!isReason(error, 'NotFound')) throw error;
+    }
+  }
+
+  // ---- status
+
+  #findings(entry: Entry): Finding[] {
+    const { compiled, plan, allocated, handover } = entry;
+    if (!compiled.ok) {
+      return [no('Accepted', 'Invalid', compiled.problems.join('; '))];
+    }
+    const rival = this.#rival(entry);
+    if (rival !== null) {
+      return [
+        no(
+          'Accepted',
+          'Conflict',
+          `${rival.what} belongs to Backend ${rival.key}, which is older. Delete one of the two, or name another target`,
+        ),
+      ];
+    }
+    const { source } = compiled.backend;
+    if (source.driver !== 'kubernetes') return [yes('Accepted', 'Valid', 'the object is valid')];
+    const findings = [yes('Accepted', 'Valid', 'the object is valid'), this.#targetFinding(entry)];
+    if (plan === null) findings.push(yes('ServiceReady', 'Routed', 'routes lead to it; its Service is left alone'));
+    else if (!plan.ok) findings.push(no('ServiceReady', plan.reason, plan.message));
+    else if (allocated === null) {
+      findings.push(
+        no(
+          'ServiceReady',
+          'NoPortsLeft',
+          'no gateway ports are left for its Service: widen the range (--gateway-ports)',
+        ),
+      );
+    } else
+      findings.push(yes('ServiceReady', 'Redirectable', plan.warnings.join('; ') || 'its Service can be redirected'));
+    const autoscaler = new Autoscaler(source.kubernetes, this.#deps.autoscalers).check();
+    findings.push(
+      autoscaler.ok
+        ? yes(
+            'AutoscalerReady',
+            autoscaler.scaledObject === null ? 'None' : 'Pausable',
+            autoscaler.scaledObject === null
+              ? 'nothing else scales the target'
+              : `ScaledObject ${autoscaler.scaledObject} is paused while it sleeps`,
+          )
+        : no('AutoscalerReady', autoscaler.reason, autoscaler.message),
+    );
+    findings.push(this.#idleFinding(entry, handover !== null || plan !== null));
+    const crash = this.#deps.controller.backend(entry.key)?.crash ?? null;
+    findings.push(
+      crash === null
+        ? no('Crashing', 'No', 'its pods start')
+        : { type: 'Crashing', status: 'True', reason: 'StartFailed', message: crash.reason },
+    );
+    return findings;
+  }
+
+  #targetFinding({ key, compiled }: Entry): Finding {
+    const target =
+      compiled.ok && compiled.backend.source.driver === 'kubernetes' ? compiled.backend.source.kubernetes.target : null;
+    const name = `${target?.kind} ${target?.name}`;
+    const crash = this.#deps.controller.backend(key)?.crash ?? null;
+    const missing = crash !== null && /not found|there is no|can not be scaled|forbidden/i.test(crash.reason);
+    return missing
+      ? no('TargetReady', 'TargetUnusable', crash.reason)
+      : yes('TargetReady', 'Found', `${name} is scaled by its /scale subresource`);
+  }
+
+  #idleFinding(entry: Entry, isInPlace: boolean): Finding {
+    if (!isInPlace) return yes('IdleSource', 'Gateways', 'gateways see all of its requests');
+    if (!this.#hasIdleSource(entry)) {
+      return no(
+        'IdleSource',
+        'NoIdleSource',
+        'while it is awake its traffic does not pass a gateway, so nothing can say that it is idle and it never sleeps. Add idle.prometheus or idle.schedule, or route to it through a Gateway',
+      );
+    }
+    const broken = entry.idle?.verdict.keptBy.find((reason) => /Prometheus.*(answer|reach|error|empty)/i.test(reason));
+    return broken === undefined
+      ? yes('IdleSource', 'Configured', 'its idle sources answer')
+      : no('IdleSource', 'NoAnswer', broken);
+  }
+
+  async #writeStatus(entry: Entry, signal: AbortSignal): Promise<void> {
+    const { object, handover } = entry;
+    const backend = this.#deps.controller.backend(entry.key);
+    const conditions = conditionsOf(
+      withReady(this.#findings(entry)),
+      entry.conditions,
+      object.metadata.generation,
+      this.#deps.clock.wallMs(),
+    );
+    const state: Partial<BackendObjectStatus> = backend === null ? {} : stateOf(backend, this.#deps.causeText);
+    // In place the way of the Service is part of the state: it is not awake before its traffic is back.
+    const steady = {
+      ...state,
+      demand: undefined,
+      // The words move with the time: what counts is the state.
+      why: undefined,
+      conditions,
+      ports: handover === null ? null : entry.allocated,
+      generation: object.metadata.generation,
+    };
+    if (isDeepStrictEqual(steady, entry.written)) return;
+    const status: BackendObjectStatus = {
+      ...state,
+      ...(object.metadata.generation === undefined ? {} : { observedGeneration: object.metadata.generation }),
+      conditions,
+    };
+    await this.#deps.client.patch(
+      BACKENDS,
+      { namespace: object.metadata.namespace ?? '', name: object.metadata.name },
+      { type: 'merge', body: { status } },
+      { subresource: 'status', signal },
+    );
+    this.#tellConditions(entry, conditions);
+    entry.written = steady;
+    entry.conditions = conditions;
+  }
+
+  /** An event for each condition that has turned bad. */
+  #tellConditions(entry: Entry, conditions: readonly Condition[]): void {
+    for (const { type, status, reason, message } of conditions) {
+      const isBad = type === 'Crashing' ? status === 'True' : status === 'False';
+      const before = entry.conditions.find((one) => one.type === type);
+      if (!isBad || type === 'Ready' || (before?.status === status && before.reason === reason)) continue;
+      this.#deps.event(entry.object, 'Warning', reason, message);
+    }
+  }
+
+  /** Ends all handovers where they are; the next leader goes on from there. */
+  async close(): Promise<void> {
+    for (const entry of this.#entries.values()) {
+      entry.end?.abort();
+      entry.idle?.stop();
+    }
+    await Promise.all([...this.#entries.values()].map(({ running }) => running));
+  }
+}
+
+function targetKey({ namespace, target }: KubernetesConfig): string {
+  const group = target.apiVersion.includes('/') ? target.apiVersion.split('/')[0] : '';
+  return `${namespace}/${group}/${target.kind}/${target.name}`;
+}
+
+function handoverStatus({ object, handover }: Entry): HandoverStatus | undefined {
+  return handover?.status ?? object.status?.handover;
+}
+
+function handoverIsOpen(object: BackendObject): boolean {
+  const step = object.status?.handover?.step;
+  return step !== undefined && step !== 'serving';
+}
+
+function yes(type: Finding['type'], reason: string, message: string): Finding {
+  return { type, status: 'True', reason, message };
+}
+
+function no(type: Finding['type'], reason: string, message: string): Finding {
+  return { type, status: 'False', reason, message };
+}

@@ -1,0 +1,400 @@
+/**
+ * The way of one Service between its pods and the gateways, in place. Each step is written in the object's status before it is taken, and may be taken twice; whoever leads next
+ * goes on from there (docs/adr/0009). Going to sleep may be taken back at every step; handing back is tried until it is done.
+ */
+import type { BackendStatus } from '../model/status.ts';
+import type { IdleVerdict } from '../model/demand.ts';
+import type { Clock, Logger, RandomSource } from '../model/ports.ts';
+import type { HandoverStatus, HandoverStep, PortAllocation } from './backend-object.ts';
+import type { Autoscaler } from './autoscaler.ts';
+import type { Redirect } from './redirect.ts';
+import type { PlannedPort } from './service-plan.ts';
+
+/** How often a sleep under way looks for requests that take it back, ms. */
+const LOOK_MS = 100;
+/** Bounds of single steps, ms: beyond them the sleep is taken back. */
+const LISTEN_BOUND_MS = 30_000;
+const REDIRECT_BOUND_MS = 30_000;
+const PAUSE_BOUND_MS = 60_000;
+const SLEEP_BOUND_MS = 120_000;
+/** A sleep that was taken back is tried again after this, ms. */
+const AGAIN_AFTER_MS = 10_000;
+/** Beyond the scrape interval, for the scrape itself and for its way into the store, ms. */
+const SCRAPE_MARGIN_MS = 1000;
+/** How long pods may take to be listed before the gateways' slice goes all the same; requests that come meanwhile are forwarded, ms. */
+const LIST_BOUND_MS = 600_000;
+const RETRY_MS = { least: 200, most: 15_000 };
+
+/** What a handover needs of the operator around it. */
+export interface HandoverHost {
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  readonly logger: Logger;
+  readonly redirect: Redirect;
+  readonly autoscaler: Autoscaler;
+  /** Ports of the Service that gateways listen for; null: something stands against it, which conditions tell. */
+  plan(): { ports: PlannedPort[]; allocated: PortAllocation[]; settleMs: number; scrapeMs: number } | null;
+  /** As the controller sees it; null: it does not know it yet. */
+  backend(): BackendStatus | null;
+  /** What idle sources say now. */
+  verdict(): IdleVerdict;
+  /** The same, asked anew of samples that were taken at or after this moment (wall clock ms). */
+  askAgain(sinceMs: number, signal: AbortSignal): Promise<IdleVerdict>;
+  /** Why the controller may not put it to sleep by itself; null: it may. */
+  keep(reason: string | null): void;
+  /** Whether every gateway on the link listens on the allocated ports, and there is one. */
+  gatewaysListen(): boolean;
+  /** Whether a connection to the Service from every gateway's node ends at a gateway. */
+  seeRedirect(signal: AbortSignal): Promise<boolean>;
+  /** The target's replicas, as they are now; null: there is no target. */
+  replicas(signal: AbortSignal): Promise<number | null>;
+  /** Writes it into the object's status; resolves when it is written. */
+  record(status: HandoverStatus, signal: AbortSignal): Promise<void>;
+  event(type: 'Normal' | 'Warning', reason: string, note: string): void;
+}
+
+/** Why a sleep was taken back. */
+class TakenBack extends Error {}
+
+export class Handover {
+  readonly #host: HandoverHost;
+  #status: HandoverStatus;
+  #notifyAll = new Set<() => void>();
+  /** Wall clock ms since which all of the Service's traffic passes gateways; 0: not now. */
+  #redirectedAtMs = 0;
+  #notBeforeMs = 0;
+
+  /** `status`: where it stood when somebody led before. */
+  constructor(host: HandoverHost, status: HandoverStatus | undefined) {
+    this.#host = host;
+    this.#status = status ?? { step: 'serving', since: new Date(host.clock.wallMs()).toISOString() };
+  }
+
+  get step(): HandoverStep {
+    return this.#status.step;
+  }
+
+  get status(): HandoverStatus {
+    return this.#status;
+  }
+
+  /** Something that it may wait for has changed. */
+  notify(): void {
+    for (const wake of [...this.#notifyAll]) wake();
+  }
+
+  /** Runs until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#goOn(signal);
+    for (;;) {
+      signal.throwIfAborted();
+      await this.#serve(signal);
+      const slept = await this.#toSleep(signal);
+      if (slept) await this.#asleep(signal);
+      await this.#handBack(signal);
+    }
+  }
+
+  /** Everything as it was: the Service with its pods, replicas as before, the autoscaler resumed. */
+  async restore(wake: () => void, signal: AbortSignal): Promise<void> {
+    if (this.#status.step === 'serving') return;
+    const phase = (): string => this.#host.backend()?.phase ?? 'asleep';
+    if (phase() !== 'awake' && (this.#status.replicasBefore ?? 0) > 0) {
+      wake();
+      // A target that can't start is handed back all the same: it would not start without us either.
+      await this.#until(() => phase() === 'awake' || this.#host.backend()?.crash != null, LIST_BOUND_MS, signal);
+    }
+    await this.#handBack(signal);
+  }
+
+  /** From where a former leader stopped: forwards when pods are gone, backwards when they run. */
+  async #goOn(signal: AbortSignal): Promise<void> {
+    const { step } = this.#status;
+    if (step === 'serving') return;
+    if (step === 'asleep') {
+      await this.#asleep(signal);
+    } else if (step === 'sleeping') {
+      const replicas = await this.#persist('the target', signal, (own) => this.#host.replicas(own));
+      if (replicas === 0) await this.#asleep(signal);
+    }
+    await this.#handBack(signal);
+  }
+
+  // ---- awake
+
+  async #serve(signal: AbortSignal): Promise<void> {
+    this.#redirectedAtMs = 0;
+    for (;;) {
+      const reason = this.#keptBy();
+      this.#host.keep(reason ?? 'its Service is being redirected');
+      if (reason === null) return;
+      const waitMs = Math.max(50, this.#notBeforeMs - this.#host.clock.nowMs());
+      await this.#pause(this.#notBeforeMs > this.#host.clock.nowMs() ? waitMs : Number.POSITIVE_INFINITY, signal);
+    }
+  }
+
+  /** Why it goes on serving; null: it may be put to sleep, or is at zero already. */
+  #keptBy(): string | null {
+    const host = this.#host;
+    const backend = host.backend();
+    if (backend === null) return 'the controller has not met it yet';
+    if (host.plan() === null) return 'its conditions say what stands against sleeping';
+    if (!host.gatewaysListen()) return 'no gateway is ready to stand in for it';
+    if (backend.phase === 'asleep') return backend.crash === null ? null : 'it is crashing';
+    if (backend.phase !== 'awake') return `it is ${backend.phase}`;
+    if (host.clock.nowMs() < this.#notBeforeMs) return 'its last sleep was taken back only just now';
+    const { keptBy, wake } = host.verdict();
+    return wake ?? keptBy[0] ?? null;
+  }
+
+  // ---- to sleep
+
+  /** True when it is asleep; false when that was taken back. */
+  async #toSleep(signal: AbortSignal): Promise<boolean> {
+    const host = this.#host;
+    try {
+      const isAtZero = host.backend()?.phase === 'asleep';
+      const plan = this.#plan();
+      await this.#record('listening', signal, { ports: plan.allocated });
+      await this.#stage('a gateway does not listen', LISTEN_BOUND_MS, signal, () => host.gatewaysListen());
+
+      await this.#record('redirecting', signal);
+      await host.redirect.standIn(plan.ports, plan.allocated, signal);
+      await this.#stage(
+        'our slice does not appear',
+        REDIRECT_BOUND_MS,
+        signal,
+        () => host.redirect.gatewayEndpoints > 0,
+      );
+      await host.redirect.turnAway(signal);
+
+      await this.#record('redirected', signal);
+      await this.#stage('the pods are still listed', REDIRECT_BOUND_MS, signal, () => host.redirect.podEndpoints === 0);
+      if (!isAtZero) await this.#seeRedirect(signal);
+      this.#redirectedAtMs = host.clock.wallMs();
+
+      await this.#record('pausing', signal, {
+        pausedAutoscaler: host.autoscaler.check().ok && !host.autoscaler.isPausedByOthers,
+      });
+      if (!isAtZero) await this.#pauseAutoscaler(signal);
+
+      await this.#record('settling', signal);
+      if (!isAtZero) await this.#settle(plan, signal);
+
+      const replicasBefore = isAtZero ? this.#status.replicasBefore : ((await host.replicas(signal)) ?? undefined);
+      await this.#record('sleeping', signal, { replicasBefore });
+      host.keep(null);
+      const slept = await this.#until(() => this.#isDown() || this.#objection() !== null, SLEEP_BOUND_MS, signal);
+      if (!slept) throw new TakenBack('gateways did not agree in time that nothing is left');
+      if (!this.#isDown()) throw new TakenBack(this.#objection() ?? 'it is awake');
+      return true;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      if (error instanceof TakenBack) host.logger.info('a sleep was taken back', { reason });
+      else host.logger.warn('a sleep was taken back: a step failed', { reason });
+      this.#notBeforeMs = host.clock.nowMs() + AGAIN_AFTER_MS;
+      host.keep(`its sleep was taken back: ${reason}`);
+      host.event('Normal', 'SleepTakenBack', reason);
+      return false;
+    }
+  }
+
+  #plan(): NonNullable<ReturnType<HandoverHost['plan']>> {
+    const plan = this.#host.plan();
+    if (plan === null) throw new TakenBack('its conditions say what stands against sleeping');
+    return plan;
+  }
+
+  /** At zero, or on its way back up from there. */
+  #isDown(): boolean {
+    const phase = this.#host.backend()?.phase;
+    return phase === 'asleep' || phase === 'waking';
+  }
+
+  async #seeRedirect(signal: AbortSignal): Promise<void> {
+    const host = this.#host;
+    const endsAtMs = host.clock.nowMs() + REDIRECT_BOUND_MS;
+    while (!(await host.seeRedirect(signal))) {
+      this.#mustGoOn();
+      if (host.clock.nowMs() > endsAtMs) throw new TakenBack('the redirect was not seen to work on every node');
+      await this.#pause(LOOK_MS, signal);
+    }
+  }
+
+  async #pauseAutoscaler(signal: AbortSignal): Promise<void> {
+    const { autoscaler, clock } = this.#host;
+    const endsAtMs = clock.nowMs() + PAUSE_BOUND_MS;
+    await autoscaler.pause(signal);
+    while (!(await autoscaler.isPaused(signal))) {
+      this.#mustGoOn();
+      if (clock.nowMs() > endsAtMs) throw new TakenBack('the ScaledObject is not seen to be paused');
+      await this.#pause(LOOK_MS, signal);
+    }
+  }
+
+  /** Nothing may come for a while; then the idle source is asked for what it knows of everything before the redirect. */
+  async #settle({ settleMs, scrapeMs }: { settleMs: number; scrapeMs: number }, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#host;
+    const waitMs = Math.max(settleMs, scrapeMs === 0 ? 0 : scrapeMs + SCRAPE_MARGIN_MS);
+    const endsAtMs = clock.nowMs() + waitMs;
+    while (clock.nowMs() < endsAtMs) {
+      this.#mustGoOn();
+      await this.#pause(Math.min(LOOK_MS, endsAtMs - clock.nowMs()), signal);
+    }
+    const { keptBy, wake } = await this.#host.askAgain(this.#redirectedAtMs, signal);
+    const objection = wake ?? keptBy[0];
+    if (objection !== undefined) throw new TakenBack(objection);
+    this.#mustGoOn();
+  }
+
+  async #stage(failure: string, boundMs: number, signal: AbortSignal, done: () => boolean): Promise<void> {
+    const isDone = await this.#until(() => done() || this.#objection() !== null, boundMs, signal);
+    this.#mustGoOn();
+    if (!isDone) throw new TakenBack(failure);
+  }
+
+  #mustGoOn(): void {
+    const objection = this.#objection();
+    if (objection !== null) throw new TakenBack(objection);
+  }
+
+  /** Why a sleep under way has to be taken back. */
+  #objection(): string | null {
+    const host = this.#host;
+    if (host.plan() === null) return 'its conditions say what stands against sleeping';
+    const { step } = this.#status;
+    if ((step === 'pausing' || step === 'settling') && !host.redirect.isTurnedAway)
+      return "somebody took our key out of the Service's selector";
+    const backend = host.backend();
+    if (backend === null) return 'it was removed';
+    if (this.#isDown()) return null;
+    const { demand, lastActivityMs } = backend;
+    if (demand.held > 0 || demand.inFlight > 0 || demand.tunnels > 0) return 'a request came';
+    if (this.#redirectedAtMs > 0 && lastActivityMs > this.#redirectedAtMs) return 'a request came';
+    const { wake, keptBy } = host.verdict();
+    return wake ?? (step === 'sleeping' ? null : (keptBy[0] ?? null));
+  }
+
+  // ---- asleep
+
+  async #asleep(signal: AbortSignal): Promise<void> {
+    const host = this.#host;
+    if (this.#status.step !== 'asleep') await this.#persist('status', signal, (own) => this.#record('asleep', own));
+    host.keep(null);
+    const isUp = (): boolean => {
+      const phase = host.backend()?.phase;
+      return phase === 'awake' || phase === 'falling-asleep';
+    };
+    while (!isUp()) {
+      // Gateways come and go, and somebody may have undone what we did: harmless while our slice remains, mended all the same.
+      await this.#persist('the Service of a sleeping target', signal, async (own) => {
+        const plan = host.plan();
+        if (plan === null || isUp()) return;
+        await host.redirect.standIn(plan.ports, plan.allocated, own);
+        await host.redirect.turnAway(own);
+      });
+      if (!isUp()) await this.#pause(Number.POSITIVE_INFINITY, signal);
+    }
+  }
+
+  // ---- back
+
+  async #handBack(signal: AbortSignal): Promise<void> {
+    const host = this.#host;
+    this.#host.keep('its Service is being handed back');
+    await this.#persist('handing back', signal, async (own) => {
+      await this.#record('handing-back', own);
+      await host.redirect.takeBack(own);
+    });
+    // Not held up by it: KEDA may be away.
+    const resumed = this.#persist('resuming the autoscaler', signal, (own) => host.autoscaler.resume(own));
+    await this.#until(
+      () =>
+        host.redirect.podEndpoints > 0 || host.redirect.service === undefined || host.redirect.gatewayEndpoints === 0,
+      LIST_BOUND_MS,
+      signal,
+    );
+    await this.#persist('taking gateways out of the Service', signal, async (own) => {
+      await this.#record('resuming', own);
+      await host.redirect.standBack(own);
+    });
+    await resumed;
+    await this.#persist('status', signal, (own) => this.#record('serving', own, { pausedAutoscaler: false }));
+  }
+
+  // ---- tools
+
+  async #record(
+    step: HandoverStep,
+    signal: AbortSignal,
+    more: Partial<Omit<HandoverStatus, 'step' | 'since'>> = {},
+  ): Promise<void> {
+    const next: HandoverStatus = {
+      ...this.#status,
+      ...more,
+      step,
+      since: new Date(this.#host.clock.wallMs()).toISOString(),
+    };
+    await this.#host.record(next, signal);
+    this.#status = next;
+    this.#host.logger.debug('handover', { step });
+  }
+
+  /** Tries until it works. */
+  async #persist<T>(what: string, signal: AbortSignal, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await action(signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        const waitMs =
+          Math.min(RETRY_MS.most, RETRY_MS.least * 2 ** Math.min(tries, 10)) * (0.5 + this.#host.random() / 2);
+        this.#host.logger.warn('a step of a handover failed and is tried again', {
+          step: what,
+          reason: error instanceof Error ? error.message : String(error),
+          inMs: Math.round(waitMs),
+        });
+        await this.#sleep(waitMs, signal);
+      }
+    }
+  }
+
+  /** True when the predicate holds; false when it did not within the bound. */
+  async #until(holds: () => boolean, withinMs: number, signal: AbortSignal): Promise<boolean> {
+    const endsAtMs = this.#host.clock.nowMs() + withinMs;
+    while (!holds()) {
+      const leftMs = endsAtMs - this.#host.clock.nowMs();
+      if (leftMs <= 0) return false;
+      await this.#pause(Math.min(leftMs, LOOK_MS), signal);
+    }
+    return true;
+  }
+
+  /** Until something has changed, or the time has passed. */
+  #pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#notifyAll.delete(end);
+        signal.removeEventListener('abort', end);
+        if (signal.aborted) reject(signal.reason as Error);
+        else resolve();
+      };
+      const timer = Number.isFinite(ms) ? setTimeout(end, Math.max(1, ms)) : undefined;
+      this.#notifyAll.add(end);
+      signal.addEventListener('abort', end, { once: true });
+      if (signal.aborted) end();
+    });
+  }
+
+  /** Until the time has passed. */
+  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    const endsAtMs = this.#host.clock.nowMs() + ms;
+    for (;;) {
+      const leftMs = endsAtMs - this.#host.clock.nowMs();
+      if (leftMs <= 0) return;
+      await this.#pause(leftMs, signal);
+    }
+  }
+}

@@ -1,0 +1,74 @@
+/** Objects of other groups, as far as they are read here. */
+import type { KubernetesObject, Resource } from '../kubernetes/client.ts';
+
+export interface Service extends KubernetesObject {
+  spec: {
+    type?: string;
+    clusterIP?: string;
+    clusterIPs?: string[];
+    ipFamilies?: string[];
+    selector?: Record<string, string>;
+    sessionAffinity?: string;
+    internalTrafficPolicy?: string;
+    externalTrafficPolicy?: string;
+    ports?: ServicePort[];
+  };
+}
+
+export interface ServicePort {
+  name?: string;
+  protocol?: string;
+  port: number;
+  targetPort?: number | string;
+  appProtocol?: string;
+}
+
+export interface EndpointSlice extends KubernetesObject {
+  addressType: 'IPv4' | 'IPv6' | 'FQDN';
+  endpoints: SliceEndpoint[];
+  ports: { name?: string; port?: number; protocol?: string; appProtocol?: string }[];
+}
+
+export interface SliceEndpoint {
+  addresses: string[];
+  conditions?: { ready?: boolean; serving?: boolean; terminating?: boolean };
+  nodeName?: string;
+  targetRef?: { kind: string; namespace?: string; name: string; uid?: string };
+}
+
+export interface Pod extends KubernetesObject {
+  spec: { nodeName?: string; containers?: { name: string; ports?: { name?: string; containerPort: number }[] }[] };
+  status: {
+    phase?: string;
+    podIP?: string;
+    podIPs?: { ip: string }[];
+    conditions?: { type: string; status: string; reason?: string; message?: string }[];
+  };
+}
+
+export interface ScaledObject extends KubernetesObject {
+  spec: {
+    scaleTargetRef?: { apiVersion?: string; kind?: string; name: string };
+    minReplicaCount?: number;
+    idleReplicaCount?: number;
+  };
+  status?: { hpaName?: string; conditions?: { type: string; status: string; reason?: string; message?: string }[] };
+}
+
+export interface HorizontalPodAutoscaler extends KubernetesObject {
+  spec: { scaleTargetRef: { apiVersion?: string; kind: string; name: string }; minReplicas?: number };
+}
+
+export const SCALED_OBJECTS: Resource = {
+  group: 'keda.sh',
+  version: 'v1alpha1',
+  plural: 'scaledobjects',
+  kind: 'ScaledObject',
+  namespaced: true,
+};
+
+/** The label of an EndpointSlice that names its Service. */
+export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
+/** The managed-by of ours. */
+export const MANAGED_BY = 'dormouse.dev';
