@@ -132,7 +132,11 @@ function newSerialNumber(): string {
   return Buffer.from(bytes).toString('hex');
 }
 
-async function write(files: KeyPairFiles, certificate: x509.X509Certificate, keys: webcrypto.CryptoKeyPair): Promise<void> {
+async function write(
+  files: KeyPairFiles,
+  certificate: x509.X509Certificate,
+  keys: webcrypto.CryptoKeyPair,
+): Promise<void> {
   mkdirSync(CERTIFICATES, { recursive: true });
   writeFileSync(files.certificate, `${certificate.toString('pem')}\n`);
   await writeKey(files.key, keys);

@@ -53,6 +53,15 @@ export function startAgain(state: State, name: string): ProcessRecord {
   return again;
 }
 
+/** Ends it and forgets it: a cluster without it is healthy. */
+export async function stopDaemon(state: State, name: string): Promise<void> {
+  const record = state.processes[name];
+  if (record === undefined) return;
+  await stopProcess(record);
+  delete state.processes[name];
+  writeState(state);
+}
+
 function launch(record: ProcessRecord): ProcessRecord {
   mkdirSync(dirname(record.logFile), { recursive: true });
   const log = openSync(record.logFile, 'a');

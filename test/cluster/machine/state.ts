@@ -23,6 +23,8 @@ export interface State {
   nodes: number;
   keda: boolean;
   gatewayApi: boolean;
+  /** Loaded into every node: name -> archive. */
+  images: Record<string, string>;
   /** By name: etcd, kube-apiserver, kubelet-1 … */
   processes: Record<string, ProcessRecord>;
 }
