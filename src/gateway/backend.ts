@@ -315,6 +315,22 @@ export class GatewayBackend {
     });
   }
 
+  /**
+   * Another controller has been greeted. It is told what a former one leased, and at once that somebody waits; what the former one asked to be drained is nothing
+   * that this one waits for.
+   */
+  relinked(): void {
+    for (const endpoint of this.endpoints.values()) endpoint.drainVersion = 0;
+    const { holds, bytes } = this.allowance;
+    if (holds > 0 || bytes > 0) this.deps.send({ type: 'leases-held', backend: this.name, holds, bytes });
+    this.allowance.forgetAsk();
+    if (this.queue.head === null) return;
+    if (!this.allowance.covers(this.queue.size, this.queue.bytes))
+      this.allowance.ask(this.queue.size, this.queue.bytes);
+    this.pokedAtMs = -1;
+    if (!this.hasReady) this.poke(this.queue.head);
+  }
+
   /** Lets go of as many as may go, in the order of their arrival. */
   release(): void {
     if (this.releasing) return;

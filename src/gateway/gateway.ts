@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Link } from '../link/link.ts';
 import { LINK_VERSION } from '../link/messages.ts';
 import type { DownMessage, GatewayConfig, GatewayStatus, UpMessage } from '../link/messages.ts';
@@ -104,6 +105,11 @@ export class Gateway {
   private tickTimer: NodeJS.Timeout | null = null;
   private stopping = false;
   private configured = false;
+  /** Rises with each controller that has been greeted. */
+  private linkGeneration = 0;
+  /** The next configuration is a new controller's first: usually what is in force already. */
+  private expectsSame = false;
+  private leavingTold = false;
   private readonly sideCalls: SideCalls;
   private readonly tracer: RequestTracer;
   private readonly services: FilterServices;
@@ -181,9 +187,48 @@ export class Gateway {
       this.limits?.end();
       if (!this.stopping) void this.shutdown(this.current?.config.shutdown.drainMs ?? 0);
     });
-    link.send({ type: 'hello', gateway: this.deps.id, pid: process.pid, linkVersion: LINK_VERSION });
+    this.hello();
     this.sweepTimer = setInterval(() => this.sweep(), SWEEP_MS);
     this.tickTimer = setInterval(() => this.tick(), TICK_MS);
+  }
+
+  private hello(): void {
+    this.deps.link.send({ type: 'hello', gateway: this.deps.id, pid: process.pid, linkVersion: LINK_VERSION });
+  }
+
+  /**
+   * Another controller is at the other end of the link, or the same one that has forgotten us: says everything anew that it has to know. What is in force
+   * stays in force until it says something else; its configurations and updates count from 1 again.
+   */
+  relinked(): void {
+    this.linkGeneration++;
+    // What the former one said and is not done yet.
+    if (this.backlog !== null) this.backlog = [];
+    this.expectsSame = this.configured;
+    this.hello();
+    this.limits?.relinked();
+    for (const backend of [...this.backends.values(), ...this.departed.values()]) {
+      backend.relinked();
+      if (backend.meter.active > 0 || backend.meter.tunnels > 0) this.touch(backend);
+    }
+    this.report();
+    if (this.leavingTold) this.deps.link.send({ type: 'leaving' });
+  }
+
+  /** Tells the controller that this gateway ends soon, also each one that comes later. Goes on as before until `drain`. */
+  leave(): void {
+    this.leavingTold = true;
+    this.deps.link.send({ type: 'leaving' });
+  }
+
+  /** Accepts no more and answers what was accepted, holds too, within the bound; then the link is closed and `closed` resolves. A second call hurries. */
+  drain(drainMs: number): void {
+    void this.shutdown(drainMs);
+  }
+
+  /** A configuration is in force. */
+  get isConfigured(): boolean {
+    return this.configured;
   }
 
   private receive(message: DownMessage): void {
@@ -222,15 +267,7 @@ export class Gateway {
         this.deps.link.send({
           type: 'collected',
           id: message.id,
-          metrics: [
-            ...gatewayFamilies(this.counters, this.runtime, this.backends, this.listeners.values()),
-            ...(this.limits?.families() ?? []),
-            ...tunnelFamilies(
-              this.runtime.routeCounters.flatMap((counters) => [...counters.tunnels.values()]),
-              this.streams,
-            ),
-            ...(this.deps.plugins?.families() ?? []),
-          ],
+          metrics: this.families(),
           status: this.status(),
         });
         return;
@@ -240,6 +277,20 @@ export class Gateway {
       case 'shutdown':
         void this.shutdown(message.drainMs);
     }
+  }
+
+  /** What it has counted; nothing before the first configuration. */
+  families(): MetricFamily[] {
+    if (this.current === null) return [];
+    return [
+      ...gatewayFamilies(this.counters, this.current, this.backends, this.listeners.values()),
+      ...(this.limits?.families() ?? []),
+      ...tunnelFamilies(
+        this.current.routeCounters.flatMap((counters) => [...counters.tunnels.values()]),
+        this.streams,
+      ),
+      ...(this.deps.plugins?.families() ?? []),
+    ];
   }
 
   private useTicketKeys(keys: Buffer): void {
@@ -253,6 +304,16 @@ export class Gateway {
 
   /** Compiles and opens everything first; only then does anything change. */
   private async configure(version: number, config: GatewayConfig): Promise<void> {
+    const generation = this.linkGeneration;
+    // An answer is for who asked: another controller would take it for one to its own.
+    const answer = (message: UpMessage): void => {
+      if (generation === this.linkGeneration) this.deps.link.send(message);
+    };
+    // Nothing new begins here any more.
+    if (this.stopping) return answer({ type: 'configured', version });
+    const isExpected = this.expectsSame && isDeepStrictEqual(config, this.current?.config);
+    this.expectsSame = false;
+    if (isExpected) return answer({ type: 'configured', version });
     const created = new Map<string, GatewayBackend>();
     const opened: GatewayListener[] = [];
     let accessLog = this.accessLog;
@@ -315,7 +376,7 @@ export class Gateway {
       this.commit(config, runtime, backends, opened, prepared.rules, accessLog);
       secured.commit();
       this.configured = true;
-      this.deps.link.send({ type: 'configured', version });
+      answer({ type: 'configured', version });
     } catch (error) {
       this.parts = formerParts;
       if (runtime !== this.current) runtime?.retire();
@@ -325,7 +386,7 @@ export class Gateway {
       // Opened for a configuration that never came into force; the key still names the former one.
       if (accessLog !== this.accessLog) void accessLog.close();
       for (const backend of created.values()) backend.dispose();
-      this.deps.link.send({ type: 'refused', version, reason: error instanceof Error ? error.message : String(error) });
+      answer({ type: 'refused', version, reason: error instanceof Error ? error.message : String(error) });
       if (!this.configured) this.deps.onUnconfigured?.();
     }
   }

@@ -41,7 +41,13 @@ export type DownMessage =
   | { type: 'ticket-keys'; keys: string }
   /** Stop accepting, finish what was accepted within `drainMs`, then close the link. */
   | { type: 'shutdown'; drainMs: number }
-  | { type: 'collect'; id: number };
+  | { type: 'collect'; id: number }
+  /**
+   * Whether this operator leads: the first thing that each operator of a cluster says, and again when it changes. A gateway says hello to the one that leads, each
+   * time that it begins to. `term`: rises with each change of the leader (a Lease's transitions); of several that say they lead, the one with the highest
+   * counts, and of equals the one that said it last. 0: not known.
+   */
+  | { type: 'role'; leader: boolean; term: number };
 
 export interface BackendUpdate {
   type: 'backend';
@@ -74,6 +80,10 @@ export type UpMessage =
   | { type: 'suspect'; backend: string; endpoint: string; reason: string }
   | { type: 'lease-ask'; backend: string; holds: number; bytes: number }
   | { type: 'lease-return'; backend: string; holds: number; bytes: number }
+  /** After hello to a new controller: what a former one has leased to this gateway for a backend, and is still out. */
+  | { type: 'leases-held'; backend: string; holds: number; bytes: number }
+  /** This gateway is about to end: nothing new may rely on it. It answers what it has accepted, and then closes the link. */
+  | { type: 'leaving' }
   /** The gateway uses this limit, or uses it with other terms from now on. */
   | { type: 'limit-open'; terms: SharedLimitTerms }
   | { type: 'limit-close'; name: string }

@@ -4,7 +4,7 @@
  */
 import type { DownMessage, UpMessage } from './messages.ts';
 
-type Kind = 'string' | 'number' | 'array' | 'object' | 'object-or-null';
+type Kind = 'string' | 'number' | 'boolean' | 'array' | 'object' | 'object-or-null';
 type Shapes<M extends { type: string }> = {
   [T in M['type']]: { [F in Exclude<keyof Extract<M, { type: T }>, 'type'>]: Kind };
 };
@@ -24,6 +24,7 @@ const DOWN: Shapes<DownMessage> = {
   'ticket-keys': { keys: 'string' },
   shutdown: { drainMs: 'number' },
   collect: { id: 'number' },
+  role: { leader: 'boolean', term: 'number' },
 };
 
 const UP: Shapes<UpMessage> = {
@@ -37,6 +38,8 @@ const UP: Shapes<UpMessage> = {
   suspect: { backend: 'string', endpoint: 'string', reason: 'string' },
   'lease-ask': { backend: 'string', holds: 'number', bytes: 'number' },
   'lease-return': { backend: 'string', holds: 'number', bytes: 'number' },
+  'leases-held': { backend: 'string', holds: 'number', bytes: 'number' },
+  leaving: {},
   'limit-open': { terms: 'object' },
   'limit-close': { name: 'string' },
   'limit-ask': { seq: 'number', asks: 'array' },

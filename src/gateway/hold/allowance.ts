@@ -42,6 +42,11 @@ export class Allowance {
     this.bytes += bytes;
   }
 
+  /** An answer that was under way will not come: whoever was asked is gone. */
+  forgetAsk(): void {
+    this.asked = false;
+  }
+
   /** Called now and then: an allowance that nobody needed for five seconds goes back. */
   tick(held: number, nowMs: number): void {
     if (held > 0 || this.asked || (this.holds === 0 && this.bytes === 0)) {

@@ -30,6 +30,8 @@ export interface SharedLimitsDeps {
 /** The limits of one gateway, for its whole life: what configurations have in common goes on over a reload. */
 export interface GatewayLimits extends SharedLimits {
   receive(message: Extract<DownMessage, { type: 'limit-grant' }>): void;
+  /** Another controller has been greeted: limits are opened there, and what is in use is told. */
+  relinked(): void;
   /** What the limiters counted since the start. */
   families(): MetricFamily[];
   /** The gateway ends, or its link is closed. */
@@ -66,6 +68,20 @@ class Limits implements GatewayLimits {
 
   receive(message: { type: 'limit-grant'; seq: number; grants: LimitGrant[] }): void {
     this.#link.receive(message);
+  }
+
+  relinked(): void {
+    this.#link.relinked();
+    for (const [name, { limiter, wanted }] of this.#rates) {
+      // In Redis nothing has changed.
+      if (limiter.redis !== null) continue;
+      this.#link.open(rateTerms(name, wanted.at(-1)!));
+      limiter.limiter.relinked();
+    }
+    for (const [name, { limiter, wanted }] of this.#slots) {
+      this.#link.open({ kind: 'concurrency', name, max: wanted.at(-1)!.max });
+      limiter.relinked();
+    }
   }
 
   end(): void {

@@ -84,6 +84,15 @@ export class LeasedLimiter {
     }
   }
 
+  /** Another controller: what was leased from the former one is nothing to it. What was used and not told yet is told to it. */
+  relinked(): void {
+    this.#shares.clear();
+    for (const lease of this.#leases.values()) {
+      lease.tokens = 0;
+      lease.refusedUntilMs = 0;
+    }
+  }
+
   take(key: string): LimitDecision | Promise<LimitDecision> {
     const nowMs = this.#clock.nowMs();
     const lease = this.#lease(key);

@@ -65,6 +65,16 @@ export class SlotLimiter {
     this.#max = max;
   }
 
+  /** Another controller: it is asked for what is in use here, so that it counts it. */
+  relinked(): void {
+    for (const slots of this.#keys.values()) {
+      slots.leased = 0;
+      slots.spare = 0;
+      slots.refusedUntilMs = 0;
+      if (slots.inUse > 0 && !slots.asking) this.#ask(slots);
+    }
+  }
+
   enter(key: string): boolean | Promise<boolean> {
     const nowMs = this.#clock.nowMs();
     let slots = this.#keys.get(key);
@@ -118,7 +128,8 @@ export class SlotLimiter {
   #ask(slots: Slots): boolean {
     slots.asking = this.#source.ask(slots.key, {
       amounts: () => {
-        slots.asked = slots.waiting.length;
+        // What was entered alone, or by the leave of a former controller, comes first.
+        slots.asked = slots.waiting.length + Math.max(0, slots.inUse - slots.leased);
         return { need: slots.asked, more: slots.inUse + slots.asked, used: 0, back: 0 };
       },
       granted: (grant) => this.#granted(slots, grant),

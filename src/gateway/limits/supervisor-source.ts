@@ -176,11 +176,21 @@ export class SupervisorLink {
     }
   }
 
+  /** Another controller: it knows nothing of what was asked and told before. Whoever waits is told, and may ask again at once. */
+  relinked(): void {
+    this.#drop();
+    this.#silent = false;
+  }
+
   /** The link is closed, or the gateway ends: whoever waits is told. */
   end(): void {
+    this.#silent = true;
+    this.#drop();
+  }
+
+  #drop(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = null;
-    this.#silent = true;
     this.#giveUp();
     this.#sent.clear();
     this.#queue = [];
