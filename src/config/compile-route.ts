@@ -84,14 +84,25 @@ function compileRule(rule: RuleEntry, at: Path, context: RouteContext): RuleConf
       options: lookUpNamed(options, [...at, 'filters', index, type], context.files, context.mentions),
     })),
     backends: rule.backends,
-    timeouts: { requestMs: rule.timeouts.request, perTryMs: rule.timeouts.perTry, idleMs: rule.timeouts.idle },
-    retry: {
-      attempts: rule.retry.attempts,
-      on: [...new Set(rule.retry.on)],
-      backoffMs: rule.retry.backoff,
-      budgetPercent: rule.retry.budgetPercent,
-    },
-    webSocket: { idleMs: rule.webSocket.idle, pingMs: rule.webSocket.ping },
-    sse: { heartbeatMs: rule.sse.heartbeat, retryMs: rule.sse.retry },
+    timeouts: compileTimeouts(rule.timeouts),
+    retry: compileRetry(rule.retry),
+    webSocket: compileWebSocket(rule.webSocket),
+    sse: compileSse(rule.sse),
   };
+}
+
+export function compileTimeouts({ request, perTry, idle }: RuleEntry['timeouts']): RuleConfig['timeouts'] {
+  return { requestMs: request, perTryMs: perTry, idleMs: idle };
+}
+
+export function compileRetry({ attempts, on, backoff, budgetPercent }: RuleEntry['retry']): RuleConfig['retry'] {
+  return { attempts, on: [...new Set(on)], backoffMs: backoff, budgetPercent };
+}
+
+export function compileWebSocket({ idle, ping }: RuleEntry['webSocket']): RuleConfig['webSocket'] {
+  return { idleMs: idle, pingMs: ping };
+}
+
+export function compileSse({ heartbeat, retry }: RuleEntry['sse']): RuleConfig['sse'] {
+  return { heartbeatMs: heartbeat, retryMs: retry };
 }

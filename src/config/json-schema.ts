@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { fileSchema } from './schema/file.ts';
 import type { ConfigRegistry } from './schema/file.ts';
+import { DURATION_LIMITS } from './schema/scalars.ts';
 import type { PartEntryMeta } from './schema/named-parts.ts';
 
 /** JSON Schema (draft 2020-12) of dormouse.yaml for editors: keys, kinds and defaults; rules between keys are checked by `dormouse check`. */
@@ -9,6 +10,7 @@ export function jsonSchema(registry: ConfigRegistry): Record<string, unknown> {
     io: 'input',
     unrepresentable: 'any',
     override: ({ zodSchema, jsonSchema: json }) => {
+      delete json[DURATION_LIMITS];
       const meta = (zodSchema as unknown as z.ZodType).meta() as PartEntryMeta | undefined;
       if (meta?.partSchemas === undefined) return;
       const { partSchemas, beside = {} } = meta;
@@ -35,6 +37,10 @@ export function jsonSchema(registry: ConfigRegistry): Record<string, unknown> {
 }
 
 function embedded(schema: z.ZodType): Record<string, unknown> {
-  const { $schema: _draft, ...content } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  const { $schema: _draft, ...content } = z.toJSONSchema(schema, {
+    io: 'input',
+    unrepresentable: 'any',
+    override: ({ jsonSchema: json }) => void delete json[DURATION_LIMITS],
+  });
   return content;
 }

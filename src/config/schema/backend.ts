@@ -160,7 +160,7 @@ export interface ServerUrl extends HostPort {
 }
 
 function serverUrl() {
-  return scalar<ServerUrl>({ type: 'string', pattern: '^(https?|tcp)://' }, readServerUrl);
+  return scalar<ServerUrl>({ type: 'string', pattern: '^(https?|tcp)://', maxLength: 300 }, readServerUrl);
 }
 
 function serverEntry() {
@@ -210,7 +210,7 @@ function readServerUrl(value: unknown): ServerUrl | Rejected {
 }
 
 function serverName() {
-  return scalar<string>({ type: 'string' }, (value) =>
+  return scalar<string>({ type: 'string', minLength: 1, maxLength: 253 }, (value) =>
     typeof value === 'string' && isHostName(value)
       ? value.toLowerCase()
       : new Rejected(`${shown(value)} is not a host name`, 'write the name that the certificate has'),
@@ -225,7 +225,7 @@ function variableName() {
 }
 
 function cookieName() {
-  return scalar<string>({ type: 'string', pattern: TOKEN.source }, (value) =>
+  return scalar<string>({ type: 'string', pattern: TOKEN.source, maxLength: 256 }, (value) =>
     typeof value === 'string' && value.length <= 256 && TOKEN.test(value)
       ? value
       : new Rejected(`${shown(value)} is not a cookie name`),
@@ -249,7 +249,7 @@ function yes() {
 }
 
 function requestPathAndQuery() {
-  return scalar<string>({ type: 'string', pattern: '^/[^#\\s]*$' }, (value) =>
+  return scalar<string>({ type: 'string', pattern: '^/[^#\\s]*$', maxLength: 2048 }, (value) =>
     typeof value === 'string' && value.length <= 2048 && /^\/[\u0021\u0022\u0024-\u007e]*$/.test(value)
       ? value
       : new Rejected(`expected a path that starts with /, got ${shown(value)}`),

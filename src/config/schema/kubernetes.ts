@@ -35,7 +35,7 @@ function label(what: string) {
 }
 
 /** A DNS subdomain (RFC 1123). */
-function objectName() {
+export function objectName() {
   return scalar<string>({ type: 'string', pattern: SUBDOMAIN.source, maxLength: 253 }, (value) => {
     const plain = typeof value === 'number' ? String(value) : value;
     if (typeof plain !== 'string') return new Rejected(`expected a name, got ${shown(value)}`);

@@ -45,7 +45,7 @@ export function longValueMatch() {
 }
 
 function method() {
-  return scalar<string>({ type: 'string', pattern: TOKEN.source }, (value) => {
+  return scalar<string>({ type: 'string', pattern: TOKEN.source, maxLength: 64 }, (value) => {
     if (typeof value !== 'string' || value.length > 64 || !TOKEN.test(value))
       return new Rejected(`${shown(value)} is not a method`);
     const upper = value.toUpperCase();

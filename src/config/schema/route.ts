@@ -33,26 +33,36 @@ function ruleSection(filters: PartSchemas) {
       .array(section({ name: name(), weight: number({ min: 0, max: 1_000_000 }).prefault(1) }))
       .max(1000)
       .prefault([]),
-    timeouts: section({
-      request: duration({ maxMs: TIMER_MS }).prefault('0s'),
-      perTry: duration({ maxMs: TIMER_MS }).prefault('0s'),
-      idle: duration().prefault('0s'),
-    }).prefault({}),
-    retry: section({
-      attempts: number({ min: 1, max: 10 }).prefault(2),
-      on: z.array(retryCondition()).max(10).prefault(['connect']),
-      backoff: duration({ maxMs: 60_000 }).prefault('25ms'),
-      budgetPercent: percent({ min: 0, max: 100 }).prefault(20),
-    }).prefault({}),
-    webSocket: section({
-      idle: duration().prefault('0s'),
-      ping: duration().prefault('30s'),
-    }).prefault({}),
-    sse: section({
-      heartbeat: duration().prefault('15s'),
-      retry: duration().prefault('3s'),
-    }).prefault({}),
+    timeouts: timeoutsSection().prefault({}),
+    retry: retrySection().prefault({}),
+    webSocket: webSocketSection().prefault({}),
+    sse: sseSection().prefault({}),
   });
+}
+
+export function timeoutsSection() {
+  return section({
+    request: duration({ maxMs: TIMER_MS }).prefault('0s'),
+    perTry: duration({ maxMs: TIMER_MS }).prefault('0s'),
+    idle: duration().prefault('0s'),
+  });
+}
+
+export function retrySection() {
+  return section({
+    attempts: number({ min: 1, max: 10 }).prefault(2),
+    on: z.array(retryCondition()).max(10).prefault(['connect']),
+    backoff: duration({ maxMs: 60_000 }).prefault('25ms'),
+    budgetPercent: percent({ min: 0, max: 100 }).prefault(20),
+  });
+}
+
+export function webSocketSection() {
+  return section({ idle: duration().prefault('0s'), ping: duration().prefault('30s') });
+}
+
+export function sseSection() {
+  return section({ heartbeat: duration().prefault('15s'), retry: duration().prefault('3s') });
 }
 
 /** Named as in RetryCondition; a status may be written as a number. */

@@ -18,6 +18,9 @@ export class Rejected {
   }
 }
 
+/** Bounds of a duration in what z.toJSONSchema makes of its schema: CEL rules are made of it, and editors are not told. */
+export const DURATION_LIMITS = 'durationLimits';
+
 /** A value that `read` makes of what stands in the file; `json` is its JSON Schema for editors. */
 export function scalar<T>(
   json: Record<string, unknown>,
@@ -84,7 +87,14 @@ export function duration(limits: { minMs?: number; maxMs?: number } = {}) {
   const minMs = limits.minMs ?? 0;
   const maxMs = limits.maxMs ?? YEAR_MS;
   return scalar<number>(
-    { type: ['string', 'integer'], pattern: '^(0|([0-9.]+(d|h|ms|m|s))+)$', maximum: 0, minimum: 0 },
+    {
+      type: ['string', 'integer'],
+      pattern: '^(0|([0-9.]+(d|h|ms|m|s))+)$',
+      maxLength: 64,
+      maximum: 0,
+      minimum: 0,
+      [DURATION_LIMITS]: { min: durationText(minMs), max: durationText(maxMs) },
+    },
     (value) => {
       const ms = readDuration(value);
       if (ms instanceof Rejected) return ms;
@@ -117,24 +127,27 @@ const UNITS: Readonly<Record<string, number>> = {
 /** Bytes of `64kB` (1000), `1MiB` (1024) or a plain whole number of bytes. */
 export function size(limits: { min: number; max: number; zero?: boolean }) {
   const hint = 'write a number with its unit: 64kB (1000 each) or 1MiB (1024 each)';
-  return scalar<number>({ type: ['string', 'integer'], pattern: '^[0-9.]+([kKMGT]i?)?B?$', minimum: 0 }, (value) => {
-    let bytes: number;
-    if (typeof value === 'number') bytes = value;
-    else {
-      const match =
-        typeof value === 'string' && value.length <= 32 ? /^(\d+(?:\.\d+)?) ?([kKMGT]?i?B|)$/.exec(value) : null;
-      const unit = match === null ? undefined : UNITS[match[2]!];
-      if (unit === undefined) return new Rejected(`${shown(value)} is not a size`, hint);
-      bytes = Number(match![1]) * unit;
-    }
-    if (!Number.isFinite(bytes) || bytes < 0) return new Rejected(`${shown(value)} is not a size`, hint);
-    bytes = Math.round(bytes);
-    if (bytes === 0 && limits.zero) return 0;
-    const range = `from ${sizeText(limits.min)} to ${sizeText(limits.max)}${limits.zero ? ', or 0 for no bound' : ''}`;
-    return bytes < limits.min || bytes > limits.max
-      ? new Rejected(`expected a size ${range}, got ${shown(value)}`)
-      : bytes;
-  });
+  return scalar<number>(
+    { type: ['string', 'integer'], pattern: '^[0-9.]+([kKMGT]i?)?B?$', maxLength: 32, minimum: 0 },
+    (value) => {
+      let bytes: number;
+      if (typeof value === 'number') bytes = value;
+      else {
+        const match =
+          typeof value === 'string' && value.length <= 32 ? /^(\d+(?:\.\d+)?) ?([kKMGT]?i?B|)$/.exec(value) : null;
+        const unit = match === null ? undefined : UNITS[match[2]!];
+        if (unit === undefined) return new Rejected(`${shown(value)} is not a size`, hint);
+        bytes = Number(match![1]) * unit;
+      }
+      if (!Number.isFinite(bytes) || bytes < 0) return new Rejected(`${shown(value)} is not a size`, hint);
+      bytes = Math.round(bytes);
+      if (bytes === 0 && limits.zero) return 0;
+      const range = `from ${sizeText(limits.min)} to ${sizeText(limits.max)}${limits.zero ? ', or 0 for no bound' : ''}`;
+      return bytes < limits.min || bytes > limits.max
+        ? new Rejected(`expected a size ${range}, got ${shown(value)}`)
+        : bytes;
+    },
+  );
 }
 
 function sizeText(bytes: number): string {
@@ -207,7 +220,7 @@ export function name() {
 
 /** `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`; `:8080` is every interface. */
 export function address() {
-  return scalar<HostPort>({ type: 'string' }, readAddress);
+  return scalar<HostPort>({ type: 'string', maxLength: 300 }, readAddress);
 }
 
 export function readAddress(value: unknown): HostPort | Rejected {
@@ -253,7 +266,7 @@ export function isHostName(host: string): boolean {
 
 /** A host of a route, lower case: `shop.example.com`, `*.example.com`, or an IP address as clients write it in Host. */
 export function hostPattern() {
-  return scalar<string>({ type: 'string' }, (value) => {
+  return scalar<string>({ type: 'string', minLength: 1, maxLength: 255 }, (value) => {
     if (typeof value !== 'string' || value === '') return new Rejected(`expected a host name, got ${shown(value)}`);
     if (value === '*') return new Rejected('"*" is not a host', 'leave hosts away to match all');
     const host = value.toLowerCase();
@@ -274,7 +287,7 @@ export function hostPattern() {
 
 /** An address or network in CIDR notation. */
 export function network() {
-  return scalar<string>({ type: 'string' }, (value) => {
+  return scalar<string>({ type: 'string', maxLength: 64 }, (value) => {
     const hint = 'write an address or a network: 10.0.0.1, 10.0.0.0/8, fd00::/8';
     if (typeof value !== 'string' || value.length > 64)
       return new Rejected(`expected an address or network, got ${shown(value)}`, hint);
@@ -333,7 +346,7 @@ export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /** A header name (RFC 9110, 5.6.2), lower case. */
 export function headerName() {
-  return scalar<string>({ type: 'string', pattern: TOKEN.source }, (value) => {
+  return scalar<string>({ type: 'string', pattern: TOKEN.source, maxLength: 256 }, (value) => {
     if (typeof value === 'string' && value.length <= 256 && TOKEN.test(value)) return value.toLowerCase();
     return new Rejected(`${shown(value)} is not a header name`);
   });
@@ -341,7 +354,7 @@ export function headerName() {
 
 /** A path that requests are compared with. */
 export function requestPath() {
-  return scalar<string>({ type: 'string', pattern: '^/[^?#\\s]*$' }, (value) => {
+  return scalar<string>({ type: 'string', pattern: '^/[^?#\\s]*$', maxLength: 2048 }, (value) => {
     if (typeof value !== 'string' || !value.startsWith('/'))
       return new Rejected(`expected a path that starts with /, got ${shown(value)}`);
     if (value.length > 2048) return new Rejected('is longer than 2048 characters');
@@ -383,7 +396,7 @@ export function responseHeaders() {
 
 /** An absolute http or https URL. The message never shows it: it may carry a password. */
 export function httpUrl() {
-  return scalar<string>({ type: 'string', pattern: '^https?://' }, (value) => {
+  return scalar<string>({ type: 'string', pattern: '^https?://', maxLength: 2048 }, (value) => {
     const hint = 'write http://host:port';
     if (typeof value !== 'string' || value.length > 2048) return new Rejected('expected a URL', hint);
     const url = URL.parse(value);

@@ -1,0 +1,40 @@
+/** charts/dormouse/crds is what the schema and docs/configuration.md make of it, and of a size that `kubectl apply` takes. */
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { defaultRegistry } from '../../src/commands/registry.ts';
+import { resourceFiles } from '../../src/config/crd/index.ts';
+
+const folder = new URL('../../charts/dormouse/crds/', import.meta.url);
+const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
+const files = resourceFiles(defaultRegistry(), page);
+
+test('the custom resources are up to date: npm run crd', () => {
+  assert.deepEqual(readdirSync(folder).sort(), files.map(({ file }) => file).sort());
+  for (const { file, text } of files) assert.equal(readFileSync(new URL(file, folder), 'utf8'), text, file);
+});
+
+test('each is small enough for the annotation of kubectl apply, 256 KiB', () => {
+  for (const { file, resource } of files) assert.ok(JSON.stringify(resource).length < 250_000, file);
+});
+
+test('all of it has a description that explains itself', () => {
+  const bare: string[] = [];
+  const visit = (schema: Record<string, unknown>, at: string): void => {
+    for (const [key, child] of Object.entries((schema['properties'] ?? {}) as Record<string, typeof schema>)) {
+      const place = `${at}.${key}`;
+      if (child['description'] === undefined && child['properties'] !== undefined) bare.push(place);
+      visit(child, place);
+    }
+    for (const inner of ['items', 'additionalProperties']) {
+      if (typeof schema[inner] === 'object') visit(schema[inner] as typeof schema, at);
+    }
+  };
+  for (const { resource } of files) {
+    const [version] = (resource['spec'] as { versions: { schema: { openAPIV3Schema: Record<string, unknown> } }[] })
+      .versions;
+    const { properties } = version!.schema.openAPIV3Schema as { properties: Record<string, Record<string, unknown>> };
+    visit(properties['spec']!, (resource['metadata'] as { name: string }).name);
+  }
+  assert.deepEqual(bare, []);
+});
