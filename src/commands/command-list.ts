@@ -107,6 +107,33 @@ export const COMMANDS: readonly CommandDefinition[] = [
     load: () => import('./schema.ts'),
   },
   {
+    path: ['install'],
+    summary: 'print the manifests of a Kubernetes installation, for kubectl',
+    options: [
+      ['--namespace <name>', 'where it runs (default: dormouse-system)'],
+      ['--image <name>', 'the image, with its tag (default: dormouse:VERSION)'],
+      ['--replicas <number>', 'of operator and gateway (default: 2)'],
+      ['--set <key=value...>', 'operator.replicas, gateway.replicas, gateway.service.type, image.pullPolicy'],
+      ['--gateway-class', 'the GatewayClass, too: the cluster has the Gateway API'],
+      ['--no-crds', 'without the CRDs'],
+    ],
+    examples: ['dormouse install --image registry.example/dormouse:0.1.0 | kubectl apply --server-side -f -'],
+    load: () => import('./install.ts'),
+  },
+  {
+    path: ['uninstall'],
+    summary: 'delete all Backends of a cluster and wait until everything is as it was before',
+    options: [
+      ['--yes', 'do it'],
+      ['--timeout <duration>', 'give up after this (default: 5m)'],
+      ['--kubeconfig <file>', 'which cluster (default: as kubectl)'],
+      ['--context <name>', 'a context of that file'],
+      JSON_OUTPUT,
+    ],
+    examples: ['dormouse uninstall --yes && dormouse install | kubectl delete -f -'],
+    load: () => import('./uninstall.ts'),
+  },
+  {
     path: ['version'],
     summary: 'print the version',
     options: [JSON_OUTPUT],
