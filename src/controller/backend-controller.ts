@@ -278,6 +278,11 @@ export class BackendController implements Machine, Neighbour {
     if (this.#phase !== 'asleep' || this.crash !== null) this.#announcer.sendTo(peer);
   }
 
+  /** This gateway has something of a former controller about it: it has to know too that it is asleep. */
+  confirm(peer: Peer): void {
+    if (this.#phase === 'asleep' && this.crash === null) this.#announcer.sendTo(peer);
+  }
+
   left(peer: Peer): void {
     this.demand.forget(peer);
     this.leases.forget(peer);

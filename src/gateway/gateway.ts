@@ -211,6 +211,10 @@ export class Gateway {
       backend.relinked();
       if (backend.meter.active > 0 || backend.meter.tunnels > 0) this.touch(backend);
     }
+    this.deps.link.send({
+      type: 'known',
+      backends: [...this.backends.values()].filter(({ version }) => version > 0).map(({ name }) => ({ name })),
+    });
     this.report();
     if (this.leavingTold) this.deps.link.send({ type: 'leaving' });
   }

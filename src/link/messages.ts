@@ -82,6 +82,8 @@ export type UpMessage =
   | { type: 'lease-return'; backend: string; holds: number; bytes: number }
   /** After hello to a new controller: what a former one has leased to this gateway for a backend, and is still out. */
   | { type: 'leases-held'; backend: string; holds: number; bytes: number }
+  /** After hello to a new controller: backends of which a former one has said something. Answered by an update of each, also of those that are asleep. */
+  | { type: 'known'; backends: { name: string }[] }
   /** This gateway is about to end: nothing new may rely on it. It answers what it has accepted, and then closes the link. */
   | { type: 'leaving' }
   /** The gateway uses this limit, or uses it with other terms from now on. */

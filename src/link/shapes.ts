@@ -39,6 +39,7 @@ const UP: Shapes<UpMessage> = {
   'lease-ask': { backend: 'string', holds: 'number', bytes: 'number' },
   'lease-return': { backend: 'string', holds: 'number', bytes: 'number' },
   'leases-held': { backend: 'string', holds: 'number', bytes: 'number' },
+  known: { backends: 'array' },
   leaving: {},
   'limit-open': { terms: 'object' },
   'limit-close': { name: 'string' },
