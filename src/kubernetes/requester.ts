@@ -7,6 +7,7 @@ import { isTlsFault } from '../tls/tls-fault.ts';
 import { failureOf, subjectOf, type Asked } from './api-failure.ts';
 import type { ApiError } from './api-error.ts';
 import { backoffMs } from './backoff.ts';
+import { BoundedSignal } from './bounded-signal.ts';
 import { readBody, type Connection, type Exchange } from './connection.ts';
 
 export interface Request extends Pick<Exchange, 'method' | 'path' | 'body' | 'contentType'> {
@@ -65,7 +66,7 @@ export class Requester {
     const { signal } = request;
     if (request.method === 'GET') this.counts.reads += 1;
     else this.counts.writes += 1;
-    const timer = new RequestTimer(signal, this.#timeoutMs);
+    const timer = new BoundedSignal(signal, this.#timeoutMs);
     try {
       return await this.#untilAnswered(request, timer);
     } catch (error) {
@@ -76,7 +77,7 @@ export class Requester {
     }
   }
 
-  async #untilAnswered(request: Request, timer: RequestTimer): Promise<Answer> {
+  async #untilAnswered(request: Request, timer: BoundedSignal): Promise<Answer> {
     const asked = { ...request.asked, source: this.#source };
     let maybeDone = false;
     let freshCredentials = false;
@@ -124,7 +125,7 @@ export class Requester {
   /** The body of a watch, which goes on until `signal` aborts or the server ends it. The head is waited for as long as for any request. */
   async watch(asked: Omit<Asked, 'source'>, path: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
     this.counts.watches += 1;
-    const timer = new RequestTimer(signal, this.#timeoutMs);
+    const timer = new BoundedSignal(signal, this.#timeoutMs);
     const whole = { ...asked, source: this.#source };
     try {
       for (let fresh = false; ; fresh = true) {
@@ -136,7 +137,7 @@ export class Requester {
           freshCredentials: fresh,
         });
         if (response.statusCode === 200) {
-          timer.onlySignal();
+          timer.liftBound();
           return endingTimer(response.body, timer);
         }
         const body = (await readBody(response.body, MAX_ERROR_BYTES)) ?? Buffer.alloc(0);
@@ -151,7 +152,7 @@ export class Requester {
     }
   }
 
-  #unreachable(asked: Asked, error: unknown, timer: RequestTimer): DormouseError {
+  #unreachable(asked: Asked, error: unknown, timer: BoundedSignal): DormouseError {
     const code = codeOf(error);
     const reason = timer.over
       ? `no answer within ${this.#timeoutMs} ms`
@@ -163,45 +164,7 @@ export class Requester {
   }
 }
 
-/** A signal that follows another one and aborts after a time; `over` tells the second from the first. Leaves nothing on the other signal. */
-class RequestTimer {
-  readonly #controller = new AbortController();
-  readonly #parent: AbortSignal | undefined;
-  readonly #endsAtMs: number;
-  readonly #timer: NodeJS.Timeout;
-  readonly #onAbort = (): void => this.#controller.abort(this.#parent!.reason);
-  over = false;
-
-  constructor(parent: AbortSignal | undefined, timeoutMs: number) {
-    this.#parent = parent;
-    this.#endsAtMs = performance.now() + timeoutMs;
-    this.#timer = setTimeout(() => {
-      this.over = true;
-      this.#controller.abort(new Error('the time is over'));
-    }, timeoutMs);
-    if (parent?.aborted === true) this.#onAbort();
-    else parent?.addEventListener('abort', this.#onAbort, { once: true });
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  leftMs(): number {
-    return this.#endsAtMs - performance.now();
-  }
-
-  onlySignal(): void {
-    clearTimeout(this.#timer);
-  }
-
-  end(): void {
-    clearTimeout(this.#timer);
-    this.#parent?.removeEventListener('abort', this.#onAbort);
-  }
-}
-
-async function* endingTimer(body: AsyncIterable<Buffer>, timer: RequestTimer): AsyncGenerator<Buffer> {
+async function* endingTimer(body: AsyncIterable<Buffer>, timer: BoundedSignal): AsyncGenerator<Buffer> {
   try {
     yield* body;
   } finally {
