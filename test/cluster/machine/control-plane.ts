@@ -1,9 +1,9 @@
 /** etcd, the API server, the controller manager and the scheduler, as processes of this machine. */
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { isApiReady } from './api.ts';
 import { Authority, signingKeys } from './certificates.ts';
 import { startDaemon, untilUp } from './daemons.ts';
+import { isEtcdHealthy } from './etcd.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import {
   ADMIN_KUBECONFIG,
@@ -158,21 +158,6 @@ const delegated = (kubeconfig: string): string[] => [
   '--bind-address=127.0.0.1',
   '--leader-elect=false',
 ];
-
-async function isEtcdHealthy(): Promise<boolean> {
-  return new Promise((resolve) => {
-    const outgoing = request(
-      `${ETCD_URLS.clients}/health`,
-      { signal: AbortSignal.timeout(1_000), agent: false },
-      (answer) => {
-        answer.resume();
-        resolve(answer.statusCode === 200);
-      },
-    );
-    outgoing.once('error', () => resolve(false));
-    outgoing.end();
-  });
-}
 
 /** kubectl as the administrator. Throws with what it says when it fails. */
 export async function kubectl(args: readonly string[], input?: string, timeoutMs = 60_000): Promise<string> {

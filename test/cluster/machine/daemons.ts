@@ -87,12 +87,12 @@ function launch(record: ProcessRecord): ProcessRecord {
   return { ...record, pid: child.pid, startTime };
 }
 
-/** SIGTERM, then SIGKILL after `graceMs`; resolves when it is gone. */
+/** SIGTERM, then SIGKILL after `graceMs` (0: at once); resolves when it is gone. */
 export async function stopProcess(identity: ProcessIdentity, graceMs = GRACE_MS): Promise<void> {
   if (!isSameProcess(identity)) return;
   const gone = (): boolean => !isSameProcess(identity);
   signalProcess(identity, 'SIGCONT');
-  signalProcess(identity, 'SIGTERM');
+  signalProcess(identity, graceMs > 0 ? 'SIGTERM' : 'SIGKILL');
   try {
     await until(`end of process ${identity.pid}`, gone, { timeoutMs: graceMs, everyMs: 20 });
   } catch {

@@ -55,7 +55,8 @@ export async function buildImage(request: ImageRequest): Promise<Image> {
     } finally {
       rmSync(temporary, { force: true });
     }
-    dropOldVersions(stem);
+    dropOldArchives(stem);
+    await dropOldVersions(reference);
   }
   return { name: request.name, archive };
 }
@@ -170,10 +171,19 @@ function hashOf(request: ImageRequest): string {
 }
 
 /** The newest few archives of an image stay. */
-function dropOldVersions(stem: string): void {
+function dropOldArchives(stem: string): void {
   const archives = readdirSync(ARCHIVES)
     .filter((file) => file.startsWith(`${stem}-`) && /^[0-9a-f]{12}\.tar$/.test(file.slice(stem.length + 1)))
     .map((file) => join(ARCHIVES, file))
     .toSorted((one, other) => lstatSync(other).mtimeMs - lstatSync(one).mtimeMs);
   for (const old of archives.slice(KEPT_VERSIONS)) rmSync(old, { force: true });
+}
+
+/** Of buildah's own storage only the newest version stays, for images that stand on it. */
+async function dropOldVersions(reference: string): Promise<void> {
+  const name = reference.slice(0, reference.lastIndexOf(':'));
+  const listed = await buildah(['images', '--format', '{{.Name}}:{{.Tag}}', '--filter', `reference=${name}`]);
+  const old = listed.split('\n').filter((line) => line !== '' && line !== reference);
+  // Another process may be using or removing one: it stays until the next time.
+  if (old.length > 0) await buildah(['rmi', ...old]).catch(() => {});
 }

@@ -1,7 +1,14 @@
 /** The nodes' network: a bridge with the control plane's address, a network namespace for each further node, routes between pod ranges, masquerading. */
 import { existsSync, writeFileSync } from 'node:fs';
 import type { ClusterNode } from './node-plan.ts';
-import { CONTROL_PLANE_ADDRESS, NODE_BRIDGE, NODE_NETWORK, POD_NETWORK, SERVICE_NETWORK } from './places.ts';
+import {
+  API_SERVER_PORT,
+  CONTROL_PLANE_ADDRESS,
+  NODE_BRIDGE,
+  NODE_NETWORK,
+  POD_NETWORK,
+  SERVICE_NETWORK,
+} from './places.ts';
 import { run, runToEnd } from './run.ts';
 
 const NFT_TABLE = 'dormouse-cluster';
@@ -14,7 +21,7 @@ export async function ensureBridge(): Promise<void> {
     await run(['ip', 'address', 'add', `${CONTROL_PLANE_ADDRESS}/24`, 'dev', NODE_BRIDGE]);
   }
   await run(['ip', 'link', 'set', NODE_BRIDGE, 'up']);
-  await masquerade();
+  await makeRules();
 }
 
 async function allowForwarding(): Promise<void> {
@@ -25,19 +32,34 @@ async function allowForwarding(): Promise<void> {
   writeFileSync(bridged, '1');
 }
 
-/** Pods and nodes keep their own addresses inside of the cluster, and take the machine's towards everything else. */
-async function masquerade(): Promise<void> {
+/**
+ * Pods and nodes keep their own addresses inside of the cluster, and take the machine's towards everything else. Who is in the set `cut` does not reach the API
+ * server; its elements go by themselves after their time.
+ */
+async function makeRules(): Promise<void> {
   const inside = `{ ${NODE_NETWORK}, ${POD_NETWORK}, ${SERVICE_NETWORK} }`;
   const rules = `
     table ip ${NFT_TABLE}
     delete table ip ${NFT_TABLE}
     table ip ${NFT_TABLE} {
+      set cut {
+        type ipv4_addr; flags interval, timeout;
+      }
+      chain input {
+        type filter hook input priority filter; policy accept;
+        ip saddr @cut ip daddr ${CONTROL_PLANE_ADDRESS} tcp dport ${API_SERVER_PORT} drop
+      }
       chain postrouting {
         type nat hook postrouting priority srcnat + 1; policy accept;
         ip saddr { ${NODE_NETWORK}, ${POD_NETWORK} } ip daddr != ${inside} oifname != "lo" masquerade
       }
     }`;
   await run(['nft', '-f', '-'], { input: rules });
+}
+
+/** An address or a range reaches the API server no more, for that long. */
+export async function cutOff(addresses: string, ms: number): Promise<void> {
+  await run(['nft', 'add', 'element', 'ip', NFT_TABLE, 'cut', `{ ${addresses} timeout ${Math.ceil(ms)}ms }`]);
 }
 
 /** A node of its own network namespace, joined to the bridge; nothing when it is there. */
