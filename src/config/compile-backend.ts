@@ -27,7 +27,7 @@ export function compileBackend(name: string, entry: BackendEntry, context: Backe
     name,
     source,
     clients: entry.clients,
-    tls,
+    tls: named(tls, source),
     proxyProtocol: entry.proxyProtocol,
     ejection: compileEjection(entry.ejection),
     breaker: compileBreaker(entry.breaker, [...at, 'breaker'], files, problems),
@@ -46,6 +46,13 @@ export function compileBackend(name: string, entry: BackendEntry, context: Backe
     health: compileHealth(entry.health),
     triggers: compileTriggers(entry, at, problems),
   };
+}
+
+/** Pods have addresses, which certificates rarely name: the name of their Service inside of the cluster is asked for. */
+function named(tls: EndpointTlsConfig | null, source: BackendConfig['source']): EndpointTlsConfig | null {
+  if (tls === null || tls.serverName !== null || source.driver !== 'kubernetes') return tls;
+  const { service, namespace, target } = source.kubernetes;
+  return { ...tls, serverName: service === null ? target.name : `${service}.${namespace}.svc` };
 }
 
 function compileProtocol(

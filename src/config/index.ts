@@ -5,6 +5,16 @@ export { toGatewayConfig } from './gateway-config.ts';
 export { jsonSchema } from './json-schema.ts';
 export { loadConfig } from './load.ts';
 export type { LoadOptions } from './load.ts';
+export { ObjectCompiler } from './objects/object-compiler.ts';
+export type {
+  CompiledBackend,
+  CompiledFilter,
+  Refused,
+  RoutePolicyConfig,
+  SpecObject,
+} from './objects/object-compiler.ts';
+export { renderObjectProblem } from './objects/problem.ts';
+export type { ObjectProblem } from './objects/problem.ts';
 export { parseConfig } from './parse.ts';
 export type { ParseOptions } from './parse.ts';
 export type { LoadPlugins, PluginLoading } from './plugins-named.ts';

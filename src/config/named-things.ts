@@ -11,8 +11,14 @@ export interface BackendMention {
   path: Path;
 }
 
-/** Replaces them in `value`, however deep (in place where it is plain data), and returns it. Names of backends go to `mentions`. */
-export function lookUpNamed(value: unknown, at: Path, files: NamedFiles, mentions: BackendMention[]): unknown {
+/** Replaces them in `value`, however deep (in place where it is plain data), and returns it. Names of backends go to `mentions`; `prefix` is put before each. */
+export function lookUpNamed(
+  value: unknown,
+  at: Path,
+  files: NamedFiles,
+  mentions: BackendMention[],
+  prefix = '',
+): unknown {
   if (value instanceof NamedFile) {
     if (value.as === 'text') return files.text(value.written, at, value.read);
     if (value.read === null) return files.path(value.written, at);
@@ -21,14 +27,16 @@ export function lookUpNamed(value: unknown, at: Path, files: NamedFiles, mention
     return files.resolve(value.written);
   }
   if (value instanceof NamedBackend) {
-    mentions.push({ name: value.name, path: at });
-    return value.name;
+    const name = prefix + value.name;
+    mentions.push({ name, path: at });
+    return name;
   }
-  if (Array.isArray(value)) return value.map((item, index) => lookUpNamed(item, [...at, index], files, mentions));
+  if (Array.isArray(value))
+    return value.map((item, index) => lookUpNamed(item, [...at, index], files, mentions, prefix));
   // A schema may have made something else than plain data of its options.
   if (!isMapping(value) || Object.getPrototypeOf(value) !== Object.prototype) return value;
   for (const [key, entry] of Object.entries(value)) {
-    const found = lookUpNamed(entry, [...at, key], files, mentions);
+    const found = lookUpNamed(entry, [...at, key], files, mentions, prefix);
     if (found !== entry) value[key] = found;
   }
   return value;

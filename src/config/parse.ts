@@ -16,6 +16,8 @@ import type { Environment, Expanded, SoftValue } from './expand.ts';
 import { hideExpanded } from './hide-expanded.ts';
 import { explainIssues, problem } from './explain.ts';
 import { takeOutPlannedKeys } from './not-yet-available.ts';
+import { backendWarnings } from './backend-warnings.ts';
+import { deepFreeze } from './deep-freeze.ts';
 import { AsWritten, isMapping } from './plain-data.ts';
 import { placeProblems } from './places.ts';
 import { readYaml } from './read-yaml.ts';
@@ -207,20 +209,7 @@ class Compilation {
       const backend = entry === undefined ? undefined : compileBackend(name, entry, this.#backendContext);
       if (backend === undefined) continue;
       backends.push(backend);
-      if (backend.source.driver === 'static' && isMapping(value) && value['scale'] !== undefined) {
-        this.#warnings.push(
-          problem([...path, 'scale'], 'has no effect on servers: that somebody else runs', 'remove it'),
-        );
-      }
-      if (backend.balance.hash !== null && backend.balance.strategy !== 'consistent-hash') {
-        this.#warnings.push(
-          problem(
-            [...path, 'balance', 'hash'],
-            `has no effect on ${backend.balance.strategy}`,
-            'write strategy: consistent-hash',
-          ),
-        );
-      }
+      if (isMapping(value)) this.#warnings.push(...backendWarnings(backend, value, path));
     }
     return { backends, names };
   }
@@ -343,10 +332,4 @@ function reportInterval(backends: Config['backends']): number {
 
 function startsWith(path: Path, start: Path): boolean {
   return start.length <= path.length && start.every((part, index) => part === path[index]);
-}
-
-function deepFreeze<T>(value: T): T {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
-  for (const key of Object.keys(value)) deepFreeze((value as Record<string, unknown>)[key]);
-  return Object.freeze(value);
 }

@@ -4,7 +4,7 @@ import { clientsSection, networks } from './clients.ts';
 import { listenerSchema } from './listener.ts';
 import { partEntry, type PartSchemas } from './named-parts.ts';
 import { pluginOptions } from './plugin-options.ts';
-import { routeSchema } from './route.ts';
+import { filterEntry, routeSchema } from './route.ts';
 import {
   Rejected,
   address,
@@ -59,6 +59,8 @@ export interface FileSchema {
   listener: ReturnType<typeof listenerSchema>;
   backend: ReturnType<typeof backendSchema>;
   route: ReturnType<typeof routeSchema>;
+  /** An item of a rule's filters. */
+  filter: ReturnType<typeof filterEntry>;
   /** All of it in one: for known keys and for the JSON Schema. */
   whole: z.ZodType;
 }
@@ -72,14 +74,15 @@ export function fileSchema(registry: ConfigRegistry): FileSchema {
     pluginStrategies: optionsOf(plugins?.strategies),
     triggers: { ...registry.triggers, ...optionsOf(plugins?.triggers) },
   });
-  const route = routeSchema({ ...registry.filters, ...optionsOf(plugins?.filters) });
+  const filters = { ...registry.filters, ...optionsOf(plugins?.filters) };
+  const route = routeSchema(filters);
   const backendName = z.string().refine((value) => nameFault(value) === undefined);
   const whole = top.extend({
     listeners: z.array(listener).optional(),
     backends: z.record(backendName, backend).optional(),
     routes: z.array(route).optional(),
   });
-  return { top, listener, backend, route, whole };
+  return { top, listener, backend, route, filter: filterEntry(filters), whole };
 }
 
 function optionsOf(parts: Readonly<Record<string, PluginPart>> = {}): PartSchemas {

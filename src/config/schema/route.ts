@@ -22,13 +22,15 @@ export function routeSchema(filters: PartSchemas) {
 export type RouteEntry = z.output<ReturnType<typeof routeSchema>>;
 export type RuleEntry = NonNullable<RouteEntry['rules']>[number];
 
+/** An item of a rule's filters. */
+export function filterEntry(filters: PartSchemas) {
+  return partEntry('filter', filters, {});
+}
+
 function ruleSection(filters: PartSchemas) {
   return section({
     matches: z.array(matchSection()).max(1000).prefault([]),
-    filters: z
-      .array(partEntry('filter', filters, {}))
-      .max(100)
-      .prefault([]),
+    filters: z.array(filterEntry(filters)).max(100).prefault([]),
     backends: z
       .array(section({ name: name(), weight: number({ min: 0, max: 1_000_000 }).prefault(1) }))
       .max(1000)
