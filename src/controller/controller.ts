@@ -57,6 +57,7 @@ export class Controller {
   readonly #ticking = new Set<Neighbour>();
   readonly #tickAlarm: Alarm;
   readonly #listeners = new Set<(event: BackendEvent) => void>();
+  readonly #gatewayListeners = new Set<() => void>();
   #config: Config | null = null;
   #gatewayConfig: GatewayConfig | null = null;
   /** Base64, '' before there are any. Secret. */
@@ -100,15 +101,18 @@ export class Controller {
   /**
    * Applies a configuration: the first one, or a reload. New backends are made, every gateway is given the configuration and has answered (bounded: 10 s),
    * then what changed is changed and what is gone is drained away in the background. Throws DORMOUSE_CONFIG_REFUSED when a gateway refuses; then
-   * everything is as it was before. One at a time, in order of the calls.
+   * everything is as it was before. One at a time, in order of the calls. Resolves with the version under which gateways know it.
    */
-  configure(config: Config, gatewayConfig: GatewayConfig): Promise<void> {
+  configure(config: Config, gatewayConfig: GatewayConfig): Promise<number> {
     const done = this.#configuring.then(() => this.#apply(config, gatewayConfig));
-    this.#configuring = done.catch(() => {});
+    this.#configuring = done.then(
+      () => {},
+      () => {},
+    );
     return done;
   }
 
-  async #apply(config: Config, gatewayConfig: GatewayConfig): Promise<void> {
+  async #apply(config: Config, gatewayConfig: GatewayConfig): Promise<number> {
     if (this.#closed) throw new DormouseError('DORMOUSE_CLOSING', 'the controller has been closed');
     const before = { config: this.#config, gatewayConfig: this.#gatewayConfig };
     const version = ++this.#configVersion;
@@ -140,6 +144,7 @@ export class Controller {
         { userFault: true },
       );
     }
+    return version;
   }
 
   /** Sends to all; resolves with the first refusal, or null when all have answered or the bound has passed. */
@@ -257,7 +262,8 @@ export class Controller {
   #dispatch(session: GatewaySession, message: Exclude<UpMessage, { type: 'hello' }>): void {
     switch (message.type) {
       case 'configured':
-        return session.configAnswer(message.version, { ok: true });
+        session.configAnswer(message.version, { ok: true });
+        return this.#gatewaysChanged();
       case 'refused':
         this.#logger.error('a gateway refused the configuration', { gateway: session.id, reason: message.reason });
         return session.configAnswer(message.version, { ok: false, reason: message.reason });
@@ -297,6 +303,20 @@ export class Controller {
           for (const named of this.#named(backend)) named.leases.giveBack(peer, message);
         }
         return;
+      case 'leases-held': {
+        const { backend, peer } = this.#meant(session, message.backend);
+        this.#backends.get(backend)?.leases.adopt(peer, message);
+        return;
+      }
+      case 'known':
+        for (const { name } of message.backends) {
+          const { backend, peer } = this.#meant(session, name);
+          this.#backends.get(backend)?.confirm(peer);
+        }
+        return;
+      case 'leaving':
+        session.leaving = true;
+        return this.#gatewaysChanged();
       case 'limit-open':
         return this.#limits.open(session, message.terms);
       case 'limit-close':
@@ -338,6 +358,7 @@ export class Controller {
     if (!this.#sessions.delete(session)) return;
     session.close();
     if (this.#closed) return;
+    this.#gatewaysChanged();
     this.#limits.left(session);
     const peers: Peer[] = [session, ...session.ports.values()];
     for (const backend of [...this.#backends.values(), ...this.#leaving]) for (const peer of peers) backend.left(peer);
@@ -362,6 +383,28 @@ export class Controller {
     const backend = this.#backends.get(name);
     if (backend !== undefined) yield backend;
     if (this.#leaving.size > 0) for (const leaving of this.#leaving) if (leaving.name === name) yield leaving;
+  }
+
+  /** Gateways on the link, and the newest configuration that each has said to have in force (0: none). */
+  gateways(): { id: string; inForce: number; leaving: boolean }[] {
+    return [...this.#sessions].map(({ id, inForce, leaving }) => ({ id, inForce, leaving }));
+  }
+
+  /** Told when a gateway has come, has put a configuration in force, is about to end, or is gone. */
+  onGateways(listener: () => void): () => void {
+    const own = (): void => listener();
+    this.#gatewayListeners.add(own);
+    return () => this.#gatewayListeners.delete(own);
+  }
+
+  #gatewaysChanged(): void {
+    for (const listener of this.#gatewayListeners) {
+      try {
+        listener();
+      } catch (error) {
+        this.#logger.error('a listener of gateways failed', { error: String(error) });
+      }
+    }
   }
 
   // ---- the autoscaler's tick

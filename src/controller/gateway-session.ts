@@ -25,6 +25,10 @@ export class GatewaySession implements Peer {
   /** Was sent a configuration, so that it is told of backends and counted in drains. */
   configured = false;
   closed = false;
+  /** It said that it ends soon: nothing new may rely on it. */
+  leaving = false;
+  /** The newest configuration that it has said to have in force. */
+  inForce = 0;
   /** Further ports of backends, by the name that they have here. */
   readonly ports = new Map<string, PortPeer>();
   readonly #configAnswers = new Map<number, (answer: ConfigAnswer) => void>();
@@ -55,6 +59,7 @@ export class GatewaySession implements Peer {
   }
 
   configAnswer(version: number, answer: ConfigAnswer): void {
+    if (answer.ok) this.inForce = Math.max(this.inForce, version);
     // An answer to a later version says that the earlier ones are history.
     for (const [asked, answered] of [...this.#configAnswers]) {
       if (asked > version) continue;

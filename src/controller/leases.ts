@@ -58,6 +58,13 @@ export class Leases<G> {
     else this.#given.set(gateway, left);
   }
 
+  /** What a gateway still has of a former controller: out is out, also beyond the totals. Replaces what was given to it. */
+  adopt(gateway: G, held: LeaseAmount): void {
+    const given = { holds: whole(held.holds), bytes: whole(held.bytes) };
+    if (given.holds > 0 || given.bytes > 0) this.#given.set(gateway, given);
+    else this.#given.delete(gateway);
+  }
+
   forget(gateway: G): void {
     this.#given.delete(gateway);
   }

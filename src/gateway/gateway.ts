@@ -24,6 +24,7 @@ import { RawStreams } from './protocols/tcp-streams.ts';
 import { tunnelFamilies } from './protocols/tunnel-metrics.ts';
 import { Runtime } from './runtime.ts';
 import { SideCalls } from './side-call.ts';
+import { RedirectLooks } from './redirect-watch.ts';
 import { isTracing, RequestTracer } from './tracing/request-tracer.ts';
 import type { TracerOptions } from './tracing/request-tracer.ts';
 import { http2Handler } from './protocols/http2/open-http2.ts';
@@ -115,6 +116,8 @@ export class Gateway {
   private readonly services: FilterServices;
   /** null: no configuration has needed any. */
   private limits: GatewayLimits | null = null;
+  /** null: nobody has looked yet. */
+  private redirects: RedirectLooks | null = null;
   private resolveClosed: () => void = () => {};
 
   constructor(deps: GatewayDeps) {
@@ -274,6 +277,15 @@ export class Gateway {
           metrics: this.families(),
           status: this.status(),
         });
+        return;
+      case 'redirect-watch':
+      case 'redirect-probe':
+      case 'redirect-end':
+        this.redirects ??= new RedirectLooks({
+          listener: (name) => this.listeners.get(name) ?? null,
+          send: (answer) => this.deps.link.send(answer),
+        });
+        this.redirects.receive(message);
         return;
       case 'ticket-keys':
         this.useTicketKeys(Buffer.from(message.keys, 'base64'));

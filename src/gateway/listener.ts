@@ -13,6 +13,7 @@ import { ForwardingContext } from './forwarding/forwarded.ts';
 import type { ClientRules } from './forwarding/client-rules.ts';
 import type { ListenerRules } from './listener-rules.ts';
 import type { OpenConnection, ProtocolHandlers } from './open-connection.ts';
+import type { SilentWatch } from './redirect-watch.ts';
 import type { Runtime } from './runtime.ts';
 
 /** The accept queue; the kernel bounds it by net.core.somaxconn. */
@@ -51,6 +52,8 @@ export class GatewayListener {
   clients: ClientRules | null;
   /** Lines that every response carries (Strict-Transport-Security), '' mostly. */
   fixedLines: string;
+  /** Holds back what is accepted until it says something; null: nobody looks (see redirect-watch.ts). */
+  watch: SilentWatch | null = null;
   /** The port that it listens on. */
   port = 0;
   private readonly owner: ListenerOwner;
@@ -121,6 +124,11 @@ export class GatewayListener {
       return;
     }
     this.runtime.counters.connections++;
+    if (this.watch === null) this.begin(socket);
+    else this.watch.take(socket, () => this.begin(socket));
+  }
+
+  private begin(socket: Socket): void {
     if (this.rules.plain) {
       this.openHttp1(socket, new ConnectionInfo(socket, this.port, this.runtime.clientAddress));
       return;

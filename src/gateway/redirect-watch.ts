@@ -3,6 +3,7 @@
  * them tell which silent connections they have just accepted (docs/adr/0009).
  */
 import { connect, type Socket } from 'node:net';
+import type { DownMessage, UpMessage } from '../link/messages.ts';
 
 /** Silent connections that are held back at once for one look; more go on as usual. */
 const MOST_WAITING = 1000;
@@ -62,6 +63,85 @@ export class SilentWatch {
     setTimeout(() => {
       for (const goOn of [...this.#waiting.values()]) goOn();
     }, GRACE_MS).unref();
+  }
+}
+
+type Order = Extract<DownMessage, { type: 'redirect-watch' | 'redirect-probe' | 'redirect-end' }>;
+type Answer = Extract<UpMessage, { type: 'redirect-watching' | 'redirect-probed' | 'redirect-silent' }>;
+
+/** A look whose end is never told ends by itself, ms. */
+const LOOK_BOUND_MS = 10_000;
+const CONNECT_MS = 1500;
+const MOST_CONNECTIONS = 100;
+/** Looks at once. */
+const MOST_LOOKS = 100;
+
+interface Look {
+  watch: SilentWatch | null;
+  stop(): void;
+  probe: SilentProbe | null;
+  bound: NodeJS.Timeout;
+}
+
+/** This gateway's part in looks: see link/messages.ts, `redirect-watch`. */
+export class RedirectLooks {
+  readonly #deps: { listener(name: string): { watch: SilentWatch | null } | null; send(answer: Answer): void };
+  readonly #looks = new Map<number, Look>();
+
+  constructor(deps: { listener(name: string): { watch: SilentWatch | null } | null; send(answer: Answer): void }) {
+    this.#deps = deps;
+  }
+
+  receive(order: Order): void {
+    switch (order.type) {
+      case 'redirect-watch':
+        this.#watch(order.id, order.listener);
+        return;
+      case 'redirect-probe':
+        void this.#probe(order.id, order, order.count);
+        return;
+      case 'redirect-end':
+        this.#end(order.id);
+    }
+  }
+
+  #watch(id: number, name: string): void {
+    const listener = this.#deps.listener(name);
+    // Without an answer the look fails, as it should.
+    if (listener === null || this.#looks.size >= MOST_LOOKS) return;
+    const watch = new SilentWatch();
+    listener.watch?.end();
+    listener.watch = watch;
+    this.#looks.set(id, {
+      watch,
+      probe: null,
+      stop: () => {
+        if (listener.watch === watch) listener.watch = null;
+        watch.end();
+      },
+      bound: setTimeout(() => this.#end(id), LOOK_BOUND_MS).unref(),
+    });
+    this.#deps.send({ type: 'redirect-watching', id });
+  }
+
+  async #probe(id: number, target: { host: string; port: number }, count: number): Promise<void> {
+    const look = this.#looks.get(id);
+    if (look === undefined || look.probe !== null) return;
+    const most = Math.max(1, Math.min(MOST_CONNECTIONS, Math.floor(count)));
+    const probe = await openSilently(target, most, CONNECT_MS);
+    look.probe = probe;
+    if (this.#looks.get(id) !== look) probe.close();
+    else this.#deps.send({ type: 'redirect-probed', id, ports: probe.ports, failed: probe.failed });
+  }
+
+  #end(id: number): void {
+    const look = this.#looks.get(id);
+    if (look === undefined) return;
+    this.#looks.delete(id);
+    clearTimeout(look.bound);
+    look.probe?.close();
+    look.stop();
+    this.#deps.send({ type: 'redirect-silent', id, from: [...(look.watch?.seen ?? [])] });
   }
 }
 

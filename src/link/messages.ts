@@ -47,7 +47,13 @@ export type DownMessage =
    * time that it begins to. `term`: rises with each change of the leader (a Lease's transitions); of several that say they lead, the one with the highest
    * counts, and of equals the one that said it last. 0: not known.
    */
-  | { type: 'role'; leader: boolean; term: number };
+  | { type: 'role'; leader: boolean; term: number }
+  /** Whether a Service's address leads to gateways: hold back silent connections to this listener until `redirect-end`. Answered by `redirect-watching`. */
+  | { type: 'redirect-watch'; id: number; listener: string }
+  /** Open connections there (1 to 100), say nothing, and keep them until `redirect-end`. Answered by `redirect-probed`. */
+  | { type: 'redirect-probe'; id: number; host: string; port: number; count: number }
+  /** The look is over. Answered by `redirect-silent`. */
+  | { type: 'redirect-end'; id: number };
 
 export interface BackendUpdate {
   type: 'backend';
@@ -84,6 +90,11 @@ export type UpMessage =
   | { type: 'leases-held'; backend: string; holds: number; bytes: number }
   /** After hello to a new controller: backends of which a former one has said something. Answered by an update of each, also of those that are asleep. */
   | { type: 'known'; backends: { name: string }[] }
+  | { type: 'redirect-watching'; id: number }
+  /** Local ports of the connections that were opened, and how many were not. */
+  | { type: 'redirect-probed'; id: number; ports: number[]; failed: number }
+  /** Connections that the listener accepted since `redirect-watch`. */
+  | { type: 'redirect-silent'; id: number; from: { address: string; port: number }[] }
   /** This gateway is about to end: nothing new may rely on it. It answers what it has accepted, and then closes the link. */
   | { type: 'leaving' }
   /** The gateway uses this limit, or uses it with other terms from now on. */

@@ -25,6 +25,9 @@ const DOWN: Shapes<DownMessage> = {
   shutdown: { drainMs: 'number' },
   collect: { id: 'number' },
   role: { leader: 'boolean', term: 'number' },
+  'redirect-watch': { id: 'number', listener: 'string' },
+  'redirect-probe': { id: 'number', host: 'string', port: 'number', count: 'number' },
+  'redirect-end': { id: 'number' },
 };
 
 const UP: Shapes<UpMessage> = {
@@ -41,6 +44,9 @@ const UP: Shapes<UpMessage> = {
   'leases-held': { backend: 'string', holds: 'number', bytes: 'number' },
   known: { backends: 'array' },
   leaving: {},
+  'redirect-watching': { id: 'number' },
+  'redirect-probed': { id: 'number', ports: 'array', failed: 'number' },
+  'redirect-silent': { id: 'number', from: 'array' },
   'limit-open': { terms: 'object' },
   'limit-close': { name: 'string' },
   'limit-ask': { seq: 'number', asks: 'array' },

@@ -168,6 +168,11 @@ export class Backends {
     this.#deps.enqueue(key);
   }
 
+  /** Something that its handover may wait for. */
+  notify(key: string): void {
+    this.#entries.get(key)?.handover?.notify();
+  }
+
   /** Gateways came or went: who stands in for a Service may have to be listed anew. */
   gatewaysChanged(): void {
     for (const { handover } of this.#entries.values()) handover?.notify();

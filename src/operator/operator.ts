@@ -1,0 +1,407 @@
+/**
+ * The operator: informers on what the cluster has, the controller with its link to gateways, and Backend objects between them. Every replica serves the link; the one that holds the
+ * Lease leads: it alone runs the controller and writes. Readiness depends on nothing but this process.
+ */
+import { toGatewayConfig } from '../config/gateway-config.ts';
+import { Controller } from '../controller/index.ts';
+import type { CreateDriver } from '../drivers/driver.ts';
+import type { Informer, KubernetesClient, KubernetesObject } from '../kubernetes/client.ts';
+import { LeaderElection } from '../kubernetes/leader-election.ts';
+import { AUTOSCALERS, ENDPOINT_SLICES, PODS, SERVICES } from '../kubernetes/resources.ts';
+import { WorkQueue } from '../kubernetes/work-queue.ts';
+import type { Link } from '../link/link.ts';
+import type { DownMessage, UpMessage } from '../link/messages.ts';
+import type { WakeCause } from '../model/backend.ts';
+import type { BackendConfig, Config, KubernetesConfig } from '../model/config.ts';
+import type { MetricFamily } from '../model/metrics.ts';
+import type { Clock, Logger, RandomSource } from '../model/ports.ts';
+import { BACKENDS, keyOf, type BackendObject } from './backend-object.ts';
+import { Backends, type Compiled, type IdleWatch } from './backends.ts';
+import { Configuration } from './configuration.ts';
+import { GatewayPods } from './gateway-pods.ts';
+import {
+  SCALED_OBJECTS,
+  type EndpointSlice,
+  type HorizontalPodAutoscaler,
+  type Pod,
+  type ScaledObject,
+  type Service,
+} from './kinds.ts';
+import { PortAllocator, type PortRange } from './port-allocator.ts';
+import { RedirectProbe } from './redirect-probe.ts';
+import { serviceKey, SliceIndex } from './redirect.ts';
+
+/** Objects that are worked on at once. */
+const CONCURRENCY = 16;
+const MAX_KEYS = 100_000;
+/** One run may restore an object that is being deleted. */
+const WORK_MS = 900_000;
+/** How often kinds that were not installed are looked for, ms. */
+const DISCOVERY_MS = 60_000;
+
+export interface OperatorOptions {
+  client: KubernetesClient;
+  clock: Clock;
+  random: RandomSource;
+  logger: Logger;
+  /** This replica: unlike every other. */
+  identity: string;
+  /** Where operator and gateways run. */
+  namespace: string;
+  /** Labels of gateway pods. */
+  gatewaySelector: string;
+  gatewayPorts: PortRange;
+  /** Name of the Lease; null: this operator is the only one. */
+  lease: string | null;
+  /** What gateways get besides backends, listeners and routes of objects. */
+  base: Config;
+  compile(object: BackendObject): Compiled;
+  watchIdle(backend: BackendConfig, changed: () => void): IdleWatch;
+  /** Drivers of one leadership. `pods` and `services` are shared by all. */
+  drivers(informers: { pods: Informer<Pod>; services: Informer<Service> }, signal: AbortSignal): CreateDriver;
+  /** The target's replicas; null: it is not there. */
+  replicas(kubernetes: KubernetesConfig, signal: AbortSignal): Promise<number | null>;
+  /** Keeps of a pod what is needed. */
+  trimPod(pod: Pod): Pod;
+  causeText(cause: WakeCause): string;
+  event(object: KubernetesObject, type: 'Normal' | 'Warning', reason: string, note: string): void;
+}
+
+export class Operator {
+  readonly #options: OperatorOptions;
+  readonly #pods: Informer<Pod>;
+  readonly #gatewayPods: Informer<Pod>;
+  readonly #services: Informer<Service>;
+  readonly #slices: Informer<EndpointSlice>;
+  readonly #objects: Informer<BackendObject>;
+  readonly #autoscalers: Informer<HorizontalPodAutoscaler>;
+  #scaledObjects: Informer<ScaledObject> | null = null;
+  #leading: Leading | null = null;
+  /** Terms of this replica: 0 before it leads. */
+  #term = 0;
+  readonly #links = new Map<Link<DownMessage, UpMessage>, string>();
+
+  constructor(options: OperatorOptions) {
+    this.#options = options;
+    const { client, namespace, gatewaySelector } = options;
+    this.#pods = client.informer<Pod>(PODS, { trim: options.trimPod });
+    this.#gatewayPods = client.informer<Pod>(PODS, { namespace, labelSelector: gatewaySelector });
+    this.#services = client.informer<Service>(SERVICES, { trim: trimService });
+    this.#slices = client.informer<EndpointSlice>(ENDPOINT_SLICES);
+    this.#objects = client.informer<BackendObject>(BACKENDS);
+    this.#autoscalers = client.informer<HorizontalPodAutoscaler>(AUTOSCALERS);
+  }
+
+  get leads(): boolean {
+    return this.#leading !== null;
+  }
+
+  /** Runs until `signal` aborts; what was begun is left as it is recorded. */
+  async run(signal: AbortSignal): Promise<void> {
+    const all: Informer<KubernetesObject>[] = [
+      this.#pods,
+      this.#gatewayPods,
+      this.#services,
+      this.#slices,
+      this.#objects,
+      this.#autoscalers,
+    ];
+    for (const informer of all) informer.start(signal);
+    await this.#discover(signal);
+    await Promise.all(all.map((informer) => informer.synced(signal)));
+    const looking = this.#lookForKinds(signal);
+    const { lease, client, namespace, identity, logger, clock, random } = this.#options;
+    if (lease === null) await this.#lead(signal);
+    else {
+      const election = new LeaderElection({
+        client,
+        lock: { namespace, name: lease },
+        identity,
+        logger,
+        clock,
+        random,
+        started: (own) => this.#lead(own),
+      });
+      election.start(signal);
+      await election.finished();
+    }
+    await looking;
+  }
+
+  /** A gateway has come over the link. */
+  attach(id: string, link: Link<DownMessage, UpMessage>): void {
+    this.#links.set(link, id);
+    link.onClose(() => this.#links.delete(link));
+    this.#greet(link, id);
+  }
+
+  #greet(link: Link<DownMessage, UpMessage>, id: string): void {
+    link.send({ type: 'role', leader: this.#leading !== null, term: this.#term });
+    this.#leading?.attach(id, link);
+  }
+
+  async metrics(signal: AbortSignal): Promise<MetricFamily[]> {
+    return (await this.#leading?.controller.collect(signal))?.metrics ?? [];
+  }
+
+  async #lead(signal: AbortSignal): Promise<void> {
+    this.#term++;
+    const leading = new Leading(this.#options, {
+      pods: this.#pods,
+      gatewayPods: this.#gatewayPods,
+      services: this.#services,
+      slices: this.#slices,
+      objects: this.#objects,
+      autoscalers: this.#autoscalers,
+      scaledObjects: () => this.#scaledObjects,
+    });
+    this.#leading = leading;
+    this.#options.logger.info('leading', { identity: this.#options.identity });
+    try {
+      await leading.run(signal, () => {
+        // Gateways are met only when it is known what runs: one that was told too early would hold what it could send on.
+        for (const [link, id] of this.#links) this.#greet(link, id);
+      });
+    } finally {
+      this.#leading = null;
+      for (const link of this.#links.keys()) link.send({ type: 'role', leader: false, term: this.#term });
+      // Gateways go on as they are; they come back with a new stream.
+      for (const link of [...this.#links.keys()]) link.close();
+    }
+  }
+
+  async #discover(signal: AbortSignal): Promise<void> {
+    const { client, logger } = this.#options;
+    if (this.#scaledObjects !== null) return;
+    try {
+      const found = await client.resourceOf('keda.sh/v1alpha1', 'ScaledObject', signal);
+      if (found === null) return;
+    } catch (error) {
+      logger.warn('it could not be found out whether KEDA is installed', {
+        reason: error instanceof Error ? error.message : String(error),
+      });
+      return;
+    }
+    const informer = client.informer<ScaledObject>(SCALED_OBJECTS);
+    informer.start(signal);
+    await informer.synced(signal);
+    this.#scaledObjects = informer;
+    this.#leading?.watchScaledObjects(informer);
+  }
+
+  async #lookForKinds(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && this.#scaledObjects === null) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, DISCOVERY_MS);
+        signal.addEventListener(
+          'abort',
+          () => {
+            clearTimeout(timer);
+            resolve();
+          },
+          { once: true },
+        );
+      });
+      if (!signal.aborted) await this.#discover(signal).catch(() => {});
+    }
+  }
+}
+
+interface Informers {
+  pods: Informer<Pod>;
+  gatewayPods: Informer<Pod>;
+  services: Informer<Service>;
+  slices: Informer<EndpointSlice>;
+  objects: Informer<BackendObject>;
+  autoscalers: Informer<HorizontalPodAutoscaler>;
+  scaledObjects(): Informer<ScaledObject> | null;
+}
+
+/** One time of leading: the controller and all that writes. */
+class Leading {
+  readonly controller: Controller;
+  readonly #options: OperatorOptions;
+  readonly #informers: Informers;
+  readonly #backends: Backends;
+  readonly #queue: WorkQueue;
+  readonly #configuration: Configuration;
+  readonly #gateways: GatewayPods;
+  readonly #probe = new RedirectProbe();
+  readonly #stops: (() => void)[] = [];
+  readonly #ended = new AbortController();
+  #meets = false;
+
+  constructor(options: OperatorOptions, informers: Informers) {
+    const { clock, random, logger, client } = options;
+    this.#options = options;
+    this.#informers = informers;
+    const inner = options.drivers(informers, this.#ended.signal);
+    this.controller = new Controller({ clock, logger, createDriver: this.#restoring(inner) });
+    this.#queue = new WorkQueue({
+      work: (key, signal) => this.#backends.reconcile(key, signal),
+      concurrency: CONCURRENCY,
+      maxKeys: MAX_KEYS,
+      logger,
+      random,
+      timeoutMs: WORK_MS,
+    });
+    this.#configuration = new Configuration({
+      logger,
+      build: () => this.#build(),
+      configure: (config) => this.controller.configure(config, toGatewayConfig(config)),
+      gateways: () => this.controller.gateways(),
+      applied: () => this.#backends.gatewaysChanged(),
+    });
+    this.#gateways = new GatewayPods(
+      informers.gatewayPods,
+      () =>
+        new Set(
+          this.controller
+            .gateways()
+            .filter(({ inForce, leaving }) => inForce > 0 && !leaving)
+            .map(({ id }) => id),
+        ),
+    );
+    this.#backends = new Backends({
+      client,
+      clock,
+      random,
+      logger,
+      objects: informers.objects,
+      services: informers.services,
+      slices: new SliceIndex(informers.slices),
+      gateways: this.#gateways,
+      autoscalers: {
+        client,
+        autoscalers: informers.autoscalers,
+        get scaledObjects() {
+          return informers.scaledObjects();
+        },
+      },
+      allocator: new PortAllocator(options.gatewayPorts),
+      defaults: {
+        host: '0.0.0.0',
+        listener: options.base.listeners[0]!,
+        route: options.base.routes[0]!,
+      },
+      compile: options.compile,
+      watchIdle: options.watchIdle,
+      controller: this.controller,
+      apply: () => void this.#configuration.change(),
+      mark: () => this.#configuration.change(),
+      isInForce: (mark) => this.#configuration.isInForce(mark),
+      seeRedirect: (service, backend, signal) => this.#probe.see(service, backend, this.#present(), signal),
+      replicas: options.replicas,
+      isRouted: () => false,
+      causeText: options.causeText,
+      event: options.event,
+      enqueue: (key) => void this.#queue.add(key),
+    });
+  }
+
+  attach(id: string, link: Link<DownMessage, UpMessage>): void {
+    if (!this.#meets) return;
+    this.controller.attach(id, this.#probe.through(id, link));
+  }
+
+  /** `met`: called when it is known what runs. */
+  async run(signal: AbortSignal, met: () => void): Promise<void> {
+    const informers = this.#informers;
+    const backends = this.#backends;
+    const queue = this.#queue;
+    this.#listen();
+    backends.lead(signal);
+    queue.start();
+    for (const object of informers.objects.list()) queue.add(keyOf(object));
+    await queue.idle();
+    while (!this.#configuration.isSettled && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10));
+    this.#meets = true;
+    met();
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    for (const stop of this.#stops) stop();
+    this.#configuration.close();
+    await queue.stop(1000);
+    await backends.close();
+    this.#ended.abort();
+    await this.controller.close();
+  }
+
+  watchScaledObjects(informer: Informer<ScaledObject>): void {
+    this.#stops.push(informer.onChange(({ object }) => this.#changedIn(object.metadata.namespace ?? '')));
+    for (const object of this.#informers.objects.list()) this.#queue.add(keyOf(object));
+  }
+
+  #listen(): void {
+    const { objects, services, slices, autoscalers, scaledObjects } = this.#informers;
+    const backends = this.#backends;
+    this.#stops.push(
+      objects.onChange(({ object }) => this.#queue.add(keyOf(object))),
+      services.onChange(({ object }) => {
+        for (const key of backends.ofService(keyOf(object))) this.#queue.add(key);
+      }),
+      slices.onChange(({ object }) => {
+        const service = serviceKey(object);
+        if (service !== null) for (const key of backends.ofService(service)) backends.notify(key);
+      }),
+      autoscalers.onChange(({ object }) => this.#changedIn(object.metadata.namespace ?? '')),
+      this.controller.onEvent(({ backend }) => backends.changed(backend)),
+      this.controller.onGateways(() => backends.gatewaysChanged()),
+      this.#gateways.onChange(() => backends.gatewaysChanged()),
+    );
+    const known = scaledObjects();
+    if (known !== null) this.watchScaledObjects(known);
+  }
+
+  /** What scales something in this namespace has changed. */
+  #changedIn(namespace: string): void {
+    for (const key of this.#backends.ofNamespace(namespace)) this.#queue.add(key);
+  }
+
+  #present(): string[] {
+    return this.controller
+      .gateways()
+      .filter(({ inForce, leaving }) => inForce > 0 && !leaving)
+      .map(({ id }) => id);
+  }
+
+  /** A target that others scale is woken with as many replicas as it had. */
+  #restoring(inner: CreateDriver): CreateDriver {
+    return (backend, events) => {
+      const driver = inner(backend, events);
+      if (backend.source.driver !== 'kubernetes' || backend.scale.by !== 'none') return driver;
+      const scaleUp = driver.scaleUp.bind(driver);
+      driver.scaleUp = (count) => scaleUp(Math.max(count, this.#backends.replicasBefore(backend.name)));
+      return driver;
+    };
+  }
+
+  #build(): Config {
+    const { base } = this.#options;
+    const { backends, listeners, routes } = this.#backends.parts();
+    return { ...base, backends, listeners, routes, reportIntervalMs: reportInterval(backends) };
+  }
+}
+
+/** Demand is told a few times within the shortest time in which somebody may fall asleep. */
+function reportInterval(backends: readonly BackendConfig[]): number {
+  return backends.reduce((least, { scale }) => Math.min(least, Math.max(50, Math.floor(scale.idleAfterMs / 4))), 1000);
+}
+
+function trimService({ apiVersion, kind, metadata, spec }: Service): Service {
+  const { name, namespace, uid, resourceVersion, deletionTimestamp } = metadata;
+  return {
+    apiVersion,
+    kind,
+    metadata: {
+      name,
+      uid,
+      resourceVersion,
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
+    },
+    spec,
+  };
+}
