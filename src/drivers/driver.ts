@@ -5,16 +5,16 @@ import type { BackendConfig } from '../model/config.ts';
 export type InstanceState = 'starting' | 'ready' | 'unhealthy' | 'stopping' | 'frozen' | 'gone';
 
 export interface Instance {
-  /** Never reused: `<backend>-<n>`; also the endpoint's id. */
+  /** Never reused: `<backend>-<n>`, of a pod `<name>~<first 8 characters of its uid>`; also the endpoint's id. */
   id: string;
   state: InstanceState;
   /** null until known (or for an instance that never got one). */
   address: { host: string; port: number } | null;
+  /** Of a pod: where it listens for each port of its Service, by the port's name ('' for one without); `address` is the first of them. */
+  ports?: Record<string, number>;
   weight: number;
   /** Gets requests only while no other instance is usable. Missing: no. */
   backup?: boolean;
-  /** Further ports by name, as in Endpoint.ports. Missing: none. */
-  ports?: Readonly<Record<string, number>>;
   pid: number | null;
   /** Wall clock ms; 0 when not (yet). */
   startedAtMs: number;
@@ -46,9 +46,15 @@ export interface Driver {
   cancelStarts(count: number): void;
   /**
    * Ends (or freezes) these, which gateways have drained already: SIGTERM, grace, SIGKILL. Resolves when they are gone (or frozen); bounded by the grace
-   * period and two seconds more.
+   * period and two seconds more. Pods: resolves when they are gone or being deleted, at most 8 s later; rejects with a DormouseError when one of them goes on
+   * (DORMOUSE_SCALED_BY_OTHERS: somebody scaled the target meanwhile, which is left as it is), and that one may be used again. Pods are never frozen.
    */
   retire(ids: readonly string[], options: { freeze: boolean }): Promise<void>;
+  /**
+   * Active instances in the only order in which they can be retired, first to go first (a StatefulSet: highest ordinal first). Left out or null: any one may
+   * go at any time.
+   */
+  retireFirst?(): string[] | null;
   /** Someone could not reach this instance: look at it now. */
   suspect(id: string, reason: string): void;
   /** The last lines that instances wrote, oldest first. */
