@@ -107,6 +107,24 @@ export const COMMANDS: readonly CommandDefinition[] = [
     load: () => import('./schema.ts'),
   },
   {
+    path: ['operator'],
+    summary: 'run the operator of a cluster: Backend objects, handover, scaling (dormouse install starts it)',
+    options: [
+      ['--namespace <name>', 'where operator and gateways run (default: the pod’s, or the context’s)'],
+      ['--link <address>', 'where gateways attach (default: 0.0.0.0:8443)'],
+      ['--service <name>', 'the Service that gateways find operators by (default: dormouse-operator)'],
+      ['--observe <address>', '/metrics, /livez and /readyz; off for none (default: 127.0.0.1:8082)'],
+      ['--gateway-ports <range>', 'ports on which gateways stand in for Services (default: 20000-24999)'],
+      ['--gateway-selector <labels>', 'labels of gateway pods'],
+      ['--lease <name>', 'the Lease that decides who leads (default: dormouse-operator)'],
+      ['--no-lease', 'it is the only one'],
+      ['--kubeconfig <file>', 'which cluster (default: as kubectl, or the pod’s own)'],
+      ['--context <name>', 'a context of that file'],
+      ['--log-level <level>', 'debug, info, warn or error (default: info)'],
+    ],
+    load: () => import('./operator.ts'),
+  },
+  {
     path: ['install'],
     summary: 'print the manifests of a Kubernetes installation, for kubectl',
     options: [

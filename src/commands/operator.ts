@@ -1,0 +1,250 @@
+/** `dormouse operator`: the controller of a cluster, put together here. */
+import { randomBytes } from 'node:crypto';
+import { homedir, hostname } from 'node:os';
+import { ObjectCompiler, parseConfig, renderObjectProblem } from '../config/index.ts';
+import { createKubernetesDrivers, trimPod, trimWorkload } from '../drivers/kubernetes/index.ts';
+import type { SharedInformers, Workload } from '../drivers/kubernetes/index.ts';
+import { IdleSources } from '../idle/idle-sources.ts';
+import { createClient } from '../kubernetes/api-client.ts';
+import type { Informer, KubernetesClient, Resource, Scale } from '../kubernetes/client.ts';
+import { loadClusterConfig } from '../kubernetes/cluster-config.ts';
+import { EventRecorder } from '../kubernetes/events.ts';
+import { serveLinks } from '../link/grpc-server.ts';
+import type { BackendConfig, Config, KubernetesConfig } from '../model/config.ts';
+import { DormouseError } from '../model/errors.ts';
+import { systemClock, type Clock, type Logger } from '../model/ports.ts';
+import type { IdleWatch } from '../operator/backends.ts';
+import { LinkCertificates } from '../operator/link-certificates.ts';
+import { Operator, type OperatorOptions } from '../operator/operator.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { logDestination } from '../telemetry/log-destination.ts';
+import { startObserveServer } from '../telemetry/observe-server.ts';
+import { processMetrics } from '../telemetry/process-metrics.ts';
+import { renderMetrics } from '../telemetry/render.ts';
+import { causeText } from './cause-text.ts';
+import type { CommandContext, CommandOptions } from './command.ts';
+import { readOperatorFlags } from './operator-options.ts';
+import { packageVersion } from './package-version.ts';
+import { defaultRegistry } from './registry.ts';
+
+const METRICS_MS = 3000;
+
+/** What gateways get besides what objects say: the defaults of every key. */
+const BASE = `
+workers: 1
+listeners: [{ name: in-place, address: 0.0.0.0:1 }]
+backends: { nobody: { servers: ["http://127.0.0.1:1"] } }
+routes: [{ name: in-place, backend: nobody }]
+`;
+
+export async function run(context: CommandContext, _args: readonly string[], options: CommandOptions): Promise<number> {
+  const flags = readOperatorFlags(options);
+  const clock = systemClock;
+  const startedAtMs = clock.wallMs();
+  const destination = logDestination(2);
+  const logger = createLogger({
+    level: flags.logLevel,
+    format: 'auto',
+    destination,
+    colours: context.terminal.colours,
+  });
+  const stopping = context.interrupted();
+  await using closing = new AsyncDisposableStack();
+  closing.defer(() => destination.close());
+
+  const cluster = await loadClusterConfig({
+    env: context.env,
+    home: homedir(),
+    clock,
+    ...(flags.kubeconfig === null ? {} : { kubeconfig: flags.kubeconfig }),
+    ...(flags.context === null ? {} : { context: flags.context }),
+  });
+  const namespace = flags.namespace ?? cluster.namespace;
+  const identity = `${context.env.POD_NAME ?? hostname()}-${randomBytes(4).toString('hex')}`;
+  const version = packageVersion();
+  const client = createClient(cluster, {
+    logger,
+    clock,
+    random: Math.random,
+    userAgent: `dormouse-operator/${version}`,
+  });
+  closing.defer(() => client.close());
+
+  const certificates = new LinkCertificates({
+    client,
+    clock,
+    logger,
+    namespace,
+    names: [
+      flags.service,
+      `${flags.service}.${namespace}`,
+      `${flags.service}.${namespace}.svc`,
+      `${flags.service}.${namespace}.svc.cluster.local`,
+    ],
+    authority: 'dormouse-link-authority',
+    gateway: 'dormouse-gateway-link',
+  });
+  await untilPrepared(certificates, logger, stopping);
+  if (stopping.aborted) return 0;
+
+  const recorder = new EventRecorder({
+    client,
+    controller: 'dormouse.dev/operator',
+    instance: identity,
+    logger,
+    clock,
+    random: Math.random,
+  });
+  const operator = new Operator({
+    client,
+    clock,
+    random: Math.random,
+    logger,
+    identity,
+    namespace,
+    gatewaySelector: flags.gatewaySelector,
+    gatewayPorts: flags.gatewayPorts,
+    lease: flags.lease,
+    ...parts(client, clock, logger),
+    event: (object, type, reason, note) => recorder.record(object, type, reason, 'Reconcile', note),
+  });
+  const links = await serveLinks({
+    address: flags.link,
+    credentials: certificates.credentials,
+    onLink: (id, link) => operator.attach(id, link),
+    logger,
+  });
+  closing.defer(() => links.close());
+  void certificates.run(() => links.setCredentials(certificates.credentials), stopping);
+
+  if (flags.observe !== null) {
+    const observe = await startObserveServer({
+      address: flags.observe,
+      metrics: async () =>
+        renderMetrics([
+          processMetrics({ version, role: 'operator', startedAtMs }),
+          await operator.metrics(AbortSignal.timeout(METRICS_MS)),
+        ]),
+      ready: () => ({ ready: !stopping.aborted, reasons: stopping.aborted ? ['it is ending'] : [] }),
+      logger,
+    });
+    closing.defer(() => observe.close());
+  }
+  logger.info('the operator is up', {
+    version,
+    cluster: cluster.source,
+    namespace,
+    identity,
+    link: `${links.address.host}:${links.address.port}`,
+  });
+  try {
+    await operator.run(stopping);
+  } catch (error) {
+    if (!stopping.aborted) throw error;
+  }
+  logger.info('ending: gateways go on by themselves, and the next leader from what is recorded');
+  return 0;
+}
+
+async function untilPrepared(certificates: LinkCertificates, logger: Logger, signal: AbortSignal): Promise<void> {
+  for (let waitMs = 200; ; waitMs = Math.min(5000, waitMs * 2)) {
+    try {
+      await certificates.prepare(signal);
+      return;
+    } catch (error) {
+      if (signal.aborted) return;
+      logger.warn('the certificates of the link could not be prepared; trying again', {
+        reason: error instanceof Error ? error.message : String(error),
+      });
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, waitMs);
+        signal.addEventListener(
+          'abort',
+          () => {
+            clearTimeout(timer);
+            resolve();
+          },
+          { once: true },
+        );
+      });
+      if (signal.aborted) return;
+    }
+  }
+}
+
+/** What the operator is handed of other parts. */
+function parts(
+  client: KubernetesClient,
+  clock: Clock,
+  logger: Logger,
+): Pick<OperatorOptions, 'base' | 'compile' | 'watchIdle' | 'drivers' | 'replicas' | 'trimPod' | 'causeText'> {
+  const registry = defaultRegistry();
+  const compiler = new ObjectCompiler(registry);
+  const base: Config = parseConfig(BASE, { file: 'defaults', env: {}, registry });
+  return {
+    base,
+    causeText,
+    trimPod: (pod) => trimPod(pod as never) as never,
+    compile: (object) => {
+      const compiled = compiler.backend(object);
+      return 'problems' in compiled
+        ? { ok: false, problems: compiled.problems.map(renderObjectProblem) }
+        : { ok: true, backend: compiled.backend };
+    },
+    watchIdle: (backend, changed) => watchIdle(backend, changed, clock, logger),
+    drivers: ({ pods, services }, signal) => {
+      const targets = new Map<string, Informer<Workload>>();
+      const informers: SharedInformers = {
+        pods: pods as never,
+        services: services as never,
+        targets: (resource: Resource) => {
+          const key = `${resource.group}/${resource.version}/${resource.plural}`;
+          let informer = targets.get(key);
+          if (informer === undefined) {
+            informer = client.informer<Workload>(resource, { trim: trimWorkload });
+            informer.start(signal);
+            targets.set(key, informer);
+          }
+          return informer;
+        },
+      };
+      const create = createKubernetesDrivers({ client, informers, clock, logger });
+      signal.addEventListener('abort', () => create.close(), { once: true });
+      return create;
+    },
+    replicas: async (kubernetes, signal) => (await readScale(client, kubernetes, signal))?.spec.replicas ?? null,
+  };
+}
+
+async function readScale(
+  client: KubernetesClient,
+  { namespace, target }: KubernetesConfig,
+  signal: AbortSignal,
+): Promise<Scale | null> {
+  const resource = await client.resourceOf(target.apiVersion, target.kind, signal);
+  if (resource === null) {
+    throw new DormouseError(
+      'DORMOUSE_TARGET_KIND',
+      `this cluster has no kind ${target.kind} of ${target.apiVersion}; correct kubernetes.target`,
+      { userFault: true },
+    );
+  }
+  return client.get<Scale>(resource, { namespace, name: target.name }, { subresource: 'scale', signal });
+}
+
+function watchIdle(backend: BackendConfig, changed: () => void, clock: Clock, logger: Logger): IdleWatch {
+  const ended = new AbortController();
+  const sources = new IdleSources(
+    { prometheus: backend.idle.prometheus, schedule: backend.idle.schedule, before: backend.wake.before },
+    backend.scale.idleAfterMs,
+    { logger: logger.child({ backend: backend.name }), clock },
+  );
+  sources.start(ended.signal, changed);
+  return {
+    get verdict() {
+      return sources.verdict;
+    },
+    askAgain: (sinceMs, signal) => sources.askAgain(signal, clock.nowMs() - (clock.wallMs() - sinceMs)),
+    stop: () => ended.abort(),
+  };
+}
