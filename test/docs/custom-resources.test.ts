@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
+import { parse } from 'yaml';
 import { defaultRegistry } from '../../src/commands/registry.ts';
+import { ObjectCompiler, type SpecObject } from '../../src/config/index.ts';
 import { resourceFiles } from '../../src/config/crd/index.ts';
 
 const folder = new URL('../../charts/dormouse/crds/', import.meta.url);
@@ -37,4 +39,18 @@ test('all of it has a description that explains itself', () => {
     visit(properties['spec']!, (resource['metadata'] as { name: string }).name);
   }
   assert.deepEqual(bare, []);
+});
+
+test('the examples of docs/custom-resources.md mean something to the program', () => {
+  const text = readFileSync(new URL('../../docs/custom-resources.md', import.meta.url), 'utf8');
+  const compiler = new ObjectCompiler(defaultRegistry());
+  const kinds = new Set<string>();
+  for (const [, example] of text.matchAll(/```yml\n([\s\S]*?)```/g)) {
+    const object = parse(example!) as SpecObject & { kind: string };
+    kinds.add(object.kind);
+    const compile = { Backend: 'backend', RouteFilter: 'routeFilter', RoutePolicy: 'routePolicy' } as const;
+    const result = compiler[compile[object.kind as keyof typeof compile]](object);
+    assert.ok(!('problems' in result), JSON.stringify(result));
+  }
+  assert.deepEqual([...kinds], ['Backend', 'RouteFilter', 'RoutePolicy']);
 });

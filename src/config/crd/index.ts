@@ -7,6 +7,9 @@ import { routeFilterResource } from './route-filter-crd.ts';
 import { routePolicyResource } from './route-policy-crd.ts';
 import type { Schema } from './structural.ts';
 
+/** Tools of Kubernetes read YAML 1.1, in which a plain on or off is true or false. */
+const OPTIONS = { version: '1.1', lineWidth: 120, aliasDuplicateObjects: false } as const;
+
 export interface ResourceFile {
   /** `backends.dormouse.dev.yaml`. */
   file: string;
@@ -20,7 +23,7 @@ export function resourceFiles(registry: ConfigRegistry, page: string): ResourceF
   const resources = [backendResource(registry, keys), routeFilterResource(registry, keys), routePolicyResource(keys)];
   return resources.map((resource) => ({
     file: `${(resource['metadata'] as { name: string }).name}.yaml`,
-    text: `# Generated from the schema of dormouse.yaml by \`npm run crd\`.\n${stringify(resource, { lineWidth: 120, aliasDuplicateObjects: false })}`,
+    text: `# Generated from the schema of dormouse.yaml by \`npm run crd\`.\n${stringify(resource, OPTIONS)}`,
     resource,
   }));
 }

@@ -33,7 +33,9 @@ export function routePolicyResource(meanings: ReadonlyMap<string, string>): Sche
       ],
     ]),
     describe: (place) =>
-      meanings.get(`routes[].rules[].${place}`) ?? meanings.get(`routes[].${place}`) ?? SECTIONS[place],
+      meanings.get(`routes[].rules[].${place === 'retry.conditions' ? 'retry.on' : place}`) ??
+      meanings.get(`routes[].${place}`) ??
+      SECTIONS[place],
   });
   const reference = {
     type: 'object',

@@ -6,6 +6,7 @@ import { oneOf, section } from '../schema/scalars.ts';
 
 /** The spec of a RoutePolicy. What it leaves out is left as the route has it. */
 export function routePolicySchema() {
+  const { on, ...shape } = retrySection().shape;
   return section({
     targetRefs: z
       .array(
@@ -20,7 +21,8 @@ export function routePolicySchema() {
       .max(16),
     clients: section({ allow: networks(), deny: networks() }).optional(),
     timeouts: timeoutsSection().optional(),
-    retry: retrySection().optional(),
+    // Kubernetes' tools read a plain `on` as true, also as a key.
+    retry: section({ ...shape, conditions: on }).optional(),
     webSocket: webSocketSection().optional(),
     sse: sseSection().optional(),
   });

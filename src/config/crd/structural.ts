@@ -200,7 +200,12 @@ function severalTypes(json: Schema, types: readonly string[], at: string): Schem
   if (has('string', 'integer')) {
     const isSize = typeof json['pattern'] === 'string' && json['pattern'].includes('[kKMGT]');
     const pattern = isSize ? SIZE_PATTERN : json['pattern'];
-    return { 'x-kubernetes-int-or-string': true, ...(typeof pattern === 'string' ? { pattern } : {}) };
+    return {
+      'x-kubernetes-int-or-string': true,
+      ...(typeof pattern === 'string' ? { pattern } : {}),
+      ...pick(json, 'minimum'),
+      ...pick(json, 'maximum'),
+    };
   }
   // Headers: numbers and booleans are text in the end.
   if (has('string', 'number', 'boolean')) return { type: 'string', maxLength: 8192 };

@@ -164,6 +164,7 @@ test('a RoutePolicy says only what is written in it', () => {
       targetRefs: [target, { ...target, sectionName: 'api' }],
       timeouts: { request: '10s' },
       clients: { deny: ['10.0.0.0/8'] },
+      retry: { attempts: 3, conditions: ['503', 'connect', '503'] },
     }),
   );
   assert.deepEqual(compiled, {
@@ -174,7 +175,7 @@ test('a RoutePolicy says only what is written in it', () => {
       ],
       clients: { allow: [], deny: ['10.0.0.0/8'] },
       timeouts: { requestMs: 10_000, perTryMs: 0, idleMs: 0 },
-      retry: null,
+      retry: { attempts: 3, on: ['503', 'connect'], backoffMs: 25, budgetPercent: 20 },
       webSocket: null,
       sse: null,
     },

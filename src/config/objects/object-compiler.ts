@@ -148,7 +148,7 @@ export class ObjectCompiler {
         targets: targetRefs.map(({ kind, name, sectionName }) => ({ kind, name, sectionName: sectionName ?? null })),
         clients: clients ?? null,
         timeouts: timeouts === undefined ? null : compileTimeouts(timeouts),
-        retry: retry === undefined ? null : compileRetry(retry),
+        retry: retry === undefined ? null : compileRetry({ ...retry, on: retry.conditions }),
         webSocket: webSocket === undefined ? null : compileWebSocket(webSocket),
         sse: sse === undefined ? null : compileSse(sse),
       },
