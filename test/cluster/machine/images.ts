@@ -54,14 +54,17 @@ export async function buildAppImage(): Promise<Image> {
 
 /** Dormouse as this checkout has it. Runs as nobody and writes nowhere but in /tmp. */
 export async function buildDormouseImage(): Promise<Image> {
-  const packages = productionPackages();
   return buildImage({
     name: DORMOUSE_IMAGE,
-    base: await nodeBase(),
+    base: {
+      name: 'dormouse.test/dormouse-packages:latest',
+      base: await nodeBase(),
+      files: Object.fromEntries(productionPackages().map((path) => [`/dormouse/${path}`, join(REPOSITORY, path)])),
+      entrypoint: [NODE],
+    },
     files: {
       '/dormouse/package.json': join(REPOSITORY, 'package.json'),
       '/dormouse/src': join(REPOSITORY, 'src'),
-      ...Object.fromEntries(packages.map((path) => [`/dormouse/${path}`, join(REPOSITORY, path)])),
     },
     entrypoint: [NODE, '/dormouse/src/commands/main.ts'],
     user: NOBODY,

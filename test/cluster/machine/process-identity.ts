@@ -1,5 +1,5 @@
 /** A process is known by its id and the moment it was started: ids are given again. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 
 export interface ProcessIdentity {
   pid: number;
@@ -7,13 +7,15 @@ export interface ProcessIdentity {
   startTime: string;
 }
 
-/** Null when there is no such process, or it has ended and nobody has asked for its exit code yet. */
+/** Null when there is no such process, or all of it has ended and nobody has asked for its exit code yet. */
 export function startTimeOf(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The name, field 2, is in brackets and may hold spaces and brackets itself.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
+    // The first thread may have ended while others still hold the sockets.
+    const ended = fields[0] === 'Z' && readdirSync(`/proc/${pid}/task`).length === 1;
+    return ended || fields[0] === 'X' ? null : (fields[19] ?? null);
   } catch {
     return null;
   }

@@ -1,0 +1,52 @@
+/**
+ * `npm run test:cluster [-- PATH… OPTION-OF-NODE…]`: tests with a real Kubernetes on this machine, one file after the other. The cluster is brought up when it is
+ * not, and then taken down at the end; one that ran before stays as the tests leave it. As root, on Debian or what is made of it (docs/test-cluster.md).
+ */
+import { spawn } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+import { ensurePrograms } from '../bench/packages.ts';
+import { takeDown } from '../test/cluster/machine/down.ts';
+import { withLock } from '../test/cluster/machine/state.ts';
+import { bringUp } from '../test/cluster/machine/up.ts';
+
+const root = join(import.meta.dirname, '..');
+const ONE_FILE_MS = 15 * 60_000;
+
+async function main(args: string[]): Promise<number> {
+  const paths = args.filter((arg) => !arg.startsWith('-'));
+  const options = args.filter((arg) => arg.startsWith('-'));
+  const files = (paths.length === 0 ? ['test/cluster'] : paths).flatMap((path) =>
+    path.endsWith('.test.ts') ? [path] : globSync(`${path}/**/*.test.ts`, { cwd: root }).toSorted(),
+  );
+  if (files.length === 0) {
+    console.error(`No test is at ${paths.join(', ')}.`);
+    return 2;
+  }
+  ensurePrograms(['redis-server', 'prometheus']);
+  const { steps, seconds } = await bringUp({});
+  console.error(`cluster: ${steps.join(', ') || 'was up'} (${seconds.toFixed(1)} s)`);
+  try {
+    return await runTests([`--test-timeout=${ONE_FILE_MS}`, ...options, ...files]);
+  } finally {
+    if (steps.includes('control plane')) await withLock(takeDown);
+  }
+}
+
+/** Ctrl-C and the like reach the tests too; the cluster is taken down after them. */
+async function runTests(args: string[]): Promise<number> {
+  const ignore = (): void => {};
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, ignore);
+  const child = spawn(process.execPath, ['--test', '--test-concurrency=1', ...args], { cwd: root, stdio: 'inherit' });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+}
