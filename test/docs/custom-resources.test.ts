@@ -6,6 +6,7 @@ import { parse } from 'yaml';
 import { defaultRegistry } from '../../src/commands/registry.ts';
 import { ObjectCompiler, type SpecObject } from '../../src/config/index.ts';
 import { resourceFiles } from '../../src/config/crd/index.ts';
+import type { BackendObjectStatus, HandoverStatus, HandoverStep } from '../../src/operator/backend-object.ts';
 
 const folder = new URL('../../charts/dormouse/crds/', import.meta.url);
 const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
@@ -53,4 +54,51 @@ test('the examples of docs/custom-resources.md mean something to the program', (
     assert.ok(!('problems' in result), JSON.stringify(result));
   }
   assert.deepEqual([...kinds], ['Backend', 'RouteFilter', 'RoutePolicy']);
+});
+
+test('the status of a Backend has what the operator writes', () => {
+  // What the schema does not know is taken out by the API server without a word.
+  const keys: Record<keyof BackendObjectStatus, true> = {
+    observedGeneration: true,
+    state: true,
+    since: true,
+    why: true,
+    instances: true,
+    desired: true,
+    demand: true,
+    lastWoken: true,
+    lastSlept: true,
+    handover: true,
+    conditions: true,
+  };
+  const handover: Record<keyof HandoverStatus, true> = {
+    step: true,
+    since: true,
+    message: true,
+    ports: true,
+    replicasBefore: true,
+    pausedAutoscaler: true,
+  };
+  const steps: Record<HandoverStep, true> = {
+    serving: true,
+    listening: true,
+    redirecting: true,
+    redirected: true,
+    pausing: true,
+    settling: true,
+    sleeping: true,
+    asleep: true,
+    'handing-back': true,
+    resuming: true,
+  };
+  interface Node {
+    properties: Record<string, Node & { enum?: string[] }>;
+  }
+  const { spec } = files.find(({ file }) => file.startsWith('backends.'))!.resource as {
+    spec: { versions: { schema: { openAPIV3Schema: Node } }[] };
+  };
+  const { status } = spec.versions[0]!.schema.openAPIV3Schema.properties;
+  assert.deepEqual(Object.keys(status!.properties), Object.keys(keys));
+  assert.deepEqual(Object.keys(status!.properties['handover']!.properties), Object.keys(handover));
+  assert.deepEqual(status!.properties['handover']!.properties['step']!.enum, Object.keys(steps));
 });

@@ -68,6 +68,7 @@ const PROMETHEUS = { serverAddress: 'http://prometheus.monitoring:9090', query: 
 
 const BACKENDS: readonly object[] = [
   { kubernetes: KUBERNETES },
+  { kubernetes: KUBERNETES, scale: { idleAfter: '2d' }, idle: { settle: '0' }, health: { status: 200 } },
   { servers: [{ url: 'http://10.0.0.7:8080' }, { url: 'http://10.0.0.8', weight: 3, backup: true }] },
   {
     kubernetes: {
@@ -213,6 +214,7 @@ test('a Backend that contradicts itself is refused, with the name of the field',
     ],
     [backend({ idle: { schedule: { timezone: 'UTC' } } }), 'spec.idle.schedule', 'has neither allow nor awake'],
     [backend({ idle: { schedule: { allow: ['* 20-6 * *'] } } }), 'spec.idle.schedule.allow[0]', 'five fields'],
+    [backend({ wake: { timeout: '0s' } }), 'spec.wake.timeout', 'expected at least 1ms'],
     [backend({ idle: { settle: '2h' } }), 'spec.idle.settle', 'expected at most 1h'],
     [backend({ wake: { with: ['db', 'users'] } }), 'wake.with names this object itself'],
     [backend({ wake: { before: { timezone: 'UTC' } } }), 'spec.wake.before.cron', 'Required value'],
