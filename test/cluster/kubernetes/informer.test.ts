@@ -81,9 +81,15 @@ describe('an informer of the API server', () => {
     await using through = await connectToCluster({ informerTimes: { silenceMs: 1000 } }, relay.address);
     using followed = await follow(through.client, namespace.name);
     const { informer } = followed;
-    relay.freeze();
-    await createMaps(direct.client, namespace.name, 1);
+    const create = (name: string) =>
+      direct.client.create(CONFIG_MAPS, { metadata: { name, labels: { of: 'test' } } }, { namespace: namespace.name });
+    await create('seen');
     await untilInformed(informer, () => informer.size === 1);
+    relay.freeze();
+    const frozenAtMs = performance.now();
+    await create('not-seen');
+    await untilInformed(informer, () => informer.size === 2);
+    assert.ok(performance.now() - frozenAtMs > 500, 'the connection was not frozen');
   });
 
   it('the API server starts anew and etcd is compacted while nobody watches: the differences are told, and only they', async () => {
