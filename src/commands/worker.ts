@@ -2,7 +2,6 @@
  * One worker process: a gateway whose sockets and controller are in the supervisor, which starts this file. It stands apart from the
  * other commands because every module that it loads costs memory in each worker: no commander, no zod, no yaml, no pino.
  */
-import { readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { strategies } from '../gateway/balancing/registry.ts';
@@ -15,17 +14,14 @@ import { HandedSockets } from '../supervisor/handed-sockets.ts';
 import { createAccessLog } from '../telemetry/access-log.ts';
 import { createLineLogger } from '../telemetry/line-logger.ts';
 import { logDestination } from '../telemetry/log-destination.ts';
+import { connectionsFor, descriptorLimit } from './descriptor-limit.ts';
 import { readWorkerArguments } from './worker-arguments.ts';
 
-/** Descriptors that are neither a client's nor an endpoint's: Node's own, the channel, listening sockets, logs. */
-const OWN_DESCRIPTORS = 32;
 /**
  * A worker whose first configuration was refused ends after this, ms, and the next one tries again: a certificate may be half written just when a worker is replaced. At a start
  * everything ends before.
  */
 const UNCONFIGURED_MS = 1000;
-/** Where the limit can't be read. */
-const USUAL_DESCRIPTORS = 1024;
 /** After the first seconds most of what a worker runs has been compiled, ms. */
 const COMPILED_AFTER_MS = 5000;
 
@@ -75,26 +71,6 @@ export async function runWorker(argv: readonly string[]): Promise<void> {
   setTimeout(() => flushCompileCache(), COMPILED_AFTER_MS).unref();
   await gateway.closed;
   process.exit(0);
-}
-
-/** Descriptors that are left for connections to endpoints, at most: requests that find none wait for one. */
-const UPSTREAM_DESCRIPTORS = 1500;
-
-/** Clients get 60 % of the descriptors; of many, all but 1,500. Each request may need one more towards an endpoint, most find a kept connection. */
-export function connectionsFor(descriptors: number): number {
-  const free = descriptors - OWN_DESCRIPTORS;
-  return Math.max(4, free - Math.min(Math.ceil(free * 0.4), UPSTREAM_DESCRIPTORS));
-}
-
-/** The soft limit of open files (Node raises it to the hard one at start). */
-function descriptorLimit(): number {
-  try {
-    const limit = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
-    if (limit === 'unlimited') return 1_000_000;
-    return limit === undefined ? USUAL_DESCRIPTORS : Number(limit);
-  } catch {
-    return USUAL_DESCRIPTORS;
-  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await runWorker(process.argv.slice(2));

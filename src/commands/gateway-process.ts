@@ -1,0 +1,142 @@
+/** One gateway of a cluster, in one process: what `dormouse gateway` runs. */
+import type { EventEmitter } from 'node:events';
+import { strategies } from '../gateway/balancing/registry.ts';
+import { loadFilters } from '../gateway/filters/registry.ts';
+import { Gateway } from '../gateway/gateway.ts';
+import { ownSockets } from '../gateway/listener-sockets.ts';
+import { dialLink } from '../link/grpc-client.ts';
+import { ReconnectingLink, type LinkState } from '../link/reconnecting.ts';
+import type { MetricFamily } from '../model/metrics.ts';
+import { systemClock, type Logger } from '../model/ports.ts';
+import { createAccessLog } from '../telemetry/access-log.ts';
+import { startObserveServer } from '../telemetry/observe-server.ts';
+import { processMetrics } from '../telemetry/process-metrics.ts';
+import { renderMetrics } from '../telemetry/render.ts';
+import { connectionsFor, descriptorLimit } from './descriptor-limit.ts';
+import type { GatewayFlags } from './gateway-flags.ts';
+import { linkCredentials, operatorAddresses } from './gateway-operators.ts';
+import { StopRequest } from './stop-request.ts';
+
+export interface GatewayProcessIo {
+  logger: Logger;
+  /** `process`, or what a test uses instead. */
+  signals: EventEmitter;
+  hasTerminal: boolean;
+  version: string;
+  /** Told once, when it observes and looks for operators. */
+  onStarted?: (started: { observe: { host: string; port: number }; gateway: Gateway }) => void;
+}
+
+/** Runs until SIGTERM or SIGINT, then leaves: 0, or 1 after a fault of the program. Rejects with DORMOUSE_OBSERVE_ADDRESS. */
+export async function runGateway(flags: GatewayFlags, io: GatewayProcessIo): Promise<number> {
+  const { logger } = io;
+  const startedAtMs = systemClock.wallMs();
+  using stop = new StopRequest({
+    signals: io.signals,
+    hasTerminal: io.hasTerminal,
+    reload: () => logger.info('the configuration comes from the operator: there is nothing to reload', {}),
+    fault: (error) =>
+      logger.error('a fault of dormouse ends this gateway', {
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      }),
+  });
+  const link: ReconnectingLink = new ReconnectingLink({
+    resolve: (signal) => operatorAddresses(flags.operator, signal),
+    dial: async (address, signal) =>
+      dialLink({
+        address,
+        serverName: flags.operator.host,
+        credentials: await linkCredentials(flags.certificates, systemClock),
+        gateway: flags.name,
+        logger,
+        signal,
+      }),
+    onLeader: () => gateway.relinked(),
+    clock: systemClock,
+    random: Math.random,
+    logger,
+  });
+  const gateway: Gateway = new Gateway({
+    id: flags.name,
+    link,
+    sockets: ownSockets,
+    logger,
+    clock: systemClock,
+    random: Math.random,
+    createAccessLog: (config) => createAccessLog(config, { logger }),
+    strategies,
+    loadFilters,
+    // Packages are not in the image.
+    plugins: null,
+    maxConnections: connectionsFor(descriptorLimit()),
+    onUnconfigured: () => logger.error('the configuration was refused; waiting for another one, see the operator', {}),
+  });
+  const observe = await startObserveServer({
+    address: flags.observe,
+    metrics: async () =>
+      renderMetrics([
+        gateway.families(),
+        processMetrics({ version: io.version, role: 'gateway', startedAtMs }),
+        linkFamilies(link.state),
+      ]),
+    ready: () => readiness(gateway, stop.stopping.aborted),
+    logger,
+  });
+  const linkClosed = new Promise<void>((resolve) => link.onClose(resolve));
+  gateway.start();
+  link.start();
+  logger.info('a gateway has started', {
+    gateway: flags.name,
+    operator: `${flags.operator.host}:${flags.operator.port}`,
+  });
+  io.onStarted?.({ observe: observe.address, gateway });
+
+  await Promise.race([stop.requested(), gateway.closed]);
+  if (stop.stopping.aborted) {
+    logger.info('leaving', { reason: stop.reason, delayMs: flags.delayMs, drainMs: flags.drainMs });
+    gateway.leave();
+    await stop.linger(flags.delayMs);
+    gateway.drain(flags.drainMs);
+    const hurry = (): void => gateway.drain(0);
+    if (stop.hurry.aborted) hurry();
+    else stop.hurry.addEventListener('abort', hurry, { once: true });
+    await gateway.closed;
+  }
+  await linkClosed;
+  await observe.close();
+  logger.info('a gateway has ended', {});
+  return stop.faulty ? 1 : 0;
+}
+
+/** Never asks whether an operator is there: without one it serves on. */
+function readiness(gateway: Gateway, stopping: boolean): { ready: boolean; reasons: string[] } {
+  if (stopping) return { ready: false, reasons: ['it is leaving'] };
+  if (!gateway.isConfigured) return { ready: false, reasons: ['no operator has sent a configuration yet'] };
+  return { ready: true, reasons: [] };
+}
+
+function linkFamilies({ operators, connected, leader, relinks }: LinkState): MetricFamily[] {
+  return [
+    {
+      name: 'dormouse_link_operators',
+      help: 'Operators that this gateway knows of, by whether it has a stream to them.',
+      type: 'gauge',
+      series: [
+        { labels: { state: 'connected' }, value: connected },
+        { labels: { state: 'away' }, value: operators - connected },
+      ],
+    },
+    {
+      name: 'dormouse_link_leader',
+      help: '1 while this gateway has a stream to the operator that leads.',
+      type: 'gauge',
+      series: [{ labels: {}, value: leader === null ? 0 : 1 }],
+    },
+    {
+      name: 'dormouse_link_leader_changes_total',
+      help: 'How often another operator led, or the same one after its stream was lost.',
+      type: 'counter',
+      series: [{ labels: {}, value: relinks }],
+    },
+  ];
+}
