@@ -86,6 +86,7 @@ describe('admission', () => {
         metadata: { name: 'web' },
         spec: { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] },
       },
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'web' } },
       { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web', labels: { app: 'web' } }, spec: podSpec('a') },
       slice('web-of-others', 'endpointslice-controller.k8s.io'),
     ]);
@@ -105,7 +106,11 @@ describe('admission', () => {
   });
 
   function podSpec(image: string): object {
-    return { containers: [{ name: 'a', image, imagePullPolicy: 'Never' }], terminationGracePeriodSeconds: 0 };
+    return {
+      containers: [{ name: 'a', image, imagePullPolicy: 'Never' }],
+      serviceAccountName: 'web',
+      terminationGracePeriodSeconds: 0,
+    };
   }
 
   function slice(name: string, manager: string): object {
@@ -215,8 +220,8 @@ describe('admission', () => {
     assert.equal(code, 0, stderr);
   });
 
-  const patchOf = (kind: string, name: string, body: object): string[] => [
-    ...['patch', kind, name, '--type=merge', '--dry-run=server', '-p', JSON.stringify(body)],
+  const patchOf = (kind: string, name: string, body: object, type = 'merge'): string[] => [
+    ...['patch', kind, name, `--type=${type}`, '--dry-run=server', '-p', JSON.stringify(body)],
   ];
   const COST = 'controller.kubernetes.io/pod-deletion-cost';
 
@@ -231,7 +236,7 @@ describe('admission', () => {
       { metadata: { annotations: { [COST]: '1', other: 'x' } } },
       { metadata: { finalizers: ['a.example/b'] } },
     ]) {
-      const { code, stderr } = await operator(patchOf('pod', 'web', body));
+      const { code, stderr } = await operator(patchOf('pod', 'web', body, 'strategic'));
       assert.equal(code, 1, JSON.stringify(body));
       assert.match(stderr, /may change of a pod only the annotation controller\.kubernetes\.io\/pod-deletion-cost/);
     }
