@@ -18,6 +18,12 @@ export class Witness implements DriverEvents {
   readonly instances: Instance[] = [];
   readonly crashes: (Crash | null)[] = [];
   readonly #waiting = new Set<() => void>();
+  readonly #boundMs: number;
+
+  /** How long `until` and its kin wait. */
+  constructor(boundMs = 10_000) {
+    this.#boundMs = boundMs;
+  }
 
   instance(instance: Instance): void {
     this.instances.push(instance);
@@ -29,7 +35,7 @@ export class Witness implements DriverEvents {
     for (const check of this.#waiting) check();
   }
 
-  /** Resolves when `found` returns something, looked at after each event; rejects after 10 s. */
+  /** Resolves when `found` returns something, looked at after each event; rejects after the bound. */
   until<Value>(what: string, found: () => Value | undefined | false): Promise<Value> {
     return new Promise((resolve, reject) => {
       const done = (): void => {
@@ -50,7 +56,7 @@ export class Witness implements DriverEvents {
             `did not see ${what}; saw ${seen} ${this.crashes.map((crash) => crash?.reason ?? 'recovered').join('; ')}`,
           ),
         );
-      }, 10_000);
+      }, this.#boundMs);
       this.#waiting.add(check);
       check();
     });

@@ -217,6 +217,8 @@ export class KubernetesDriver implements Driver {
     if (known?.pod.metadata.uid === pod.metadata.uid) {
       if (removed) known.end('the pod is gone');
       else known.update(pod);
+      this.#retirement?.changed(known);
+      this.#watch.look();
       return;
     }
     if (removed) return;
@@ -237,7 +239,6 @@ export class KubernetesDriver implements Driver {
     }
     this.#events.instance(instance.snapshot());
     this.#retirement?.changed(instance);
-    if (instance.state !== 'ready') this.#watch.look();
   }
 
   #scaled(known: KnownScale, byOthers: boolean): void {

@@ -6,6 +6,7 @@ import { PODS } from '../../kubernetes/resources.ts';
 import { DormouseError } from '../../model/errors.ts';
 import type { Clock, Logger } from '../../model/ports.ts';
 import { DELETION_COST, type Workload } from './objects.ts';
+import { isReady } from './pod-facts.ts';
 import type { PodInstance } from './pod-instance.ts';
 import type { TargetScale } from './target-scale.ts';
 
@@ -64,7 +65,7 @@ export class Retirement {
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
-  /** One of the pods has changed its state. */
+  /** One of the pods has changed its state or its condition Ready. */
   changed(instance: PodInstance): void {
     const doomed = this.#doomed.get(instance.id);
     if (doomed !== undefined && !instance.isActive) this.#over(doomed, null);
@@ -131,7 +132,12 @@ export class Retirement {
     const all = active.every(({ id }) => this.#doomed.has(id));
     if (all) void this.#lowerToZero(waiting, active.length);
     else if (isStateful(waiting[0]!.instance)) this.#lowerHighest(waiting, active);
-    else void this.#lowerBy(waiting);
+    else if (this.#wouldGoInstead(active) === null) void this.#lowerBy(waiting);
+  }
+
+  /** A ReplicaSet gives up pods that aren't Ready before any other, whatever they cost; what we found ready the kubelet may not have seen yet. */
+  #wouldGoInstead(active: readonly PodInstance[]): PodInstance | null {
+    return active.find((instance) => !this.#doomed.has(instance.id) && !isReady(instance.pod)) ?? null;
   }
 
   async #lowerToZero(waiting: readonly Doomed[], active: number): Promise<void> {
@@ -203,12 +209,13 @@ export class Retirement {
   }
 
   #atBound(doomed: Doomed): void {
-    if (doomed.stage === 'waiting' && isStateful(doomed.instance)) {
-      this.#over(
-        doomed,
-        this.#stays(doomed, 'a StatefulSet gives up its highest ordinals first, and one above it stays'),
-      );
-    } else this.#over(doomed, this.#stays(doomed, `it is not being deleted after ${BOUND_MS / 1000} s`));
+    const instead = this.#wouldGoInstead(this.#options.active());
+    let why = `it is not being deleted after ${BOUND_MS / 1000} s`;
+    if (doomed.stage === 'waiting' && isStateful(doomed.instance))
+      why = 'a StatefulSet gives up its highest ordinals first, and one above it stays';
+    else if (doomed.stage === 'waiting' && instead !== null)
+      why = `pod ${instead.pod.metadata.name} is not Ready, and would be deleted in its place`;
+    this.#over(doomed, this.#stays(doomed, why));
   }
 
   #stays({ instance }: Doomed, why: string): DormouseError {

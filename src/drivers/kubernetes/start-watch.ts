@@ -25,6 +25,8 @@ export interface StartWatchOptions {
 const AGAIN_AFTER_MS = 1000;
 /** Without any pod nothing tells of a change. */
 const LOOK_AGAIN_MS = 2000;
+/** Controllers of a busy cluster may be behind: that no pod is there, and nobody says why, is no failure before this has passed too. */
+const NO_POD_AFTER_MS = 10_000;
 const ASK_TIMEOUT_MS = 5000;
 const MAX_EVENTS = 100;
 
@@ -42,6 +44,8 @@ export class StartWatch {
   #timer: NodeJS.Timeout | null = null;
   #asking: AbortController | null = null;
   #phase: 'off' | 'early' | 'late' = 'off';
+  /** Looks without any pod since it is late. */
+  #looks = 0;
 
   constructor(options: StartWatchOptions) {
     this.#options = options;
@@ -55,6 +59,7 @@ export class StartWatch {
   begin(again: boolean): void {
     if (this.#phase !== 'off') return;
     this.#phase = 'early';
+    this.#looks = 0;
     const afterMs = this.#options.failFastAfterMs();
     this.#timer = setTimeout(() => this.#isLate(), again ? Math.min(afterMs, AGAIN_AFTER_MS) : afterMs);
   }
@@ -80,7 +85,7 @@ export class StartWatch {
     this.look();
     if (this.#phase !== 'late') return;
     const [pod] = this.#options.pods();
-    if (pod === undefined) void this.#ask();
+    if (pod === undefined) void this.#ask(this.#looks++ * LOOK_AGAIN_MS >= NO_POD_AFTER_MS);
     this.#timer = setTimeout(() => this.#isLate(), LOOK_AGAIN_MS);
   }
 
@@ -104,7 +109,7 @@ export class StartWatch {
   }
 
   /** No pod is known: the API server is asked whether there is none, and what the events say. While it doesn't answer nothing is concluded. */
-  async #ask(): Promise<void> {
+  async #ask(isLong: boolean): Promise<void> {
     if (this.#asking !== null) return;
     const asking = new AbortController();
     this.#asking = asking;
@@ -125,7 +130,8 @@ export class StartWatch {
         .filter(({ type, reason }) => type === 'Warning' && reason === 'FailedCreate')
         .sort((a, b) => (a.lastTimestamp ?? '').localeCompare(b.lastTimestamp ?? ''))
         .at(-1);
-      this.#crash(this.#noPod(warning?.message ?? 'whoever makes its pods has not made one'));
+      if (warning !== undefined) this.#crash(this.#noPod(warning.message ?? 'FailedCreate'));
+      else if (isLong) this.#crash(this.#noPod('whoever makes its pods has not made one'));
     } catch {
       // Asked again in a moment.
     } finally {

@@ -1,9 +1,17 @@
 /** The Kubernetes driver at a real API server, with real controllers, kubelets and pods. */
 import assert from 'node:assert/strict';
 import { before, test, type TestContext } from 'node:test';
-import { connects } from '../../../src/drivers/driver.contract.ts';
+import { connects, type Witness } from '../../../src/drivers/driver.contract.ts';
 import type { Driver } from '../../../src/drivers/driver.ts';
-import { appObjects, ensureCluster, type AppOptions, type Cluster, type TestNamespace } from '../machine/index.ts';
+import type { Crash } from '../../../src/model/backend.ts';
+import {
+  appObjects,
+  ensureCluster,
+  until,
+  type AppOptions,
+  type Cluster,
+  type TestNamespace,
+} from '../machine/index.ts';
 import { Replicator } from './replicator.ts';
 import { Bench } from './workloads.ts';
 
@@ -28,9 +36,16 @@ async function scene(t: TestContext, app: Partial<AppOptions> = {}, changes: Par
     await bench[Symbol.asyncDispose]();
     await namespace[Symbol.asyncDispose]();
   });
+  // No pod can be made before.
+  const account = `/api/v1/namespaces/${namespace.name}/serviceaccounts/default`;
+  await until('the namespace has its service account', async () => (await cluster.read(account)) !== null);
   await namespace.apply(appObjects({ name: 'web', replicas: 0, terminationGracePeriodSeconds: 1, ...app }));
   const driven = await bench.drive(namespace, deployment('web'), changes);
   return { bench, namespace, ...driven };
+}
+
+function crashOf(witness: Witness): Promise<Crash> {
+  return witness.until('a crash', () => witness.crashes.find((crash) => crash !== null));
 }
 
 function states(driver: Driver): string[] {
@@ -136,7 +151,7 @@ test('a program that ends is a crash with its exit code; it recovers when it is 
     },
   });
   driver.scaleUp(1);
-  const crash = await witness.until('a crash', () => witness.crashes[0]);
+  const crash = await crashOf(witness);
   assert.match(crash.reason, /^pod web-\S+ container app ended with exit code 3/);
   assert.match(crash.reason, /kubectl describe pod -n driver-\S+ web-/);
   assert.ok(crash.retryAtMs > Date.now());
@@ -178,7 +193,7 @@ for (const [what, podSpec, expected] of [
     const { driver, witness } = await scene(t, { podSpec });
     const beganMs = performance.now();
     driver.scaleUp(1);
-    const crash = await witness.until('a crash', () => witness.crashes[0]);
+    const crash = await crashOf(witness);
     assert.match(crash.reason, expected);
     t.diagnostic(`after ${((performance.now() - beganMs) / 1000).toFixed(1)} s: ${crash.reason}`);
   });
@@ -190,7 +205,7 @@ test('a quota that allows no pod is a crash that says so', async (t) => {
     { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'none' }, spec: { hard: { pods: '0' } } },
   ]);
   driver.scaleUp(1);
-  const crash = await witness.until('a crash', () => witness.crashes[0]);
+  const crash = await crashOf(witness);
   assert.match(crash.reason, /^Deployment web gets no pod: .*exceeded quota: none/);
   t.diagnostic(crash.reason);
 });
@@ -199,14 +214,14 @@ test('a target that is not there, and one without the right to it, are crashes t
   const { bench, namespace } = await scene(t);
   const missing = await bench.drive(namespace, deployment('nobody'));
   missing.driver.scaleUp(1);
-  const crash = await missing.witness.until('a crash', () => missing.witness.crashes[0]);
+  const crash = await crashOf(missing.witness);
   assert.match(
     crash.reason,
     /Deployment driver-\S+\/nobody can't be scaled: .*create it, or correct kubernetes.target/,
   );
   const unknown = await bench.drive(namespace, { apiVersion: 'example.com/v1', kind: 'Nothing', name: 'web' });
   unknown.driver.scaleUp(1);
-  const other = await unknown.witness.until('a crash', () => unknown.witness.crashes[0]);
+  const other = await crashOf(unknown.witness);
   assert.match(other.reason, /the cluster has no such kind/);
 });
 
@@ -246,8 +261,7 @@ test('a StatefulSet gives up its highest ordinals, and says so', async (t) => {
   const names = (ids: readonly string[] | null | undefined): string[] => (ids ?? []).map((id) => id.split('~')[0]!);
   assert.deepEqual(names(driver.retireFirst?.()), ['db-2', 'db-1', 'db-0']);
   const idOf = (name: string): string => three.find(({ id }) => id.startsWith(`${name}~`))!.id;
-  const refused = assert.rejects(driver.retire([idOf('db-0')], { freeze: false }), { code: 'DORMOUSE_POD_STAYS' });
-  await refused;
+  await assert.rejects(driver.retire([idOf('db-0')], { freeze: false }), { code: 'DORMOUSE_POD_STAYS' });
   const path = pathOf(namespace, 'db', 'statefulsets');
   assert.equal(await replicasOf(path), 3);
   // One after the other, in the wrong order.
