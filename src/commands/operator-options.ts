@@ -10,6 +10,12 @@ export interface OperatorFlags {
   observe: HostPort | null;
   gatewayPorts: { from: number; to: number };
   gatewaySelector: string;
+  /** The Service in front of gateways, whose addresses Gateways show. */
+  gatewayService: string;
+  /** `group/version/Kind` that may be scaled; null: any. */
+  kinds: string[] | null;
+  /** Where Secrets of listeners may be read. */
+  secretNamespaces: string[];
   /** Name of the Lease; null: none. */
   lease: string | null;
   /** Names that gateways may know this operator's Service by. */
@@ -35,6 +41,9 @@ export function readOperatorFlags(options: CommandOptions): OperatorFlags {
     observe: observe === 'off' ? null : address('--observe', observe),
     gatewayPorts: { from, to },
     gatewaySelector: text('gatewaySelector') ?? 'app.kubernetes.io/name=dormouse,app.kubernetes.io/component=gateway',
+    gatewayService: named('--gateway-service', text('gatewayService')) ?? 'dormouse-gateway',
+    kinds: kinds(text('kinds')),
+    secretNamespaces: listed(text('secretNamespaces')).map((name) => named('--secret-namespaces', name)!),
     lease: options['lease'] === false ? null : (named('--lease', text('lease')) ?? 'dormouse-operator'),
     service: named('--service', text('service')) ?? 'dormouse-operator',
     kubeconfig: text('kubeconfig'),
@@ -46,6 +55,22 @@ export function readOperatorFlags(options: CommandOptions): OperatorFlags {
 function named(flag: string, value: string | null): string | null {
   if (value !== null && !NAME.test(value)) throw fault(flag, `${JSON.stringify(value)} is not a name`);
   return value;
+}
+
+function listed(value: string | null): string[] {
+  return (value ?? '').split(',').filter((part) => part !== '');
+}
+
+function kinds(value: string | null): string[] | null {
+  if (value === null) return null;
+  const all = listed(value);
+  const wrong = all.find((kind) => !/^([a-z0-9.-]+\/)?v[a-z0-9]+\/[A-Z][A-Za-z0-9]*$/.test(kind));
+  if (wrong !== undefined)
+    throw fault(
+      '--kinds',
+      `${JSON.stringify(wrong)} is not a kind; write group/version/Kind, such as apps/v1/Deployment`,
+    );
+  return all;
 }
 
 function portRange(value: string): [from: number, to: number] {

@@ -81,7 +81,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
       `${flags.service}.${namespace}.svc`,
       `${flags.service}.${namespace}.svc.cluster.local`,
     ],
-    authority: 'dormouse-link-authority',
+    authority: 'dormouse-authority',
     gateway: 'dormouse-gateway-link',
   });
   await untilPrepared(certificates, logger, stopping);

@@ -131,7 +131,13 @@ export class RedirectLooks {
     const probe = await openSilently(target, most, CONNECT_MS);
     look.probe = probe;
     if (this.#looks.get(id) !== look) probe.close();
-    else this.#deps.send({ type: 'redirect-probed', id, ports: probe.ports, failed: probe.failed });
+    else
+      this.#deps.send({
+        type: 'redirect-probed',
+        id,
+        opened: probe.ports.map((port) => ({ port })),
+        failed: probe.failed,
+      });
   }
 
   #end(id: number): void {

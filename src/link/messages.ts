@@ -92,7 +92,7 @@ export type UpMessage =
   | { type: 'known'; backends: { name: string }[] }
   | { type: 'redirect-watching'; id: number }
   /** Local ports of the connections that were opened, and how many were not. */
-  | { type: 'redirect-probed'; id: number; ports: number[]; failed: number }
+  | { type: 'redirect-probed'; id: number; opened: { port: number }[]; failed: number }
   /** Connections that the listener accepted since `redirect-watch`. */
   | { type: 'redirect-silent'; id: number; from: { address: string; port: number }[] }
   /** This gateway is about to end: nothing new may rely on it. It answers what it has accepted, and then closes the link. */

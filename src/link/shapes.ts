@@ -45,7 +45,7 @@ const UP: Shapes<UpMessage> = {
   known: { backends: 'array' },
   leaving: {},
   'redirect-watching': { id: 'number' },
-  'redirect-probed': { id: 'number', ports: 'array', failed: 'number' },
+  'redirect-probed': { id: 'number', opened: 'array', failed: 'number' },
   'redirect-silent': { id: 'number', from: 'array' },
   'limit-open': { terms: 'object' },
   'limit-close': { name: 'string' },

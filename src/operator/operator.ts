@@ -7,7 +7,7 @@ import { Controller } from '../controller/index.ts';
 import type { CreateDriver } from '../drivers/driver.ts';
 import type { Informer, KubernetesClient, KubernetesObject } from '../kubernetes/client.ts';
 import { LeaderElection } from '../kubernetes/leader-election.ts';
-import { AUTOSCALERS, ENDPOINT_SLICES, PODS, SERVICES } from '../kubernetes/resources.ts';
+import { AUTOSCALERS, ENDPOINT_SLICES, LEASES, PODS, SERVICES } from '../kubernetes/resources.ts';
 import { WorkQueue } from '../kubernetes/work-queue.ts';
 import type { Link } from '../link/link.ts';
 import type { DownMessage, UpMessage } from '../link/messages.ts';
@@ -77,7 +77,7 @@ export class Operator {
   readonly #autoscalers: Informer<HorizontalPodAutoscaler>;
   #scaledObjects: Informer<ScaledObject> | null = null;
   #leading: Leading | null = null;
-  /** Terms of this replica: 0 before it leads. */
+  /** Of this replica's leadership; 0 before it leads. */
   #term = 0;
   readonly #links = new Map<Link<DownMessage, UpMessage>, string>();
 
@@ -145,7 +145,7 @@ export class Operator {
   }
 
   async #lead(signal: AbortSignal): Promise<void> {
-    this.#term++;
+    this.#term = await this.#readTerm(signal);
     const leading = new Leading(this.#options, {
       pods: this.#pods,
       gatewayPods: this.#gatewayPods,
@@ -168,6 +168,14 @@ export class Operator {
       // Gateways go on as they are; they come back with a new stream.
       for (const link of [...this.#links.keys()]) link.close();
     }
+  }
+
+  /** Rises with each change of the leader. */
+  async #readTerm(signal: AbortSignal): Promise<number> {
+    const { client, namespace, lease } = this.#options;
+    if (lease === null) return this.#term + 1;
+    const held = await client.get<Lease>(LEASES, { namespace, name: lease }, { signal });
+    return Math.max(this.#term, held?.spec?.leaseTransitions ?? 0) + 1;
   }
 
   async #discover(signal: AbortSignal): Promise<void> {
@@ -205,6 +213,10 @@ export class Operator {
       if (!signal.aborted) await this.#discover(signal).catch(() => {});
     }
   }
+}
+
+interface Lease extends KubernetesObject {
+  spec?: { leaseTransitions?: number };
 }
 
 interface Informers {

@@ -78,7 +78,14 @@ export class RedirectProbe {
       const silent = this.#answers(all, 'redirect-silent', id, bound);
       for (const gateway of all) this.#links.get(gateway)?.send({ type: 'redirect-end', id });
       const answers = await silent;
-      return probe.failed === 0 && allFound(probe.ports, from, answers);
+      return (
+        probe.failed === 0 &&
+        allFound(
+          probe.opened.map(({ port }) => port),
+          from,
+          answers,
+        )
+      );
     } catch {
       signal.throwIfAborted();
       for (const gateway of all) this.#links.get(gateway)?.send({ type: 'redirect-end', id });
