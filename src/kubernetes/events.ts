@@ -140,10 +140,14 @@ export class EventRecorder {
     this.#stopped = true;
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
-    for (const entry of this.#entries.values()) {
-      if (entry.count > entry.writtenCount) this.#enqueue(entry);
-    }
     const bound = setTimeout(() => this.#stopping.abort(new Error('stopping')), FLUSH_MS);
+    // What is being written may have been said again since: that is the second time.
+    for (let times = 0; times < 2; times += 1) {
+      await this.#writing;
+      for (const entry of this.#entries.values()) {
+        if (entry.count > entry.writtenCount) this.#enqueue(entry);
+      }
+    }
     await this.#writing;
     clearTimeout(bound);
     this.#entries.clear();
@@ -202,6 +206,8 @@ export class EventRecorder {
   }
 
   async #writeAll(): Promise<void> {
+    // What is said several times at once needs one write.
+    await new Promise(setImmediate);
     for (let entry = this.#pending.shift(); entry !== undefined; entry = this.#pending.shift()) {
       const count = entry.count;
       const bounded = new BoundedSignal(this.#stopping.signal, 30_000);
