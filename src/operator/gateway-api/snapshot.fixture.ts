@@ -183,7 +183,7 @@ export class Outcome {
     const found = this.translation.statuses.find(
       (one) =>
         'parents' in one.status &&
-        `${one.object.metadata.namespace}/${one.object.metadata.name}` === placed(name).reverse().join('/'),
+        `${one.object.metadata.namespace}/${one.object.metadata.name}` === placed(name).toReversed().join('/'),
     );
     if (found === undefined || !('parents' in found.status)) return 'no status';
     return shortly(found.status.parents[parent]?.conditions);

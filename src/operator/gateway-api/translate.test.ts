@@ -15,7 +15,7 @@ import {
   httpRoute,
   listener,
   namespace,
-  Outcome,
+  type Outcome,
   rawRoute,
   routeFilter,
   secret,
@@ -641,7 +641,7 @@ describe('matching', () => {
         parents: [{ name: 'edge', namespace: 'infra' }],
       });
     const routes = [route('b', v2, 5), route('a', v3, 5), route('old', v1, 9), route('deep', v2, 1, '/deep')];
-    for (const list of [routes, [...routes].reverse()]) {
+    for (const list of [routes, routes.toReversed()]) {
       const outcome = translated({ httpRoutes: list });
       assert.deepEqual(
         outcome.translation.routes.map(({ name }) => name.split('/')[2]),
@@ -1111,7 +1111,7 @@ describe('the translation', () => {
   test('is the same whatever the order of the lists', () => {
     const given = many(50);
     const turned = Object.fromEntries(
-      Object.entries(given).map(([key, list]) => [key, [...list].reverse()]),
+      Object.entries(given).map(([key, list]) => [key, list.toReversed()]),
     ) as unknown as typeof given;
     assert.deepEqual(translate(turned, settings()), translate(given, settings()));
   });
