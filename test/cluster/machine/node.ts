@@ -13,6 +13,7 @@ import { runToEnd, until } from './run.ts';
 import type { ProxyMode, State } from './state.ts';
 
 export const PAUSE_IMAGE = 'dormouse.test/pause:latest';
+const PROXY_HEALTH_PORT = 10256;
 const CNI_PROGRAMS = '/usr/lib/cni';
 
 /** Resolves when images can be loaded into it. */
@@ -102,7 +103,7 @@ export async function startKubeProxy(
     kind: 'KubeProxyConfiguration',
     apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
     bindAddress: node.address,
-    healthzBindAddress: `${node.address}:10256`,
+    healthzBindAddress: `${node.address}:${PROXY_HEALTH_PORT}`,
     metricsBindAddress: `${node.address}:10249`,
     clientConnection: { kubeconfig },
     clusterCIDR: POD_NETWORK,
@@ -114,6 +115,17 @@ export async function startKubeProxy(
   writeFileSync(config, JSON.stringify(proxyConfig, null, 2));
   const command = [program('kube-proxy'), `--config=${config}`];
   startDaemon(state, inNode(node, { name: `kube-proxy-${node.number}`, command }));
+}
+
+/** Resolves when its rules are in the kernel. */
+export async function untilProxyReady(state: State, node: ClusterNode): Promise<void> {
+  await untilUp(state, `kube-proxy-${node.number}`, async () => {
+    const url = `http://${node.address}:${PROXY_HEALTH_PORT}/healthz`;
+    return fetch(url, { signal: AbortSignal.timeout(1_000) }).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  });
 }
 
 interface NodeObject {

@@ -11,7 +11,7 @@ import { loadIntoNodes } from './image.ts';
 import { buildCorednsImage, buildKedaImages, buildPauseImage } from './images.ts';
 import { installKeda, untilKedaReady } from './keda.ts';
 import { ensureBridge, ensureNodeNetwork, ensureRoutes } from './network.ts';
-import { startContainerd, startKubelet, startKubeProxy, untilNodeReady } from './node.ts';
+import { startContainerd, startKubelet, startKubeProxy, untilNodeReady, untilProxyReady } from './node.ts';
 import { MAX_NODES, planNodes, type ClusterNode } from './node-plan.ts';
 import { LOGS } from './places.ts';
 import { ensureBuilt, program } from './programs.ts';
@@ -128,7 +128,7 @@ async function startNodes(state: State, nodes: readonly ClusterNode[], mode: Pro
     await startKubeProxy(state, node, authority, mode);
   }
   await ensureRoutes(planNodes(Math.max(...nodes.map(({ number }) => number))));
-  await settled(nodes.map((node) => untilNodeReady(node)));
+  await settled(nodes.flatMap((node) => [untilNodeReady(node), untilProxyReady(state, node)]));
 }
 
 /** kube-proxy takes away the rules of the mode it had before, then those of the new one are made. */
@@ -139,6 +139,7 @@ async function changeProxyMode(state: State, mode: ProxyMode): Promise<void> {
     const enter = node.networkNamespace === null ? [] : ['nsenter', `--net=${node.networkNamespace}`];
     await runToEnd([...enter, program('kube-proxy'), '--cleanup']);
     await startKubeProxy(state, node, authority, mode);
+    await untilProxyReady(state, node);
   }
   state.proxyMode = mode;
   writeState(state);

@@ -7,7 +7,7 @@
  *   NAME             told in every answer: which of several programs answered
  *
  * Every answer of JSON has pod, pid and name.
- *   GET /               and any other path: method, path, headers
+ *   GET /               and any other path: method, path, headers, client (the address that the connection came from)
  *   GET /healthz        200 once it listens
  *   GET /slow?ms=500    answers after that time; &bytes=N: a byte at once, the rest then
  *   ANY /echo           the body as it comes
@@ -89,7 +89,12 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     // eslint-disable-next-line no-fallthrough -- the process has ended
     default:
       request.resume();
-      return json(response, { method: request.method, path: request.url, headers: request.headers });
+      return json(response, {
+        method: request.method,
+        path: request.url,
+        headers: request.headers,
+        client: request.socket.remoteAddress?.replace(/^::ffff:/, ''),
+      });
   }
 }
 
