@@ -106,13 +106,14 @@ test('with the defaults', async () => {
     '--observe=0.0.0.0:8082',
     '--gateway-ports=20000-24999',
     '--gateway-service=dormouse-gateway',
-    '--gateway-selector=app.kubernetes.io/component=gateway',
+    '--gateway-selector=app.kubernetes.io/name=dormouse,app.kubernetes.io/component=gateway',
     '--kinds=apps/v1/Deployment,apps/v1/StatefulSet',
     '--lease=dormouse-operator',
   ]);
   const gateway = find(objects, 'Deployment', 'dormouse-gateway')['spec'];
   assert.deepEqual(gateway.template.spec.containers[0].args, [
     'gateway',
+    '--name=$(POD_NAME)',
     '--operator=dormouse-operator.sleepers.svc:8443',
     '--certificates=/var/run/dormouse/link',
     '--observe=0.0.0.0:8082',
