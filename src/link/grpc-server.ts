@@ -98,7 +98,7 @@ export async function serveLinks(options: ServeLinksOptions): Promise<LinkServer
       stream: call,
       check: checkUp,
       logger: logger.child({ gateway: id, peer: peer.address }),
-      abort: () => call.destroy(),
+      abort: () => cut(call),
       ended: () => links.delete(link),
     });
     links.add(link);
@@ -134,6 +134,13 @@ export async function serveLinks(options: ServeLinksOptions): Promise<LinkServer
       });
     },
   };
+}
+
+/** Ends a call at once. `destroy` alone would drop what waits to be sent, and leave the client in the belief that all is well. */
+function cut(call: ServerDuplexStream<Buffer, Buffer>): void {
+  const { call: inner } = call as unknown as { call?: { sendStatus?(status: StatusObject): void } };
+  inner?.sendStatus?.({ code: status.RESOURCE_EXHAUSTED, details: 'the link was given up', metadata: new Metadata() });
+  call.destroy();
 }
 
 /** Why this call is refused, or null. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { connect as connectTls } from 'node:tls';
 import { after, describe, it } from 'node:test';
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { silentLogger, type Logger } from '../model/ports.ts';
 import { issueOperator, renewedAuthority, trustBundle } from '../tls/authority.ts';
 import { linkCertificates, SERVER_NAME } from './fixtures/link-certificates.ts';
@@ -220,6 +221,29 @@ describe('a link over gRPC', () => {
     gateway.close();
     await closed;
     assert.deepEqual(got, ['configured']);
+  });
+
+  it('tells the other end, too, when it closes on what is no frame', async () => {
+    const { server, next } = await serve();
+    const { port } = server.address;
+    const { ca, cert, key } = certificates.gateway;
+    const client = new Client(
+      `127.0.0.1:${port}`,
+      credentials.createSsl(Buffer.from(ca), Buffer.from(key), Buffer.from(cert)),
+      { 'grpc.ssl_target_name_override': SERVER_NAME },
+    );
+    const metadata = new Metadata();
+    metadata.set('dormouse-gateway', 'g');
+    metadata.set('dormouse-link-version', '1');
+    const same = (frame: Buffer): Buffer => frame;
+    const call = client.makeBidiStreamRequest('/dormouse.link.v1.Link/Attach', same, same, metadata);
+    const operator = await next();
+    const ended = new Promise<{ code: number }>((resolve) => call.once('error', resolve as never));
+    call.resume();
+    call.write(Buffer.from([0xff, 0xff]));
+    await closeOf(operator);
+    assert.equal((await ended).code, 8);
+    client.close();
   });
 
   it('closes its links when the server closes', async () => {

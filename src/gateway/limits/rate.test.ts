@@ -252,3 +252,35 @@ test('refusals are counted by route', async () => {
   const family = limits.families().find(({ name }) => name === 'dormouse_rate_limited_total');
   assert.deepEqual(family?.series, [{ labels: { route: 'shop' }, value: 8 }]);
 });
+
+test('another controller counts what was used and not told to the former one, and nothing leased is used twice', async () => {
+  const world = new Gateways();
+  const [limits] = several(world, 1);
+  const limiter = limits!.rate(rateSpec({ limit: 100, burst: 100, windowMs: 100_000 }));
+  // Leases ahead, and uses some of it.
+  assert.equal(await burst(world, [limiter], 10), 10);
+  world.time.advance(20);
+  assert.equal(await burst(world, [limiter], 10), 10);
+  world.desk.left('g0');
+  limits!.relinked();
+  await world.settle();
+  assert.ok(world.messages.some(({ message }) => message.type === 'limit-open'));
+  // The former one counts the leased tokens as used: together never more than the burst and what came since.
+  assert.ok((await burst(world, [limiter], 200)) <= 81);
+});
+
+test('who waits while the controller changes is decided alone, and asked for again afterwards', async () => {
+  const world = new Gateways();
+  const [limits] = several(world, 1);
+  const limiter = limits!.rate(rateSpec({ limit: 5, burst: 5 }));
+  world.silent = true;
+  const waiting = limiter.take('k');
+  assert.ok(waiting instanceof Promise);
+  world.time.endTurn();
+  limits!.relinked();
+  assert.equal((await waiting).allowed, true);
+  world.silent = false;
+  await world.settle();
+  // The first question comes late, and its answer is for nobody: what it took is gone.
+  assert.equal(await burst(world, [limiter], 10), 3);
+});
