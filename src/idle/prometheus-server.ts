@@ -216,6 +216,8 @@ export class PrometheusServer {
   /** Told once when it falls silent and once when it is back, not for each query. */
   #note(answer: Answer): void {
     const isSilent = 'fault' in answer && answer.silent && answer.status !== 404;
+    // It may be another one that comes back.
+    if (isSilent) this.#kept.clear();
     if (isSilent === this.#silent || this.#closed) return;
     this.#silent = isSilent;
     const { logger } = this.#deps;

@@ -173,6 +173,20 @@ test('Prometheus itself was up for the whole of idleAfter', async () => {
   assert.deepEqual(made.kept(), []);
 });
 
+test('one that was away for a moment may be another one', async () => {
+  await using made = await setup();
+  // Asked so often that an answer of before would be used again.
+  made.start({ scrapeIntervalMs: 1000 });
+  await made.pass(1000);
+  assert.deepEqual(made.kept(), []);
+  made.prometheus.reply = () => 'break';
+  await made.pass(1000);
+  made.prometheus.reply = null;
+  made.prometheus.startedMs = made.time.wallMs() + SKEW_MS;
+  await made.pass(1000);
+  assert.match(made.kept()[0]!, /Prometheus itself runs only since/);
+});
+
 test('one that does not tell when it started needs an uptimeQuery', async () => {
   await using made = await setup();
   made.prometheus.reply = (path) => (path.includes('runtimeinfo') ? { status: 404, body: 'not found' } : null);

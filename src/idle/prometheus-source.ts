@@ -82,7 +82,7 @@ export class PrometheusSource {
     const { serverAddress, query, scrapeIntervalMs } = this.#config;
     this.#unwatch = this.#pool.watch(serverAddress, query, scrapeIntervalMs, async (answer) => {
       const turn = ++this.#turn;
-      this.#take(turn, await this.#judge(answer, UPTIME_KEPT_MS));
+      this.#take(turn, await this.#judge(answer, Math.min(UPTIME_KEPT_MS, scrapeIntervalMs / 2)));
     });
   }
 
