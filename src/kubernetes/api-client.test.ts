@@ -292,4 +292,54 @@ describe('the API client', () => {
     assert.equal(server.asked.length, 2);
     assert.equal(await client.resourceOf('../../etc', 'Rollout'), null);
   });
+
+  it('a token that the server refuses is read again at once; one that stays refused is an error after two requests', async () => {
+    await client.close();
+    let token = 'old';
+    const asked: boolean[] = [];
+    const { credentials } = server.config;
+    client = createClient(
+      {
+        ...server.config,
+        credentials: async (fresh = false) => {
+          asked.push(fresh);
+          return { ...(await credentials()), token: fresh ? token : 'old' };
+        },
+      },
+      options,
+    );
+    server.answer = ({ headers, query }, response) => {
+      if (headers.authorization !== 'Bearer new') json(response, 401, status(401, 'Unauthorized', 'Unauthorized'));
+      else if (query.has('watch')) response.writeHead(200).flushHeaders();
+      else json(response, 200, { metadata: { resourceVersion: '1' }, items: [] });
+    };
+    await assert.rejects(client.get(PODS, NAME), (error) => isReason(error, 'Unauthorized'));
+    assert.deepEqual(asked, [false, true]);
+    token = 'new';
+    await client.get(PODS, NAME);
+    assert.deepEqual(asked.slice(2), [false, true]);
+    await client.list(PODS);
+  });
+
+  it('other certificates mean other connections; what is under way on the old ones goes on', async () => {
+    await client.close();
+    let tlsRevision = 1;
+    const { credentials } = server.config;
+    client = createClient(
+      { ...server.config, credentials: async () => ({ ...(await credentials()), tlsRevision }) },
+      options,
+    );
+    const waiting: (() => void)[] = [];
+    const ports = new Set<number>();
+    server.answer = (_, response) => {
+      ports.add(response.socket!.remotePort!);
+      waiting.push(() => json(response, 200, { metadata: {} }));
+      if (waiting.length === 2) for (const answer of waiting) answer();
+    };
+    const first = client.get(PODS, NAME);
+    await new Promise(setImmediate);
+    tlsRevision = 2;
+    await Promise.all([first, client.get(PODS, NAME)]);
+    assert.equal(ports.size, 2);
+  });
 });
