@@ -406,7 +406,8 @@ export class Backends {
         if (!this.#hasIdleSource(entry) && deps.controller.backend(entry.key)?.phase === 'awake') return null;
         if (!new Autoscaler(kubernetes, deps.autoscalers).check().ok) return null;
         const { settleMs, prometheus } = compiled.backend.idle;
-        return { ports: plan.ports, allocated, settleMs, scrapeMs: prometheus?.scrapeIntervalMs ?? 0 };
+        const { idleAfterMs } = compiled.backend.scale;
+        return { ports: plan.ports, allocated, idleAfterMs, settleMs, scrapeMs: prometheus?.scrapeIntervalMs ?? 0 };
       },
       backend: () => deps.controller.backend(entry.key),
       verdict: () => entry.idle?.verdict ?? { keptBy: ['nothing can say that it is idle'], wake: null },

@@ -33,7 +33,7 @@ export interface HandoverHost {
   readonly redirect: Redirect;
   readonly autoscaler: Autoscaler;
   /** Ports of the Service that gateways listen for; null: something stands against it, which conditions tell. */
-  plan(): { ports: PlannedPort[]; allocated: PortAllocation[]; settleMs: number; scrapeMs: number } | null;
+  plan(): HandoverPlan | null;
   /** As the controller sees it; null: it does not know it yet. */
   backend(): BackendStatus | null;
   /** What idle sources say now. */
@@ -51,6 +51,16 @@ export interface HandoverHost {
   /** Writes it into the object's status; resolves when it is written. */
   record(status: HandoverStatus, signal: AbortSignal): Promise<void>;
   event(type: 'Normal' | 'Warning', reason: string, note: string): void;
+}
+
+export interface HandoverPlan {
+  ports: PlannedPort[];
+  allocated: PortAllocation[];
+  /** How long nothing may have happened before it is put to sleep. */
+  idleAfterMs: number;
+  settleMs: number;
+  /** Between two scrapes of the idle source; 0: it has none. */
+  scrapeMs: number;
 }
 
 /** Why a sleep was taken back. */
@@ -128,9 +138,18 @@ export class Handover {
       const reason = this.#keptBy();
       this.#host.keep(reason ?? 'its Service is being redirected');
       if (reason === null) return;
-      const waitMs = Math.max(50, this.#notBeforeMs - this.#host.clock.nowMs());
-      await this.#pause(this.#notBeforeMs > this.#host.clock.nowMs() ? waitMs : Number.POSITIVE_INFINITY, signal);
+      const waitMs = this.#soonestMs() - this.#host.clock.nowMs();
+      await this.#pause(waitMs > 0 ? waitMs : Number.POSITIVE_INFINITY, signal);
     }
+  }
+
+  /** When it may fall asleep as far as time goes; monotonic. */
+  #soonestMs(): number {
+    const { clock } = this.#host;
+    const backend = this.#host.backend();
+    const idleAfterMs = this.#host.plan()?.idleAfterMs ?? 0;
+    const awakeForMs = backend === null ? 0 : Math.max(0, clock.wallMs() - backend.sinceMs);
+    return Math.max(this.#notBeforeMs, clock.nowMs() + idleAfterMs - awakeForMs);
   }
 
   /** Why it goes on serving; null: it may be put to sleep, or is at zero already. */
@@ -143,6 +162,7 @@ export class Handover {
     if (backend.phase === 'asleep') return backend.crash === null ? null : 'it is crashing';
     if (backend.phase !== 'awake') return `it is ${backend.phase}`;
     if (host.clock.nowMs() < this.#notBeforeMs) return 'its last sleep was taken back only just now';
+    if (host.clock.nowMs() < this.#soonestMs()) return 'it has not been awake for as long as scale.idleAfter says';
     const { keptBy, wake } = host.verdict();
     return wake ?? keptBy[0] ?? null;
   }
@@ -200,7 +220,7 @@ export class Handover {
     }
   }
 
-  #plan(): NonNullable<ReturnType<HandoverHost['plan']>> {
+  #plan(): HandoverPlan {
     const plan = this.#host.plan();
     if (plan === null) throw new TakenBack('its conditions say what stands against sleeping');
     return plan;
@@ -234,7 +254,7 @@ export class Handover {
   }
 
   /** Nothing may come for a while; then the idle source is asked for what it knows of everything before the redirect. */
-  async #settle({ settleMs, scrapeMs }: { settleMs: number; scrapeMs: number }, signal: AbortSignal): Promise<void> {
+  async #settle({ settleMs, scrapeMs }: HandoverPlan, signal: AbortSignal): Promise<void> {
     const { clock } = this.#host;
     const waitMs = Math.max(settleMs, scrapeMs === 0 ? 0 : scrapeMs + SCRAPE_MARGIN_MS);
     const endsAtMs = clock.nowMs() + waitMs;
