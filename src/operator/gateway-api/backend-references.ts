@@ -33,6 +33,7 @@ export class BackendReferences {
   readonly #services: ReadonlyMap<string, Service>;
   readonly #guarded = new Map<string, GuardedBackend>();
   readonly #backends = new Map<string, GuardedBackend>();
+  readonly #names = new Set<string>();
   readonly #grants: ReferenceGrants;
   readonly #defaults: Defaults;
 
@@ -40,6 +41,7 @@ export class BackendReferences {
     this.#services = new Map(snapshot.services.map((one) => [`${one.metadata.namespace}/${one.metadata.name}`, one]));
     for (const backend of snapshot.backends) {
       this.#backends.set(`${backend.namespace}/${backend.name}`, backend);
+      this.#names.add(backend.backend);
       const key = `${backend.namespace}/${backend.service}`;
       // Of two that name one Service the first by name counts, whatever their order here.
       const known = this.#guarded.get(key);
@@ -71,6 +73,11 @@ export class BackendReferences {
       );
     }
     return isService ? this.#service(namespace, name, port, traffic) : this.#backend(namespace, name, port);
+  }
+
+  /** Whether a Backend object has this name in the configuration. */
+  isBackend(name: string): boolean {
+    return this.#names.has(name);
   }
 
   /** The name of a stand-in, which is made when it is asked for. */

@@ -71,15 +71,19 @@ function addFilter(filter: RouteFilter, context: FilterContext, made: CompiledFi
   }
 }
 
-/** `entry`: as in dormouse.yaml; its own schema checks it. */
+/** `entry`: as in dormouse.yaml; its own schema checks it. A sentence when it can't be used. */
 function addChecked(entry: Record<string, unknown>, context: FilterContext, made: CompiledFilters): string | null {
-  const compiled = context.settings.compileFilter(entry, (name) => {
-    const backend = { group: GROUP, kind: 'Backend', name };
-    const resolved = context.references.resolve(backend, context.route, context.traffic);
-    return 'problem' in resolved ? null : resolved.name;
-  });
-  if (!compiled.ok) return compiled.problem;
-  made.filters.push(compiled.value);
+  const { settings, references, route } = context;
+  const metadata = { name: 'filter', namespace: route.namespace };
+  const compiled = settings.compiler.routeFilter({ metadata, spec: entry });
+  if ('problems' in compiled) {
+    const { path, message, hint } = compiled.problems[0]!;
+    return `${path.replace(/^spec\.?/, '')}: ${message}${hint === '' ? '' : `; ${hint}`}`;
+  }
+  const missing = compiled.backends.find((name) => !references.isBackend(name));
+  if (missing !== undefined) return `there is no Backend ${missing}`;
+  made.filters.push(compiled.filter);
+  made.answers ||= compiled.answers;
   return null;
 }
 
@@ -110,7 +114,6 @@ function addRedirect(
   // Without a scheme and a port it is the listener's port that clients are sent to.
   const target = port ?? (scheme === undefined ? context.port : undefined);
   if (port === undefined && scheme === undefined) made.dependsOnPort = true;
-  made.answers = true;
   const redirect = {
     ...(scheme === undefined ? {} : { scheme }),
     ...(hostname === undefined ? {} : { host: hostname }),
@@ -173,7 +176,5 @@ function addExtension({ extensionRef }: RouteFilter, context: FilterContext, mad
     return null;
   }
   const problem = addChecked(object.spec, context, made);
-  if (problem !== null) return `RouteFilter ${namespace}/${name}: ${problem}`;
-  if (made.filters.at(-1)!.type === 'redirect') made.answers = true;
-  return null;
+  return problem === null ? null : `RouteFilter ${namespace}/${name}: ${problem}`;
 }

@@ -1,8 +1,7 @@
 /** The Gateway API: its objects become the gateways' configuration, and are told in their statuses what became of them. */
-export { certificateChecks, documentedDefaults, filterCompiler, patternProblem, unprivilegedPort } from './defaults.ts';
+export { certificateChecks, documentedDefaults, patternProblem, unprivilegedPort } from './defaults.ts';
 export { translate } from './translate.ts';
 export type {
-  Compiled,
   Defaults,
   GatewayApiSnapshot,
   GuardedBackend,
@@ -11,3 +10,6 @@ export type {
   Translation,
   TranslationSettings,
 } from './translation.ts';
+export { GatewayApi } from './reconciler.ts';
+export type { GatewayApiDeps } from './reconciler.ts';
+export { ServiceEndpoints } from './service-endpoints.ts';

@@ -1,8 +1,9 @@
 /** Objects of the Gateway API for tests, with the least that each needs, and the settings of a translation. */
 import { filterSchemas } from '../../gateway/filters/filters.schema.ts';
+import { ObjectCompiler } from '../../config/index.ts';
 import type { KubernetesObject } from '../../kubernetes/client.ts';
 import type { Service } from '../kinds.ts';
-import { certificateChecks, documentedDefaults, filterCompiler, patternProblem, unprivilegedPort } from './defaults.ts';
+import { certificateChecks, documentedDefaults, patternProblem, unprivilegedPort } from './defaults.ts';
 import type {
   BackendReference,
   Gateway,
@@ -24,7 +25,7 @@ import type { GatewayApiSnapshot, NewCondition, Translation, TranslationSettings
 export const CONTROLLER = 'dormouse.dev/gateway';
 
 const registry = { filters: filterSchemas, strategies: ['round-robin'] };
-const compileFilter = filterCompiler(registry);
+const compiler = new ObjectCompiler(registry);
 const defaults = documentedDefaults(registry);
 
 export function settings(more: Partial<TranslationSettings> = {}): TranslationSettings {
@@ -34,7 +35,7 @@ export function settings(more: Partial<TranslationSettings> = {}): TranslationSe
     containerPort: unprivilegedPort,
     host: '::',
     defaults,
-    compileFilter,
+    compiler,
     checkPattern: patternProblem,
     checkCertificate: certificateChecks(),
     ...more,

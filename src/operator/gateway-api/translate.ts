@@ -159,7 +159,12 @@ class Translating {
     const before = route.status?.parents?.some((parent) => parent.controllerName === controllerName) === true;
     if (parents.length === 0 && !before) return false;
     const statuses = parentStatuses(route, parents, rules, controllerName);
-    this.#statuses.push({ kind: route.kind as 'HTTPRoute', object: route, status: { parents: statuses } });
+    this.#statuses.push({
+      kind: route.kind as 'HTTPRoute',
+      object: route,
+      controllerName,
+      status: { parents: statuses },
+    });
     return statuses.some(({ conditions }) => conditions[0]!.status === 'True');
   }
 

@@ -1,13 +1,7 @@
 /** What goes into the translation of the Gateway API's objects into the gateways' configuration, and what comes out of it. */
+import type { ObjectCompiler } from '../../config/index.ts';
 import type { KubernetesObject } from '../../kubernetes/client.ts';
-import type {
-  BackendConfig,
-  FilterConfig,
-  ListenerConfig,
-  ListenerTlsConfig,
-  RouteConfig,
-  RuleConfig,
-} from '../../model/config.ts';
+import type { BackendConfig, ListenerConfig, ListenerTlsConfig, RouteConfig, RuleConfig } from '../../model/config.ts';
 import type { Condition } from '../backend-object.ts';
 import type { Service } from '../kinds.ts';
 import type {
@@ -72,15 +66,13 @@ export interface TranslationSettings {
   /** The address that gateways bind. */
   host: string;
   defaults: Defaults;
-  /** One entry of a rule's `filters` as in dormouse.yaml, checked by the filter's own schema. `backendOf`: what a backend that it names is called; null: there is none. */
-  compileFilter(entry: Record<string, unknown>, backendOf: (name: string) => string | null): Compiled<FilterConfig>;
+  /** Checks one entry of a rule's `filters` as in dormouse.yaml by the filter's own schema, and RouteFilter objects. */
+  compiler: Pick<ObjectCompiler, 'routeFilter'>;
   /** What is wrong with a regular expression, as a sentence; null: nothing. */
   checkPattern(source: string): string | null;
   /** What is wrong with a certificate, as a sentence that holds nothing of the key; null: nothing. */
   checkCertificate(secret: Secret, pem: { cert: string; key: string }): string | null;
 }
-
-export type Compiled<Value> = { ok: true; value: Value } | { ok: false; problem: string };
 
 /** A Service that routes lead to straight, without a Backend object. */
 export interface ServiceBackend {
@@ -117,6 +109,8 @@ export type StatusOf =
   | {
       kind: 'HTTPRoute' | 'GRPCRoute' | 'TLSRoute' | 'TCPRoute';
       object: HttpRoute | GrpcRoute | RawRoute;
+      /** Whose entries `parents` are. */
+      controllerName: string;
       status: { parents: NewParentStatus[] };
     };
 
