@@ -1,9 +1,7 @@
 /** Keeps the idle sources of all backends running, and tells what they say of each. */
 import { isDeepStrictEqual } from 'node:util';
-import { completed, IdleSources, type IdleSourcesDeps } from './idle-sources.ts';
+import { IdleSources, sharedIdleDeps, type IdleSourcesDeps } from './idle-sources.ts';
 import { NOTHING_SAID, type IdleBackend, type IdleSourcesConfig, type IdleVerdict } from './idle-verdict.ts';
-import { PrometheusPool } from './prometheus-pool.ts';
-import { ZoneClocks } from './zone-clock.ts';
 
 export interface IdleRunnerOptions extends Omit<IdleSourcesDeps, 'pool' | 'zones'> {
   /** Told whenever it changes; null: the backend has no source (any more). Called before `set` and `configure` return for those that are new. */
@@ -25,8 +23,7 @@ export class IdleRunner {
 
   constructor(options: IdleRunnerOptions) {
     this.#options = options;
-    const deps = completed(options);
-    this.#shared = { ...deps, pool: new PrometheusPool(deps), zones: new ZoneClocks() };
+    this.#shared = sharedIdleDeps(options);
   }
 
   /** Ends the sources of backends that are gone or changed and starts new ones; the others go on. */

@@ -154,8 +154,14 @@ export class IdleSources {
   }
 }
 
+/** What the sources of all backends of one process share, so that one query of many backends is asked once: made once, and handed to each. */
+export function sharedIdleDeps(deps: IdleSourcesDeps): IdleSourcesDeps {
+  const whole = completed(deps);
+  return { ...whole, pool: deps.pool ?? new PrometheusPool(whole), zones: deps.zones ?? new ZoneClocks() };
+}
+
 /** The system's own where none is given. */
-export function completed({ logger, clock, random, fetch, timers }: IdleSourcesDeps): IdleDeps {
+function completed({ logger, clock, random, fetch, timers }: IdleSourcesDeps): IdleDeps {
   return {
     logger,
     clock: clock ?? systemClock,
