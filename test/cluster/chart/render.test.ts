@@ -125,7 +125,6 @@ test('with the defaults', async () => {
   assert.equal(gateway.template.spec.automountServiceAccountToken, false);
   assert.deepEqual(gateway.template.spec.volumes[0].secret, {
     secretName: 'dormouse-gateway-link',
-    optional: true,
     defaultMode: 0o440,
   });
   const { publishNotReadyAddresses, clusterIP } = find(objects, 'Service', 'dormouse-operator')['spec'];
