@@ -73,6 +73,12 @@ test('a Deployment becomes ready and its Service answers; it goes to zero and co
   t.diagnostic(`0 -> 1: ready after ${readySeconds} s, the Service answers after ${answerSeconds} s`);
 });
 
+test('helm reaches it', async () => {
+  const { code, stdout, stderr } = await cluster.helm(['list', '--all-namespaces', '--output', 'json']);
+  assert.equal(code, 0, stderr);
+  assert.ok(Array.isArray(JSON.parse(stdout)));
+});
+
 test('WebSockets reach a pod', async () => {
   await using namespace = await cluster.namespace();
   await namespace.apply(appObjects({ name: 'web' }));

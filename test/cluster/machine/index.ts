@@ -11,7 +11,7 @@ import { buildAppImage, buildDormouseImage } from './images.ts';
 import { KEDA_NAMESPACE, untilKedaReady } from './keda.ts';
 import { cutOff } from './network.ts';
 import { ADMIN_KUBECONFIG, API_SERVER_URL, CONTROL_PLANE_ADDRESS, POD_NETWORK } from './places.ts';
-import { program } from './programs.ts';
+import { ensureBuilt, program } from './programs.ts';
 import { run, runToEnd, until, type RunResult } from './run.ts';
 import { readState, withLock } from './state.ts';
 import { bringUp, type UpOptions } from './up.ts';
@@ -68,6 +68,12 @@ export class Cluster {
       ...(input === undefined ? {} : { input }),
       timeoutMs,
     });
+  }
+
+  /** helm, built from its Go module when it isn't yet; how it ended, whatever that was. */
+  async helm(args: readonly string[], timeoutMs = 120_000): Promise<RunResult> {
+    await ensureBuilt(['helm']);
+    return runToEnd([program('helm'), ...args], { env: { KUBECONFIG: ADMIN_KUBECONFIG }, timeoutMs });
   }
 
   /** Server-side apply; throws with what the API server says. */

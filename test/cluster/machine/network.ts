@@ -16,7 +16,8 @@ const NFT_TABLE = 'dormouse-cluster';
 /** The bridge and the kernel's settings; nothing when they are there. */
 export async function ensureBridge(): Promise<void> {
   await allowForwarding();
-  if (!existsSync(`/sys/class/net/${NODE_BRIDGE}`)) {
+  const { code } = await runToEnd(['ip', 'link', 'show', 'dev', NODE_BRIDGE]);
+  if (code !== 0) {
     await run(['ip', 'link', 'add', NODE_BRIDGE, 'type', 'bridge']);
     await run(['ip', 'address', 'add', `${CONTROL_PLANE_ADDRESS}/24`, 'dev', NODE_BRIDGE]);
   }

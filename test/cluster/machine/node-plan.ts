@@ -1,5 +1,5 @@
 /** Where each node has its addresses and files. */
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { RUN_FOLDER } from './places.ts';
 
 export interface ClusterNode {
@@ -19,6 +19,9 @@ export interface ClusterNode {
 
 export const MAX_NODES = 4;
 
+/** dormouse; a cluster in another folder has others, and can't take these for its own. */
+const CGROUP_PREFIX = basename(RUN_FOLDER).replace(/-cluster$/, '');
+
 export function planNode(number: number): ClusterNode {
   const name = `node-${number}`;
   const folder = join(RUN_FOLDER, name);
@@ -32,7 +35,7 @@ export function planNode(number: number): ClusterNode {
     networkNamespace: number === 1 ? null : `/run/netns/${name}`,
     folder,
     containerdSocket: join(folder, 'containerd.sock'),
-    cgroup: `dormouse-${name}`,
+    cgroup: `${CGROUP_PREFIX}-${name}`,
   };
 }
 
