@@ -183,7 +183,9 @@ export class Retirement {
   async #mark(doomed: Doomed): Promise<void> {
     const { metadata } = doomed.instance.pod;
     if (!this.#canMark) return;
-    doomed.costBefore = metadata.annotations?.[DELETION_COST] ?? null;
+    const before = metadata.annotations?.[DELETION_COST] ?? null;
+    // An operator that ended in between may have left ours.
+    doomed.costBefore = before === COST ? null : before;
     try {
       await this.#annotate(doomed, COST);
     } catch (error) {

@@ -210,7 +210,7 @@ test('a quota that allows no pod is a crash that says so', async (t) => {
   t.diagnostic(crash.reason);
 });
 
-test('a target that is not there, and one without the right to it, are crashes that say what to do', async (t) => {
+test('a target that is not there, or of a kind that is not there, is a crash that says what to do', async (t) => {
   const { bench, namespace } = await scene(t);
   const missing = await bench.drive(namespace, deployment('nobody'));
   missing.driver.scaleUp(1);
