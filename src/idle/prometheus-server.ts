@@ -275,7 +275,9 @@ function codeOf(error: unknown): unknown {
 
 function reasonOf(error: unknown): string {
   const code = codeOf(error);
-  return typeof code === 'string' ? code : error instanceof Error ? error.message : String(error);
+  if (typeof code === 'string') return code;
+  const { cause } = error as { cause?: unknown };
+  return cause instanceof Error ? reasonOf(cause) : error instanceof Error ? error.message : String(error);
 }
 
 /** Seconds with three digits, as the API takes times and durations. */

@@ -262,3 +262,10 @@ test('a clock that is put back begins the time again', async () => {
   await made.pass(IDLE_AFTER_MS);
   assert.deepEqual(made.kept(), []);
 });
+
+test('an address that no program may be asked at says why', async () => {
+  await using made = await setup();
+  made.start({ serverAddress: 'http://127.0.0.1:1' });
+  await made.pass(5000);
+  assert.match(made.kept()[0]!, /does not answer \(bad port\): see that it runs/);
+});
