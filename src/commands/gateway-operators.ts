@@ -32,16 +32,17 @@ export async function operatorAddresses(
 
 /** Throws DORMOUSE_LINK_CREDENTIALS when a file is missing or wrong: the Secret may not be there yet, or be changed at this moment. */
 export async function linkCredentials(folder: string, clock: Clock): Promise<LinkCredentials> {
-  const [ca, cert, key] = await Promise.all(
-    ['ca.crt', 'tls.crt', 'tls.key'].map((name) => readPart(join(folder, name))),
-  );
-  const authorities = readCertificates(ca!);
+  // One after the other: the same fault is told in the same words each time.
+  const ca = await readPart(join(folder, 'ca.crt'));
+  const cert = await readPart(join(folder, 'tls.crt'));
+  const key = await readPart(join(folder, 'tls.key'));
+  const authorities = readCertificates(ca);
   if (typeof authorities === 'string') throw unusable(join(folder, 'ca.crt'), authorities);
-  const pair = checkPair(cert!, key!);
+  const pair = checkPair(cert, key);
   if (!pair.ok) throw unusable(join(folder, pair.which === 'cert' ? 'tls.crt' : 'tls.key'), pair.reason);
   const warning = validityWarning(pair.pair, clock.wallMs());
   if (warning !== null) throw unusable(join(folder, 'tls.crt'), warning);
-  return { ca: ca!, cert: cert!, key: key! };
+  return { ca, cert, key };
 }
 
 async function readPart(path: string): Promise<Buffer> {
