@@ -1,6 +1,8 @@
 /** Objects of the Gateway API for tests, with the least that each needs, and the settings of a translation. */
-import { filterSchemas } from '../../gateway/filters/filters.schema.ts';
 import { ObjectCompiler } from '../../config/index.ts';
+import { filterSchemas } from '../../gateway/filters/filters.schema.ts';
+import { requestView, type ViewParts } from '../../gateway/request-view.fixture.ts';
+import { Router } from '../../gateway/routing/router.ts';
 import type { KubernetesObject } from '../../kubernetes/client.ts';
 import type { Service } from '../kinds.ts';
 import { certificateChecks, documentedDefaults, patternProblem, unprivilegedPort } from './defaults.ts';
@@ -223,3 +225,20 @@ function shortly(conditions: readonly NewCondition[] | undefined): string {
     })
     .join(' ');
 }
+
+/** Backends that a request leads to, by the gateways' own router. */
+export function leads(outcome: Outcome, parts: ViewParts, on = 'http-80'): string {
+  const { routes, listeners } = outcome.translation;
+  const target = new Router({ routes, listeners }).match(on, requestView({ host: 'example.com', ...parts }));
+  if (target === null) return '404';
+  return target.backends.map(({ name, weight }) => (weight === 1 ? name : `${name} ${weight}`)).join(', ');
+}
+
+export const v1 = { name: 'v1', port: 8080 };
+export const v2 = { name: 'v2', port: 8080 };
+export const v3 = { name: 'v3', port: 8080 };
+export const V1 = 'service:infra/v1:8080';
+export const V2 = 'service:infra/v2:8080';
+export const V3 = 'service:infra/v3:8080';
+export const fromAll = { allowedRoutes: { namespaces: { from: 'All' } } };
+export const OK = 'Accepted ResolvedRefs';
