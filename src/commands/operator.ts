@@ -4,7 +4,7 @@ import { homedir, hostname } from 'node:os';
 import { ObjectCompiler, parseConfig, renderObjectProblem } from '../config/index.ts';
 import { createKubernetesDrivers, trimPod, trimWorkload } from '../drivers/kubernetes/index.ts';
 import type { SharedInformers, Workload } from '../drivers/kubernetes/index.ts';
-import { IdleSources } from '../idle/idle-sources.ts';
+import { IdleSources, sharedIdleDeps, type IdleSourcesDeps } from '../idle/idle-sources.ts';
 import { createClient } from '../kubernetes/api-client.ts';
 import type { Informer, KubernetesClient, Resource, Scale } from '../kubernetes/client.ts';
 import { loadClusterConfig } from '../kubernetes/cluster-config.ts';
@@ -180,6 +180,7 @@ function parts(
 ): Pick<OperatorOptions, 'base' | 'compile' | 'watchIdle' | 'drivers' | 'replicas' | 'trimPod' | 'causeText'> {
   const registry = defaultRegistry();
   const compiler = new ObjectCompiler(registry);
+  const idleDeps = sharedIdleDeps({ logger, clock });
   const base: Config = parseConfig(BASE, { file: 'defaults', env: {}, registry });
   return {
     base,
@@ -191,7 +192,8 @@ function parts(
         ? { ok: false, problems: compiled.problems.map(renderObjectProblem) }
         : { ok: true, backend: compiled.backend };
     },
-    watchIdle: (backend, changed) => watchIdle(backend, changed, clock, logger),
+    watchIdle: (backend, changed) =>
+      watchIdle(backend, changed, { ...idleDeps, logger: logger.child({ backend: backend.name }) }),
     drivers: ({ pods, services }, signal) => {
       const targets = new Map<string, Informer<Workload>>();
       const informers: SharedInformers = {
@@ -232,19 +234,20 @@ async function readScale(
   return client.get<Scale>(resource, { namespace, name: target.name }, { subresource: 'scale', signal });
 }
 
-function watchIdle(backend: BackendConfig, changed: () => void, clock: Clock, logger: Logger): IdleWatch {
+function watchIdle(backend: BackendConfig, changed: () => void, deps: IdleSourcesDeps): IdleWatch {
   const ended = new AbortController();
   const sources = new IdleSources(
     { prometheus: backend.idle.prometheus, schedule: backend.idle.schedule, before: backend.wake.before },
     backend.scale.idleAfterMs,
-    { logger: logger.child({ backend: backend.name }), clock },
+    deps,
   );
   sources.start(ended.signal, changed);
   return {
     get verdict() {
       return sources.verdict;
     },
-    askAgain: (sinceMs, signal) => sources.askAgain(signal, clock.nowMs() - (clock.wallMs() - sinceMs)),
+    // What a former leader saw last is history: it counts from the redirect as this process saw it.
+    askAgain: (sinceMs, signal) => sources.askAgain(signal, systemClock.nowMs() - (systemClock.wallMs() - sinceMs)),
     stop: () => ended.abort(),
   };
 }

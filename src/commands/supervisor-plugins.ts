@@ -1,6 +1,7 @@
-/** Triggers and metrics sinks, which run in the supervisor: those of plugins are loaded when the configuration uses them. */
+/** Triggers, idle sources and metrics sinks, which run in the supervisor: those of plugins, and idle sources, are loaded when the configuration uses them. */
 import type { Config } from '../model/config.ts';
-import type { TriggerDemand } from '../model/demand.ts';
+import type { IdleRunner } from '../idle/idle-runner.ts';
+import type { IdleVerdict, TriggerDemand } from '../model/demand.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import type { Clock, Logger } from '../model/ports.ts';
@@ -17,6 +18,7 @@ export interface SupervisorPluginsOptions {
   /** All metrics of this moment. */
   collect: () => Promise<MetricFamily[]>;
   triggered: (backend: string, demand: TriggerDemand | null) => void;
+  idle: (backend: string, verdict: IdleVerdict | null) => void;
 }
 
 /** Loaded for one configuration. */
@@ -32,6 +34,9 @@ export class SupervisorPlugins {
   readonly #triggers: TriggerRunner;
   readonly #sinks: MetricsSinks;
   #owners: ReadonlyMap<string, string> = new Map();
+  readonly #makeIdle: (Runner: typeof IdleRunner) => IdleRunner;
+  /** null: no configuration has needed it. */
+  #idle: IdleRunner | null = null;
 
   constructor(options: SupervisorPluginsOptions) {
     const { clock, logger } = options;
@@ -41,12 +46,15 @@ export class SupervisorPlugins {
       (part: string, what: string, error: unknown): void =>
         this.#failures.count({ plugin: this.#owners.get(`${kind} ${part}`) ?? 'dormouse', kind, part }, what, error);
     this.#triggers = new TriggerRunner({ clock, logger, onDemand: options.triggered, onFailure: onFailure('trigger') });
+    this.#makeIdle = (Runner) => new Runner({ clock, logger, onVerdict: options.idle });
     this.#sinks = new MetricsSinks({ logger, collect: options.collect, onFailure: onFailure('metrics sink') });
   }
 
   /** Loads what the configuration needs here; nothing is changed yet. Rejects with DORMOUSE_PLUGIN. Bounded: 10 s for each plugin. */
   async prepare(config: Config): Promise<SupervisorParts> {
     const parts: SupervisorParts = { triggers: { ...ownTriggers }, metricsSinks: {}, owners: new Map() };
+    if (this.#idle === null && config.backends.some(needsIdleSources))
+      this.#idle = this.#makeIdle((await import('../idle/idle-runner.ts')).IdleRunner);
     const types = new Set(config.backends.flatMap(({ triggers }) => triggers.map(({ type }) => type)));
     for (const type of Object.keys(ownTriggers)) types.delete(type);
     if (types.size === 0 && config.telemetry.metricsSinks.length === 0) return parts;
@@ -75,12 +83,14 @@ export class SupervisorPlugins {
   apply(config: Config, parts: SupervisorParts): void {
     this.#owners = parts.owners;
     this.#triggers.configure(config.backends, parts.triggers);
+    this.#idle?.configure(config.backends);
     this.#sinks.configure(config.telemetry.metricsSinks, parts.metricsSinks);
   }
 
   /** Bounded: a few seconds. */
   async close(): Promise<void> {
     this.#triggers.close();
+    this.#idle?.close();
     await this.#sinks.close();
   }
 
@@ -92,4 +102,8 @@ export class SupervisorPlugins {
   families(): MetricFamily[] {
     return this.#failures.families();
   }
+}
+
+function needsIdleSources({ idle, wake }: Config['backends'][number]): boolean {
+  return idle.prometheus !== null || idle.schedule !== null || wake.before !== null;
 }

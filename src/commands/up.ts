@@ -95,6 +95,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     logger,
     collect: families,
     triggered: (backend, demand) => controller.triggered(backend, demand),
+    idle: (backend, verdict) => controller.idleVerdict(backend, verdict),
   });
 
   await using closing = new AsyncDisposableStack();

@@ -46,9 +46,12 @@ export class Announcer {
   get outdated(): boolean {
     const known = this.#last;
     if (known === null) return true;
-    const { phase, crash, endpoints } = this.#present();
+    const { phase, crash, endpoints, direct } = this.#present();
     return (
-      known.phase !== phase || !isDeepStrictEqual(known.crash, crash) || !isDeepStrictEqual(known.endpoints, endpoints)
+      known.phase !== phase ||
+      known.direct !== direct ||
+      !isDeepStrictEqual(known.crash, crash) ||
+      !isDeepStrictEqual(known.endpoints, endpoints)
     );
   }
 

@@ -59,6 +59,8 @@ export class BackendController implements Machine, Neighbour {
   #triggers: TriggerDemand | null = null;
   #verdict: IdleVerdict | null = null;
   #closed = false;
+  /** Its clients reach it without gateways. */
+  #direct = false;
   readonly #idleAlarm: Alarm;
   #idleAtMs = 0;
   readonly #removalAlarm: Alarm;
@@ -88,6 +90,7 @@ export class BackendController implements Machine, Neighbour {
         // While an attempt is under way nothing is crashing: requests are worth holding.
         crash: this.#phase === 'waking' ? null : this.crash,
         wakingSinceMs: this.#phase === 'waking' ? (this.waking.attempt?.sinceWallMs ?? 0) : 0,
+        ...(this.#direct ? { direct: true } : {}),
       }),
       (version, peers) => this.fleet.drains.told(version, peers),
     );
@@ -359,6 +362,13 @@ export class BackendController implements Machine, Neighbour {
       this.#idleAlarm.cancel();
       this.evaluateIdle();
     }
+  }
+
+  /** Whether its clients reach it without gateways now. */
+  setDirect(direct: boolean): void {
+    if (direct === this.#direct) return;
+    this.#direct = direct;
+    this.publish();
   }
 
   // ---- wanted and not
@@ -645,7 +655,8 @@ export class BackendController implements Machine, Neighbour {
       return;
     }
     const crash = starting ? null : this.heldBack();
-    if (crash !== null) this.waking.failed(crash);
+    if (this.#sharesControl && this.fleet.driver.replicas?.() === 0) this.#endedByOthers();
+    else if (crash !== null) this.waking.failed(crash);
     else if (starting || this.#config.scale.min > 0 || this.idle().decision !== 'sleep') {
       this.waking.begin({ kind: 'restart', atMs: this.#wallMs() });
     } else {
@@ -653,6 +664,15 @@ export class BackendController implements Machine, Neighbour {
       this.publish();
       this.tell('asleep', `${this.name} is asleep: ${this.#why}`);
     }
+  }
+
+  /** Somebody else has put it to sleep, and has his reasons: a request wakes it. */
+  #endedByOthers(): void {
+    this.fallAsleep('somebody else scaled it to zero');
+    this.publish();
+    this.tell('asleep', `${this.name} is asleep: ${this.#why}`);
+    if (this.demand.held > 0) this.wakeUp({ kind: 'demand', atMs: this.#wallMs() });
+    else this.waking.keepAwake('restart');
   }
 
   // ---- phase and word of it

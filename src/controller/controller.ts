@@ -489,6 +489,11 @@ export class Controller {
     this.#turns.run(() => this.#backends.get(name)?.idleVerdict(verdict));
   }
 
+  /** Whether clients of a backend reach its instances without gateways now. A name that isn't there is left out. */
+  setDirect(name: string, direct: boolean): void {
+    this.#turns.run(() => this.#backends.get(name)?.setDirect(direct));
+  }
+
   /** One backend as it is now; null when there is none of this name. */
   backend(name: string): BackendStatus | null {
     const backend = this.#backends.get(name);

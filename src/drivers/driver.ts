@@ -35,6 +35,8 @@ export interface Driver {
   /** False for static: what runs can't be put to sleep or scaled. */
   readonly canScale: boolean;
   instances(): readonly Instance[];
+  /** How many the platform is told to run, where others may say so too; null: not known (yet). */
+  replicas?(): number | null;
   /** The crash that holds starts back now, or null. */
   crash(): Crash | null;
   /**

@@ -246,7 +246,7 @@ export class ClientConnection implements ClientSide {
       this.reading = 'body';
       this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.bodyMs;
     } else this.reading = 'answer';
-    if (!head.keepAlive || this.listener.draining) this.closing = true;
+    if (!head.keepAlive || this.listener.closesConnections) this.closing = true;
     this.exchange.begin(head);
   }
 
@@ -279,7 +279,7 @@ export class ClientConnection implements ClientSide {
     }
     this.reading = 'head';
     this.deadlineMs = this.listener.nowMs() + this.listener.config.timeouts.idleMs;
-    if (this.listener.draining) this.closing = true;
+    if (this.listener.closesConnections) this.closing = true;
     if (this.consuming) return;
     if (this.stash === null) {
       // Whatever stopped the reading (a body that nobody took yet): the next request has to be read.
@@ -364,7 +364,7 @@ export class ClientConnection implements ClientSide {
   private persistenceLine(): string {
     // An answer that comes while much of the body is still to come: what follows is thrown away, and the connection ends with it.
     if (this.reading === 'body' && this.muchIsMissing()) this.closing = true;
-    if (this.listener.draining) this.closing = true;
+    if (this.listener.closesConnections) this.closing = true;
     if (this.closing) return 'Connection: close\r\n';
     return this.minor === 0 ? 'Connection: keep-alive\r\n' : '';
   }

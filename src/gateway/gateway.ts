@@ -116,6 +116,8 @@ export class Gateway {
   private readonly services: FilterServices;
   /** null: no configuration has needed any. */
   private limits: GatewayLimits | null = null;
+  /** Backends whose clients reach their instances by themselves. */
+  private readonly steered = new Set<string>();
   /** null: nobody has looked yet. */
   private redirects: RedirectLooks | null = null;
   private resolveClosed: () => void = () => {};
@@ -262,6 +264,7 @@ export class Gateway {
         if (backend !== undefined) {
           this.watch(backend);
           backend.apply(message);
+          this.steer(message.backend, message.direct === true);
         }
         if (message.endpoints.length === 0) this.departed.delete(message.backend);
         this.deps.link.send({ type: 'applied', backend: message.backend, version: message.version });
@@ -307,6 +310,14 @@ export class Gateway {
       ),
       ...(this.deps.plugins?.families() ?? []),
     ];
+  }
+
+  /** Listeners that are for this backend alone are named after it. */
+  private steer(backend: string, away: boolean): void {
+    if (away === this.steered.has(backend)) return;
+    if (away) this.steered.add(backend);
+    else this.steered.delete(backend);
+    for (const [name, listener] of this.listeners) if (name.startsWith(`${backend}:`)) listener.steerAway(away);
   }
 
   private useTicketKeys(keys: Buffer): void {
@@ -459,7 +470,10 @@ export class Gateway {
         this.leaving.add(listener);
       }
     }
-    for (const listener of opened) this.listeners.set(listener.config.name, listener);
+    for (const listener of opened) {
+      this.listeners.set(listener.config.name, listener);
+      listener.steersAway = this.steered.has(listener.config.name.slice(0, listener.config.name.lastIndexOf(':')));
+    }
     if (accessLog !== this.accessLog) {
       void this.accessLog.close();
       this.accessLog = accessLog;

@@ -52,6 +52,8 @@ export class GatewayListener {
   clients: ClientRules | null;
   /** Lines that every response carries (Strict-Transport-Security), '' mostly. */
   fixedLines: string;
+  /** A connection closes after its next response: clients reach the instances by themselves. */
+  steersAway = false;
   /** Holds back what is accepted until it says something; null: nobody looks (see redirect-watch.ts). */
   watch: SilentWatch | null = null;
   /** The port that it listens on. */
@@ -202,6 +204,18 @@ export class GatewayListener {
         next: 'let the proxy send it, or take its address out of listeners[].proxyProtocol.acceptFrom',
       });
     } else logger.debug('connections are closed before their first request', { listener, peer, reason });
+  }
+
+  /** Whether a response is to be the last one of its connection. */
+  get closesConnections(): boolean {
+    return this.draining || this.steersAway;
+  }
+
+  /** Asks clients, one after the other, to make a new connection; nothing is cut. */
+  steerAway(away: boolean): void {
+    if (away === this.steersAway) return;
+    this.steersAway = away;
+    if (away) for (const connection of this.connections) connection.beginDrain?.();
   }
 
   get offersHttp2(): boolean {

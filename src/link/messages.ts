@@ -70,6 +70,11 @@ export interface BackendUpdate {
   crash: Crash | null;
   /** Wall clock ms at which the present wake began, for the waiting page; 0 when not waking. */
   wakingSinceMs: number;
+  /**
+   * Clients reach the instances by themselves again: a connection that is left at a listener of this backend alone (`<backend>:…`) is asked to close after its next response, so that
+   * the client makes a new one, which goes straight there. Missing: no.
+   */
+  direct?: boolean;
 }
 
 /** Gateway to controller. */

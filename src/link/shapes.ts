@@ -5,9 +5,11 @@
 import type { DownMessage, UpMessage } from './messages.ts';
 
 type Kind = 'string' | 'number' | 'boolean' | 'array' | 'object' | 'object-or-null';
-type Shapes<M extends { type: string }> = {
-  [T in M['type']]: { [F in Exclude<keyof Extract<M, { type: T }>, 'type'>]: Kind };
-};
+/** Fields that may be left out are passed on as they are. */
+type Required<M> = { [F in keyof M as undefined extends M[F] ? never : F]: Kind };
+/** Fields that may be left out are passed on as they are. */
+type Named<M> = { [F in keyof M as F extends 'type' ? never : undefined extends M[F] ? never : F]: Kind };
+type Shapes<M extends { type: string }> = { [T in M['type']]: Named<Extract<M, { type: T }>> };
 
 const DOWN: Shapes<DownMessage> = {
   configure: { version: 'number', config: 'object' },

@@ -71,6 +71,7 @@ export interface BackendsDeps {
   controller: {
     backend(name: string): BackendStatus | null;
     idleVerdict(name: string, verdict: IdleVerdict | null): void;
+    setDirect(name: string, direct: boolean): void;
     wake(name: string, cause: WakeCause, signal: AbortSignal): Promise<void>;
   };
   /** Applies what `parts()` says now; resolves when gateways have it in force. Called as often as anything changes. */
@@ -413,6 +414,7 @@ export class Backends {
       verdict: () => entry.idle?.verdict ?? { keptBy: ['nothing can say that it is idle'], wake: null },
       askAgain: (sinceMs, signal) =>
         entry.idle?.askAgain(sinceMs, signal) ?? Promise.resolve({ keptBy: ['its idle source is gone'], wake: null }),
+      direct: (isDirect) => deps.controller.setDirect(entry.key, isDirect),
       keep: (reason) => {
         if (entry.kept === reason) return;
         entry.kept = reason;

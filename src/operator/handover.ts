@@ -40,6 +40,8 @@ export interface HandoverHost {
   verdict(): IdleVerdict;
   /** The same, asked anew of samples that were taken at or after this moment (wall clock ms). */
   askAgain(sinceMs: number, signal: AbortSignal): Promise<IdleVerdict>;
+  /** Whether clients reach the pods without gateways now. */
+  direct(isDirect: boolean): void;
   /** Why the controller may not put it to sleep by itself; null: it may. */
   keep(reason: string | null): void;
   /** Whether every gateway on the link listens on the allocated ports, and there is one. */
@@ -175,6 +177,7 @@ export class Handover {
     try {
       const isAtZero = host.backend()?.phase === 'asleep';
       const plan = this.#plan();
+      host.direct(false);
       await this.#record('listening', signal, { ports: plan.allocated });
       await this.#stage('a gateway does not listen', LISTEN_BOUND_MS, signal, () => host.gatewaysListen());
 
@@ -341,6 +344,7 @@ export class Handover {
     });
     await resumed;
     await this.#persist('status', signal, (own) => this.#record('serving', own, { pausedAutoscaler: false }));
+    host.direct(true);
   }
 
   // ---- tools

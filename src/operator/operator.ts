@@ -30,6 +30,7 @@ import {
 import { PortAllocator, type PortRange } from './port-allocator.ts';
 import { RedirectProbe } from './redirect-probe.ts';
 import { serviceKey, SliceIndex } from './redirect.ts';
+import { Standby } from './standby.ts';
 
 /** Objects that are worked on at once. */
 const CONCURRENCY = 16;
@@ -76,6 +77,7 @@ export class Operator {
   readonly #objects: Informer<BackendObject>;
   readonly #autoscalers: Informer<HorizontalPodAutoscaler>;
   #scaledObjects: Informer<ScaledObject> | null = null;
+  readonly #standby: Standby;
   #leading: Leading | null = null;
   /** Of this replica's leadership; 0 before it leads. */
   #term = 0;
@@ -89,6 +91,7 @@ export class Operator {
     this.#services = client.informer<Service>(SERVICES, { trim: trimService });
     this.#slices = client.informer<EndpointSlice>(ENDPOINT_SLICES);
     this.#objects = client.informer<BackendObject>(BACKENDS);
+    this.#standby = new Standby({ client, logger: options.logger, objects: this.#objects, compile: options.compile });
     this.#autoscalers = client.informer<HorizontalPodAutoscaler>(AUTOSCALERS);
   }
 
@@ -136,8 +139,10 @@ export class Operator {
   }
 
   #greet(link: Link<DownMessage, UpMessage>, id: string): void {
-    link.send({ type: 'role', leader: this.#leading !== null, term: this.#term });
-    this.#leading?.attach(id, link);
+    const leads = this.#leading?.meets === true;
+    link.send({ type: 'role', leader: leads, term: this.#term });
+    if (leads) this.#leading?.attach(id, link);
+    else link.onMessage((message) => this.#standby.receive(message));
   }
 
   async metrics(signal: AbortSignal): Promise<MetricFamily[]> {
@@ -241,7 +246,8 @@ class Leading {
   readonly #probe = new RedirectProbe();
   readonly #stops: (() => void)[] = [];
   readonly #ended = new AbortController();
-  #meets = false;
+  /** Whether it is known what runs, so that gateways may be told. */
+  meets = false;
 
   constructor(options: OperatorOptions, informers: Informers) {
     const { clock, random, logger, client } = options;
@@ -312,7 +318,6 @@ class Leading {
   }
 
   attach(id: string, link: Link<DownMessage, UpMessage>): void {
-    if (!this.#meets) return;
     this.controller.attach(id, this.#probe.through(id, link));
   }
 
@@ -327,7 +332,7 @@ class Leading {
     for (const object of informers.objects.list()) queue.add(keyOf(object));
     await queue.idle();
     while (!this.#configuration.isSettled && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10));
-    this.#meets = true;
+    this.meets = true;
     met();
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();

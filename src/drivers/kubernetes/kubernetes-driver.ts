@@ -118,6 +118,10 @@ export class KubernetesDriver implements Driver {
     return [...this.#pods.values()].map((instance) => instance.snapshot());
   }
 
+  replicas(): number | null {
+    return this.#target.scale?.replicas ?? null;
+  }
+
   crash(): Crash | null {
     return this.#crashes.inForce;
   }

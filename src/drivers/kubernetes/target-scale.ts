@@ -115,6 +115,11 @@ export class TargetScale {
     return this.#known;
   }
 
+  /** As last seen; null: not yet. */
+  get replicas(): number | null {
+    return this.#known?.replicas ?? null;
+  }
+
   /** At least so many replicas. The first write is under way when this returns, unless another one is. */
   raise(replicas: number): void {
     const known = this.#known;

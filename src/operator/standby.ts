@@ -1,0 +1,85 @@
+/**
+ * What an operator that does not lead does for gateways: it wakes. A wake never waits for a Lease; that two operators write the same number at once does no harm, since both have seen zero.
+ * Everything else is the leader's.
+ */
+import type { Informer, KubernetesClient, Scale } from '../kubernetes/client.ts';
+import { isReason } from '../kubernetes/api-error.ts';
+import type { UpMessage } from '../link/messages.ts';
+import type { KubernetesConfig } from '../model/config.ts';
+import type { Logger } from '../model/ports.ts';
+import type { BackendObject } from './backend-object.ts';
+import type { Compiled } from './backends.ts';
+
+/** For one wake, ms: the gateway asks again. */
+const WAKE_MS = 10_000;
+/** Wakes under way at once; more are left to the leader. */
+const MOST_WAKES = 100;
+
+export interface StandbyDeps {
+  client: KubernetesClient;
+  logger: Logger;
+  objects: Informer<BackendObject>;
+  compile(object: BackendObject): Compiled;
+}
+
+export class Standby {
+  readonly #deps: StandbyDeps;
+  readonly #waking = new Set<string>();
+
+  constructor(deps: StandbyDeps) {
+    this.#deps = deps;
+  }
+
+  receive(message: UpMessage): void {
+    if (message.type !== 'wake') return;
+    // A further port's name comes behind a colon.
+    const key = message.backend.split(':')[0]!;
+    if (this.#waking.has(key) || this.#waking.size >= MOST_WAKES) return;
+    this.#waking.add(key);
+    this.#wake(key)
+      .catch((error: unknown) => {
+        this.#deps.logger.warn('a wake by an operator that does not lead failed', {
+          backend: key,
+          reason: error instanceof Error ? error.message : String(error),
+        });
+      })
+      .finally(() => this.#waking.delete(key));
+  }
+
+  async #wake(key: string): Promise<void> {
+    const [namespace = '', name = ''] = key.split('/');
+    const object = this.#deps.objects.get(namespace, name);
+    if (object === undefined || object.metadata.deletionTimestamp !== undefined) return;
+    const compiled = this.#deps.compile(object);
+    if (!compiled.ok || compiled.backend.source.driver !== 'kubernetes') return;
+    const { kubernetes } = compiled.backend.source;
+    await this.#raise(kubernetes, object.status?.handover?.replicasBefore ?? 1, AbortSignal.timeout(WAKE_MS));
+  }
+
+  /** 0 -> `replicas`, if it is at zero still. */
+  async #raise({ namespace, target }: KubernetesConfig, replicas: number, signal: AbortSignal): Promise<void> {
+    const { client, logger } = this.#deps;
+    const resource = await client.resourceOf(target.apiVersion, target.kind, signal);
+    if (resource === null) return;
+    const name = { namespace, name: target.name };
+    const scale = await client.get<Scale>(resource, name, { subresource: 'scale', signal });
+    if (scale === null || (scale.spec.replicas ?? 0) > 0) return;
+    const { resourceVersion } = scale.metadata;
+    const wanted = Math.max(1, replicas);
+    try {
+      await client.patch(
+        resource,
+        name,
+        { type: 'merge', body: { metadata: { resourceVersion }, spec: { replicas: wanted } } },
+        { subresource: 'scale', signal },
+      );
+      logger.info('woken by an operator that does not lead', {
+        backend: `${namespace}/${target.name}`,
+        replicas: wanted,
+      });
+    } catch (error) {
+      // Somebody was first.
+      if (!isReason(error, 'Conflict')) throw error;
+    }
+  }
+}
