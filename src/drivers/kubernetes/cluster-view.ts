@@ -54,6 +54,11 @@ export class ClusterView {
     return this.#namespace(namespace).watch(selector, listener);
   }
 
+  /** Whether the informer has it now. */
+  hasPod(namespace: string, name: string): boolean {
+    return this.#informers.pods.get(namespace, name) !== undefined;
+  }
+
   /** Calls `listener` once when the API server is heard of next. */
   onceHeard(listener: () => void): Stop {
     this.#awaitingServer.add(listener);

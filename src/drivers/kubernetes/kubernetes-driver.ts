@@ -11,6 +11,7 @@ import type { ProbePace } from '../probe/readiness.ts';
 import { speechOf } from '../probe/speech.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { Crashes } from './crashes.ts';
+import { FoundPods } from './found-pods.ts';
 import type { Gate } from './gate.ts';
 import type { Pod, ServicePort } from './objects.ts';
 import { hasEnded, hostOf, portsOf } from './pod-facts.ts';
@@ -19,7 +20,7 @@ import type { PodSelector } from './pod-selector.ts';
 import { isStateful, ordinalOf, Retirement } from './retirement.ts';
 import { StartWatch } from './start-watch.ts';
 import { Target } from './target.ts';
-import type { KnownScale } from './target-scale.ts';
+import { isOlder, type KnownScale } from './target-scale.ts';
 
 export interface KubernetesDriverDeps {
   client: KubernetesClient;
@@ -45,6 +46,7 @@ export class KubernetesDriver implements Driver {
   readonly #crashes: Crashes;
   readonly #target: Target;
   readonly #watch: StartWatch;
+  readonly #found: FoundPods;
   #retirement: Retirement | null = null;
   /** By the pod's name. */
   readonly #pods = new Map<string, PodInstance>();
@@ -105,11 +107,19 @@ export class KubernetesDriver implements Driver {
       pods: () => this.#active(),
       workload: () => this.#target.workload,
       portTrouble: (instance) => this.#portTrouble(instance),
-      readScale: (signal) => this.#target.scale?.read(signal) ?? Promise.resolve(null),
+      readScale: (signal) => deps.gate.run(async () => (await this.#target.scale?.read(signal)) ?? null),
+      findPods: (selector, signal) => deps.gate.run(() => this.#found.find(selector, signal)),
+      clock,
       crashed: (reason) => {
         this.#crashed(reason);
         this.#lingerOn(backend.wake.timeoutMs);
       },
+    });
+    this.#found = new FoundPods({
+      client,
+      namespace: config.namespace,
+      isWatched: (name) => deps.view.hasPod(config.namespace, name),
+      found: (pod, removed) => this.#podChanged(pod, removed),
     });
     queueMicrotask(() => this.#begin());
   }
@@ -177,6 +187,7 @@ export class KubernetesDriver implements Driver {
     this.#closed = true;
     this.#watch.end();
     this.#stopLingering();
+    this.#found.close();
     this.#stopPods?.();
     for (const stop of this.#stops) stop();
     this.#target.close();
@@ -220,6 +231,7 @@ export class KubernetesDriver implements Driver {
     const known = this.#pods.get(pod.metadata.name);
     if (known?.pod.metadata.uid === pod.metadata.uid) {
       if (removed) known.end('the pod is gone');
+      else if (isOlder(pod.metadata.resourceVersion, known.pod.metadata.resourceVersion)) return;
       else known.update(pod);
       this.#retirement?.changed(known);
       this.#watch.look();

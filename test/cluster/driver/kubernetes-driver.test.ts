@@ -1,6 +1,7 @@
 /** The Kubernetes driver at a real API server, with real controllers, kubelets and pods. */
 import assert from 'node:assert/strict';
 import { before, test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { connects, type Witness } from '../../../src/drivers/driver.contract.ts';
 import type { Driver } from '../../../src/drivers/driver.ts';
 import type { Crash } from '../../../src/model/backend.ts';
@@ -13,6 +14,7 @@ import {
   type TestNamespace,
 } from '../machine/index.ts';
 import { Replicator } from './replicator.ts';
+import { Road } from './road.ts';
 import { Bench } from './workloads.ts';
 
 let cluster: Cluster;
@@ -224,6 +226,52 @@ test('a target that is not there, or of a kind that is not there, is a crash tha
   const other = await crashOf(unknown.witness);
   assert.match(other.reason, /the cluster has no such kind/);
 });
+
+test('a service account without the right to scale is a crash that names the right', async (t) => {
+  const { namespace } = await scene(t);
+  const user = `system:serviceaccount:${namespace.name}:default`;
+  // It may read everything, so that informers work.
+  await cluster.apply([
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: namespace.name },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'view' },
+      subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: namespace.name }],
+    },
+  ]);
+  t.after(() => cluster.kubectl(['delete', 'clusterrolebinding', namespace.name]));
+  await using bench = await Bench.open(cluster, { impersonate: { user, groups: [] } });
+  const { driver, witness } = await bench.drive(namespace, deployment('web'));
+  driver.scaleUp(1);
+  const crash = await crashOf(witness);
+  assert.match(crash.reason, /give the service account "default" .* the verb "patch" on "deployments\/scale"/);
+  t.diagnostic(crash.reason);
+});
+
+for (const mode of ['refused', 'silent'] as const) {
+  test(`a wake while connections to the API server are ${mode} is made as soon as it is back`, async (t) => {
+    const { namespace } = await scene(t);
+    await using road = await Road.to(cluster.server);
+    await using bench = await Bench.open(cluster, { server: road.url });
+    const { driver, witness } = await bench.drive(namespace, deployment('web'));
+    await road.close(mode);
+    driver.scaleUp(1);
+    // Long enough for back-offs to be at their longest, and for a time limit of a request to pass.
+    await delay(5000);
+    assert.deepEqual(driver.instances(), []);
+    await road.open();
+    const backMs = performance.now();
+    const path = pathOf(namespace, 'web');
+    await until('it is scaled', async () => (await replicasOf(path)) === 1, { everyMs: 10 });
+    const tookMs = performance.now() - backMs;
+    await witness.ready(driver, 1);
+    assert.deepEqual(witness.crashes, []);
+    t.diagnostic(`scaled ${tookMs.toFixed(0)} ms after the API server was back`);
+    // A connection that was begun meanwhile and is never answered is given up by its own time limit, of 10 s, before another is made.
+    assert.ok(tookMs < (mode === 'refused' ? 2000 : 12_000));
+  });
+}
 
 test('who scales by hand meanwhile wins: what is up is found, and a sleep decided before is refused', async (t) => {
   const { namespace, driver, witness, bench } = await scene(t);

@@ -1,6 +1,6 @@
 /** Drivers of workloads in the real cluster, with the informers and the client that an operator has. */
 import { createClient, type ApiClient } from '../../../src/kubernetes/api-client.ts';
-import { loadClusterConfig } from '../../../src/kubernetes/cluster-config.ts';
+import { loadClusterConfig, type ClusterConfig } from '../../../src/kubernetes/cluster-config.ts';
 import type {
   Informer,
   KubernetesClient,
@@ -60,14 +60,15 @@ export class Bench implements AsyncDisposable {
     });
   }
 
-  static async open(cluster: Cluster): Promise<Bench> {
+  /** `changes`: of how the API server is reached by the driver. */
+  static async open(cluster: Cluster, changes: Partial<ClusterConfig> = {}): Promise<Bench> {
     const deps = { logger: silentLogger, clock: systemClock };
     const config = await loadClusterConfig({
       env: { KUBECONFIG: cluster.kubeconfigPath },
       home: '/',
       clock: systemClock,
     });
-    const bench = new Bench(cluster, createClient(config, { ...deps, random: Math.random }));
+    const bench = new Bench(cluster, createClient({ ...config, ...changes }, { ...deps, random: Math.random }));
     for (const informer of [bench.#pods, bench.#services] as Informer<KubernetesObject>[]) {
       informer.start(bench.#ending.signal);
       await informer.synced(bench.#ending.signal);
