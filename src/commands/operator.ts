@@ -14,6 +14,12 @@ import type { BackendConfig, Config, KubernetesConfig } from '../model/config.ts
 import { DormouseError } from '../model/errors.ts';
 import { systemClock, type Clock, type Logger } from '../model/ports.ts';
 import type { IdleWatch } from '../operator/backends.ts';
+import {
+  certificateChecks,
+  documentedDefaults,
+  patternProblem,
+  unprivilegedPort,
+} from '../operator/gateway-api/index.ts';
 import { LinkCertificates } from '../operator/link-certificates.ts';
 import { Operator, type OperatorOptions } from '../operator/operator.ts';
 import { createLogger } from '../telemetry/logger.ts';
@@ -105,6 +111,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
     gatewaySelector: flags.gatewaySelector,
     gatewayPorts: flags.gatewayPorts,
     lease: flags.lease,
+    gatewayService: flags.gatewayService,
     ...parts(client, clock, logger),
     event: (object, type, reason, note) => recorder.record(object, type, reason, 'Reconcile', note),
   });
@@ -177,13 +184,24 @@ function parts(
   client: KubernetesClient,
   clock: Clock,
   logger: Logger,
-): Pick<OperatorOptions, 'base' | 'compile' | 'watchIdle' | 'drivers' | 'replicas' | 'trimPod' | 'causeText'> {
+): Pick<
+  OperatorOptions,
+  'base' | 'compile' | 'routing' | 'watchIdle' | 'drivers' | 'replicas' | 'trimPod' | 'causeText'
+> {
   const registry = defaultRegistry();
   const compiler = new ObjectCompiler(registry);
   const idleDeps = sharedIdleDeps({ logger, clock });
   const base: Config = parseConfig(BASE, { file: 'defaults', env: {}, registry });
   return {
     base,
+    routing: {
+      controllerName: 'dormouse.dev/gateway',
+      containerPort: unprivilegedPort,
+      defaults: documentedDefaults(registry),
+      compiler,
+      checkPattern: patternProblem,
+      checkCertificate: certificateChecks(),
+    },
     causeText,
     trimPod: (pod) => trimPod(pod as never) as never,
     compile: (object) => {

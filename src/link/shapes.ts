@@ -6,8 +6,6 @@ import type { DownMessage, UpMessage } from './messages.ts';
 
 type Kind = 'string' | 'number' | 'boolean' | 'array' | 'object' | 'object-or-null';
 /** Fields that may be left out are passed on as they are. */
-type Required<M> = { [F in keyof M as undefined extends M[F] ? never : F]: Kind };
-/** Fields that may be left out are passed on as they are. */
 type Named<M> = { [F in keyof M as F extends 'type' ? never : undefined extends M[F] ? never : F]: Kind };
 type Shapes<M extends { type: string }> = { [T in M['type']]: Named<Extract<M, { type: T }>> };
 

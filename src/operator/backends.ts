@@ -25,11 +25,11 @@ import { Claims } from './claims.ts';
 import { conditionsOf, withReady, type Finding } from './conditions.ts';
 import type { GatewayPods } from './gateway-pods.ts';
 import { Handover, type HandoverHost } from './handover.ts';
-import { inPlaceParts, type InPlaceDefaults } from './in-place-config.ts';
+import { inPlaceParts, portName, type InPlaceDefaults } from './in-place-config.ts';
 import type { Service } from './kinds.ts';
 import type { PortAllocator } from './port-allocator.ts';
 import { Redirect, type SliceIndex } from './redirect.ts';
-import { planService, type ServicePlan } from './service-plan.ts';
+import { planService, routablePorts, type ServicePlan } from './service-plan.ts';
 import { stateOf } from './status-of.ts';
 
 /** How long a deleted object's Service may take to be as it was; afterwards it is tried again. */
@@ -295,7 +295,7 @@ export class Backends {
       if (plan?.ok === true && allocated !== null) {
         const made = inPlaceParts(compiled.backend, plan.ports, allocated, this.#deps.defaults);
         parts = { backends: [made.backend], listeners: made.listeners, routes: made.routes };
-      } else if (plan === null) parts = { backends: [compiled.backend], listeners: [], routes: [] };
+      } else if (plan === null) parts = { backends: [this.#routed(compiled.backend)], listeners: [], routes: [] };
       // A Service that is gone or can't be redirected any more: what is configured stays until it sleeps no more.
       else parts = entry.parts;
     } else if (!compiled.ok && entry.parts !== null) parts = entry.parts;
@@ -303,6 +303,36 @@ export class Backends {
     entry.parts = parts;
     entry.mark = this.#deps.mark();
     this.#deps.apply();
+  }
+
+  /** Behind routes: each further port of its Service is one of the backend. */
+  #routed(backend: BackendConfig): BackendConfig {
+    const { source } = backend;
+    if (source.driver !== 'kubernetes' || source.kubernetes.service === null) return backend;
+    const { namespace, service } = source.kubernetes;
+    const [main, ...further] = routablePorts(this.#deps.services.get(namespace, service));
+    if (main === undefined) return backend;
+    const ports = further.map((port) => ({ name: portName(port), protocol: port.protocol }));
+    // What the object says itself wins over what the Service says of its first port.
+    const protocol = backend.endpoints.protocol === 'http1' ? main.protocol : backend.endpoints.protocol;
+    const isRaw = protocol === 'tcp' && backend.endpoints.protocol === 'http1';
+    return { ...backend, endpoints: { ...backend.endpoints, protocol: isRaw ? 'http1' : protocol }, ports };
+  }
+
+  /** Backends that routes to their Services lead to. */
+  *guarded(): Generator<{ namespace: string; name: string; service: string | null; backend: string; ports: string[] }> {
+    for (const entry of this.#entries.values()) {
+      const { compiled, object } = entry;
+      if (!compiled.ok || compiled.backend.source.driver !== 'kubernetes' || this.#rival(entry) !== null) continue;
+      const { namespace, service } = compiled.backend.source.kubernetes;
+      const further = service === null ? [] : routablePorts(this.#deps.services.get(namespace, service)).slice(1);
+      yield { namespace, name: object.metadata.name, service, backend: entry.key, ports: further.map(portName) };
+    }
+  }
+
+  /** Routes lead elsewhere now. */
+  routesChanged(): void {
+    for (const key of this.#entries.keys()) this.#deps.enqueue(key);
   }
 
   // ---- idle

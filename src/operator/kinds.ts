@@ -13,6 +13,7 @@ export interface Service extends KubernetesObject {
     externalTrafficPolicy?: string;
     ports?: ServicePort[];
   };
+  status?: { loadBalancer?: { ingress?: { ip?: string; hostname?: string }[] } };
 }
 
 export interface ServicePort {

@@ -4,7 +4,9 @@
  */
 import { toGatewayConfig } from '../config/gateway-config.ts';
 import { Controller } from '../controller/index.ts';
+import { isDeepStrictEqual } from 'node:util';
 import type { CreateDriver } from '../drivers/driver.ts';
+import { StaticDriver } from '../drivers/static/static-driver.ts';
 import type { Informer, KubernetesClient, KubernetesObject } from '../kubernetes/client.ts';
 import { LeaderElection } from '../kubernetes/leader-election.ts';
 import { AUTOSCALERS, ENDPOINT_SLICES, LEASES, PODS, SERVICES } from '../kubernetes/resources.ts';
@@ -30,6 +32,7 @@ import {
 import { PortAllocator, type PortRange } from './port-allocator.ts';
 import { RedirectProbe } from './redirect-probe.ts';
 import { serviceKey, SliceIndex } from './redirect.ts';
+import { GatewayApi, ServiceEndpoints, type Translation, type TranslationSettings } from './gateway-api/index.ts';
 import { Standby } from './standby.ts';
 
 /** Objects that are worked on at once. */
@@ -62,6 +65,10 @@ export interface OperatorOptions {
   drivers(informers: { pods: Informer<Pod>; services: Informer<Service> }, signal: AbortSignal): CreateDriver;
   /** The target's replicas; null: it is not there. */
   replicas(kubernetes: KubernetesConfig, signal: AbortSignal): Promise<number | null>;
+  /** Of the Gateway API's translation: what does not come from the cluster. */
+  routing: Omit<TranslationSettings, 'addresses' | 'host'>;
+  /** The Service in front of gateways. */
+  gatewayService: string;
   /** Keeps of a pod what is needed. */
   trimPod(pod: Pod): Pod;
   causeText(cause: WakeCause): string;
@@ -244,6 +251,14 @@ class Leading {
   readonly #configuration: Configuration;
   readonly #gateways: GatewayPods;
   readonly #probe = new RedirectProbe();
+  readonly #slices: SliceIndex;
+  readonly #endpoints: ServiceEndpoints;
+  readonly #routing: GatewayApi;
+  #translation: Translation | null = null;
+  /** Another leader has given numbers too: ids of instances are never used twice. */
+  #staticNumber = 0;
+  /** Backend objects that routes lead to. */
+  #routed: ReadonlySet<string> = new Set();
   readonly #stops: (() => void)[] = [];
   readonly #ended = new AbortController();
   /** Whether it is known what runs, so that gateways may be told. */
@@ -253,8 +268,11 @@ class Leading {
     const { clock, random, logger, client } = options;
     this.#options = options;
     this.#informers = informers;
+    this.#staticNumber = Math.floor(random() * 1e9);
     const inner = options.drivers(informers, this.#ended.signal);
-    this.controller = new Controller({ clock, logger, createDriver: this.#restoring(inner) });
+    this.#slices = new SliceIndex(informers.slices);
+    this.#endpoints = new ServiceEndpoints(informers.slices, informers.services, clock);
+    this.controller = new Controller({ clock, logger, createDriver: this.#drivers(inner) });
     this.#queue = new WorkQueue({
       work: (key, signal) => this.#backends.reconcile(key, signal),
       concurrency: CONCURRENCY,
@@ -287,7 +305,7 @@ class Leading {
       logger,
       objects: informers.objects,
       services: informers.services,
-      slices: new SliceIndex(informers.slices),
+      slices: this.#slices,
       gateways: this.#gateways,
       autoscalers: {
         client,
@@ -310,11 +328,48 @@ class Leading {
       isInForce: (mark) => this.#configuration.isInForce(mark),
       seeRedirect: (service, backend, signal) => this.#probe.see(service, backend, this.#present(), signal),
       replicas: options.replicas,
-      isRouted: () => false,
+      isRouted: (key) => this.#routed.has(key),
       causeText: options.causeText,
       event: options.event,
       enqueue: (key) => void this.#queue.add(key),
     });
+    this.#routing = new GatewayApi({
+      client,
+      services: informers.services,
+      guarded: () => this.#backends.guarded(),
+      settings: () => ({ ...options.routing, host: '0.0.0.0', addresses: this.#addresses() }),
+      onTranslation: (translation) => this.#translated(translation),
+      clock,
+      logger,
+      random,
+    });
+  }
+
+  /** Where clients reach the gateways. */
+  #addresses(): { type: 'IPAddress' | 'Hostname'; value: string }[] {
+    const { namespace, gatewayService } = this.#options;
+    const service = this.#informers.services.get(namespace, gatewayService);
+    const told: { type: 'IPAddress' | 'Hostname'; value: string }[] = [];
+    for (const { ip, hostname } of service?.status?.loadBalancer?.ingress ?? []) {
+      if (ip !== undefined) told.push({ type: 'IPAddress', value: ip });
+      else if (hostname !== undefined) told.push({ type: 'Hostname', value: hostname });
+    }
+    if (told.length > 0) return told;
+    const { clusterIP } = service?.spec ?? {};
+    return clusterIP === undefined || clusterIP === 'None' ? [] : [{ type: 'IPAddress', value: clusterIP }];
+  }
+
+  /** Routes and listeners of the Gateway API are other ones now. */
+  #translated(translation: Translation): void {
+    this.#translation = translation;
+    const routed = new Set<string>();
+    for (const { rules } of translation.routes)
+      for (const { backends } of rules) for (const { name } of backends) routed.add(objectOf(name));
+    for (const { backend } of translation.listeners) if (backend !== null) routed.add(objectOf(backend));
+    const before = this.#routed;
+    this.#routed = routed;
+    this.#configuration.change();
+    if (!isDeepStrictEqual(before, routed)) this.#backends.routesChanged();
   }
 
   attach(id: string, link: Link<DownMessage, UpMessage>): void {
@@ -329,8 +384,12 @@ class Leading {
     this.#listen();
     backends.lead(signal);
     queue.start();
+    const routing = this.#routing.run(signal);
     for (const object of informers.objects.list()) queue.add(keyOf(object));
     await queue.idle();
+    this.#routing.changed();
+    await this.#routing.first(signal);
+    await this.#routing.setWriting(true);
     while (!this.#configuration.isSettled && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10));
     this.meets = true;
     met();
@@ -340,10 +399,13 @@ class Leading {
     });
     for (const stop of this.#stops) stop();
     this.#configuration.close();
+    await routing;
     await queue.stop(1000);
     await backends.close();
     this.#ended.abort();
     await this.controller.close();
+    this.#endpoints.close();
+    this.#slices.close();
   }
 
   watchScaledObjects(informer: Informer<ScaledObject>): void {
@@ -384,9 +446,18 @@ class Leading {
       .map(({ id }) => id);
   }
 
-  /** A target that others scale is woken with as many replicas as it had. */
-  #restoring(inner: CreateDriver): CreateDriver {
+  /** A target that others scale is woken with as many replicas as it had; a Service that routes lead to has what its slices say. */
+  #drivers(inner: CreateDriver): CreateDriver {
     return (backend, events) => {
+      if (backend.source.driver === 'static') {
+        const service = this.#translation?.services.find(({ config }) => config.name === backend.name);
+        if (service !== undefined) return this.#endpoints.create(service, events);
+        return new StaticDriver(backend, backend.source.servers, events, {
+          clock: this.#options.clock,
+          random: this.#options.random,
+          nextNumber: () => ++this.#staticNumber,
+        });
+      }
       const driver = inner(backend, events);
       if (backend.source.driver !== 'kubernetes' || backend.scale.by !== 'none') return driver;
       const scaleUp = driver.scaleUp.bind(driver);
@@ -397,8 +468,20 @@ class Leading {
 
   #build(): Config {
     const { base } = this.#options;
-    const { backends, listeners, routes } = this.#backends.parts();
-    return { ...base, backends, listeners, routes, reportIntervalMs: reportInterval(backends) };
+    const own = this.#backends.parts();
+    const translation = this.#translation;
+    const backends = [
+      ...own.backends,
+      ...(translation?.backends ?? []),
+      ...(translation?.services.map(({ config }) => config) ?? []),
+    ];
+    return {
+      ...base,
+      backends,
+      listeners: [...(translation?.listeners ?? []), ...own.listeners],
+      routes: [...(translation?.routes ?? []), ...own.routes],
+      reportIntervalMs: reportInterval(backends),
+    };
   }
 }
 
@@ -407,7 +490,7 @@ function reportInterval(backends: readonly BackendConfig[]): number {
   return backends.reduce((least, { scale }) => Math.min(least, Math.max(50, Math.floor(scale.idleAfterMs / 4))), 1000);
 }
 
-function trimService({ apiVersion, kind, metadata, spec }: Service): Service {
+function trimService({ apiVersion, kind, metadata, spec, status }: Service): Service {
   const { name, namespace, uid, resourceVersion, deletionTimestamp } = metadata;
   return {
     apiVersion,
@@ -420,5 +503,11 @@ function trimService({ apiVersion, kind, metadata, spec }: Service): Service {
       ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
     },
     spec,
+    ...(status?.loadBalancer === undefined ? {} : { status: { loadBalancer: status.loadBalancer } }),
   };
+}
+
+/** The Backend object that a gateway's backend belongs to: a further port has its name behind a colon. */
+function objectOf(name: string): string {
+  return name.startsWith('service:') ? name : name.split(':')[0]!;
 }

@@ -165,14 +165,20 @@ export class Redirect {
 export class SliceIndex {
   readonly #slices: Informer<EndpointSlice>;
   readonly #byService = new Map<string, Map<string, EndpointSlice>>();
+  readonly #leave: () => void;
 
   constructor(slices: Informer<EndpointSlice>) {
     this.#slices = slices;
-    slices.onChange((change) => {
+    for (const slice of slices.list()) this.#add(slice);
+    this.#leave = slices.onChange((change) => {
       if (change.type === 'changed') this.#drop(change.before);
       if (change.type === 'removed') this.#drop(change.object);
       else this.#add(change.object);
     });
+  }
+
+  close(): void {
+    this.#leave();
   }
 
   get(namespace: string, name: string): EndpointSlice | undefined {

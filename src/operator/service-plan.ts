@@ -62,6 +62,12 @@ export function planService(name: string, service: Service | undefined): Service
   return { ok: true, ports: ports.map(planPort), warnings: warningsOf(name, spec) };
 }
 
+/** Ports at which routes may lead to it, whatever kind of Service it is: gateways go to its pods by themselves. */
+export function routablePorts(service: Service | undefined): PlannedPort[] {
+  const ports = service?.spec.ports ?? [];
+  return ports.filter(({ protocol = 'TCP' }) => protocol === 'TCP').map(planPort);
+}
+
 function refused(reason: string, message: string): ServicePlan {
   return { ok: false, reason, message };
 }
