@@ -24,6 +24,7 @@ import { startObserveServer, type ObserveServer } from '../telemetry/observe-ser
 import { processMetrics } from '../telemetry/process-metrics.ts';
 import { renderMetrics } from '../telemetry/render.ts';
 import { TraceExporter } from '../telemetry/trace-exporter.ts';
+import { ClusterDrivers } from './cluster-drivers.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { loadConfigApart } from './load-config-apart.ts';
 import { packageVersion } from './package-version.ts';
@@ -128,11 +129,13 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   const traceToken = randomBytes(16).toString('hex');
   const traces = new TraceExporter({ logger, version, nowMs: clock.nowMs, random: Math.random });
   closing.defer(() => traces.close(TRACES_WITHIN_MS));
+  const cluster = new ClusterDrivers({ env, logger });
+  closing.defer(() => cluster.close());
   const controller = new Controller({
     clock,
     logger,
     traces,
-    createDriver: createDrivers({ logger, clock, stateDir, marker, environment: env }),
+    createDriver: createDrivers({ logger, clock, stateDir, marker, environment: env, cluster: cluster.create }),
   });
   const ticketKeys = new TicketKeys((keys) => controller.setTicketKeys(keys));
   closing.defer(() => ticketKeys.close());
@@ -167,6 +170,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   closing.defer(() => observe?.close());
   controller.onEvent((event) => tellEvent(logger, event));
   closing.defer(() => controller.close());
+  await cluster.prepare(config);
   const firstParts = await plugins.prepare(config);
   closing.defer(() => plugins.close());
 
@@ -254,6 +258,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   async function change(next: Config): Promise<void> {
     const beganMs = clock.nowMs();
     const movesObserve = !isDeepStrictEqual(next.observe, config.observe);
+    await cluster.prepare(next);
     const parts = await plugins.prepare(next);
     const nextObserve = movesObserve ? await startObserve(next) : observe;
     try {

@@ -24,6 +24,8 @@ export interface DriverDeps {
   /** What instances inherit: that of dormouse. */
   environment: Environment;
   random?: RandomSource;
+  /** Makes drivers of workloads in a cluster; left out where there are none. */
+  cluster?: CreateDriver;
 }
 
 /** Call once per supervisor: ids of instances and ports are unique among the drivers of one call. */
@@ -59,8 +61,8 @@ export function createDrivers(deps: DriverDeps): CreateDriver {
       case 'static':
         return new StaticDriver(backend, source.servers, events, { clock, random, nextNumber });
       case 'kubernetes':
-        // The configuration of one machine has none: see config/compile-source.ts.
-        throw new Error(`${backend.name}: workloads of a cluster are run by the operator`);
+        if (deps.cluster === undefined) throw new Error(`${backend.name}: nobody drives workloads of a cluster here`);
+        return deps.cluster(backend, events);
     }
   };
 }
