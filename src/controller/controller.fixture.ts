@@ -1,6 +1,6 @@
 /** A controller whose time, driver and gateways are in a test's hands: behaviour at exact edges can't be made with real processes. */
 import type { Crash } from '../model/backend.ts';
-import type { BackendConfig, BackendSource, Config } from '../model/config.ts';
+import type { BackendConfig, BackendSource, Config, KubernetesConfig } from '../model/config.ts';
 import { defaultBackend, defaultTelemetry } from '../model/config.fixture.ts';
 import type { DemandWindow } from '../model/demand.ts';
 import type { Clock, Logger } from '../model/ports.ts';
@@ -74,6 +74,8 @@ export interface Retirement {
   ids: string[];
   freeze: boolean;
   finish(): void;
+  /** The platform doesn't do it: what was to go is ready again. */
+  refuse(): void;
 }
 
 export class FakeDriver implements Driver {
@@ -87,6 +89,8 @@ export class FakeDriver implements Driver {
   /** Greatest number of instances that were starting, ready or unhealthy at once. */
   most = 0;
   closed = false;
+  /** What the platform is told to run. */
+  told: number | null = null;
   #instances: Instance[] = [];
   #crash: Crash | null = null;
   readonly #numbers: Map<string, number>;
@@ -129,6 +133,10 @@ export class FakeDriver implements Driver {
     return this.#instances.map((instance) => ({ ...instance }));
   }
 
+  replicas(): number | null {
+    return this.told;
+  }
+
   crash(): Crash | null {
     return this.#crash;
   }
@@ -166,7 +174,7 @@ export class FakeDriver implements Driver {
 
   retire(ids: readonly string[], { freeze }: { freeze: boolean }): Promise<void> {
     if (!this.canScale) return Promise.resolve();
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
     for (const id of ids) {
       const instance = this.#instances.find((one) => one.id === id);
       if (instance !== undefined) this.#change(instance, { state: 'stopping' });
@@ -182,6 +190,11 @@ export class FakeDriver implements Driver {
           else this.#end(instance, '');
         }
         resolve();
+      },
+      refuse: () => {
+        for (const instance of this.#instances)
+          if (ids.includes(instance.id)) this.#change(instance, { state: 'ready' });
+        reject(new Error('somebody else scaled it'));
       },
     });
     return promise;
@@ -209,15 +222,35 @@ export class FakeDriver implements Driver {
 
   // ---- what a test makes happen
 
+  /** Somebody else scales it up: an instance that nobody here asked for. */
+  brought(): string {
+    const instance = this.#made({});
+    this.#instances.push(instance);
+    this.#events.instance({ ...instance });
+    return instance.id;
+  }
+
+  /** Somebody else scales it to zero. */
+  takenAway(): void {
+    this.told = 0;
+    for (const instance of [...this.#instances]) this.#end(instance, 'its pod was deleted');
+  }
+
   /** The oldest starting instance answers. */
   ready(): string {
     const [instance] = this.of('starting');
     if (instance === undefined) throw new Error('nothing is starting');
     const port = 5000 + Number(instance.id.split('-').at(-1));
+    const ports = this.config.ports === undefined ? {} : { ports: portsOf(this.config.ports, port) };
     this.#attempts = 0;
     const recovered = this.#crash !== null;
     this.#crash = null;
-    this.#change(instance, { state: 'ready', address: { host: '127.0.0.1', port }, readyAtMs: this.#time.wallMs() });
+    this.#change(instance, {
+      state: 'ready',
+      address: { host: '127.0.0.1', port },
+      ...ports,
+      readyAtMs: this.#time.wallMs(),
+    });
     if (recovered) this.#events.crash(null);
     return instance.id;
   }
@@ -384,6 +417,9 @@ export interface BackendOptions {
   idle?: BackendConfig['idle'];
   process?: Partial<Extract<BackendConfig['source'], { driver: 'process' }>['process']>;
   servers?: { host: string; port: number; weight: number; backup?: boolean }[];
+  /** A workload that others scale too. */
+  kubernetes?: true;
+  ports?: BackendConfig['ports'];
 }
 
 export function backendConfig(name: string, options: BackendOptions = {}): BackendConfig {
@@ -391,30 +427,48 @@ export function backendConfig(name: string, options: BackendOptions = {}): Backe
   return {
     ...standard,
     source:
-      options.servers === undefined
-        ? {
-            driver: 'process',
-            process: {
-              command: ['node', 'server.js'],
-              cwd: '/',
-              env: {},
-              user: null,
-              port: 'auto',
-              socket: 'connect',
-              ready: { kind: 'tcp' },
-              startTimeoutMs: 60_000,
-              stopGraceMs: 10_000,
-              sleep: 'stop',
-              crash: { backoffMs: 1000, maxBackoffMs: 60_000 },
-              logs: { lines: 100 },
-              ...options.process,
-            },
-          }
-        : { driver: 'static', servers: options.servers.map((server) => ({ backup: false, ...server })) },
+      options.kubernetes === true
+        ? { driver: 'kubernetes', kubernetes: workload(name) }
+        : options.servers === undefined
+          ? {
+              driver: 'process',
+              process: {
+                command: ['node', 'server.js'],
+                cwd: '/',
+                env: {},
+                user: null,
+                port: 'auto',
+                socket: 'connect',
+                ready: { kind: 'tcp' },
+                startTimeoutMs: 60_000,
+                stopGraceMs: 10_000,
+                sleep: 'stop',
+                crash: { backoffMs: 1000, maxBackoffMs: 60_000 },
+                logs: { lines: 100 },
+                ...options.process,
+              },
+            }
+          : { driver: 'static', servers: options.servers.map((server) => ({ backup: false, ...server })) },
     scale: { ...standard.scale, ...options.scale },
     idle: options.idle ?? standard.idle,
     wake: { ...standard.wake, ...options.wake },
+    ...(options.ports === undefined ? {} : { ports: options.ports }),
   };
+}
+
+function workload(name: string): KubernetesConfig {
+  return {
+    namespace: 'default',
+    target: { apiVersion: 'apps/v1', kind: 'Deployment', name },
+    service: name,
+    port: 0,
+    autoscaler: null,
+    ready: 'probe',
+  };
+}
+
+function portsOf(ports: NonNullable<BackendConfig['ports']>, first: number): Record<string, number> {
+  return Object.fromEntries(ports.map(({ name }, index) => [name, first + 1000 * (index + 1)]));
 }
 
 export function configOf(backends: BackendConfig[]): [Config, GatewayConfig] {
@@ -432,10 +486,12 @@ export function configOf(backends: BackendConfig[]): [Config, GatewayConfig] {
     reportIntervalMs: 1000,
   };
   const { stateDir: _stateDir, observe: _observe, ...rest } = config;
-  const gatewayBackends = backends.map(({ source, health: _health, triggers: _triggers, ...backend }) => ({
-    ...backend,
-    driver: source.driver,
-  }));
+  const gatewayBackends = backends.map(
+    ({ source, health: _health, triggers: _triggers, ports: _ports, ...backend }) => ({
+      ...backend,
+      driver: source.driver,
+    }),
+  );
   return [config, { ...rest, traceToken: '', backends: gatewayBackends }];
 }
 

@@ -196,7 +196,12 @@ export class FallingAsleep {
     const { config, fleet, host, logger } = this.#machine;
     const process = config.source.driver === 'process' ? config.source.process : null;
     const ends = fleet.retireAll(process?.sleep === 'freeze');
-    const over = (): void => this.#over(edge);
+    const over = (): void => {
+      if (this.#edge !== edge) return;
+      const stays = !this.#machine.ending && fleet.driver.kind === 'kubernetes' && fleet.current.anyServes;
+      if (stays) this.cancel('its pods could not be ended, or somebody else scaled it');
+      else this.#over(edge);
+    };
     if (ends.length === 0) {
       over();
       return;

@@ -186,6 +186,12 @@ export class Fleet {
     const leaving = current.counted().length - live.length;
     const settled = live.filter((instance) => instance.state !== 'starting');
     if (settled.length < live.length) this.driver.cancelStarts(Math.max(this.target, settled.length) + leaving);
+    const first = this.driver.retireFirst?.();
+    if (first != null) {
+      // The platform has an order of its own.
+      const present = new Set(settled.map(({ id }) => id));
+      return first.filter((id) => present.has(id)).slice(0, Math.max(0, settled.length - this.target));
+    }
     return settled
       .sort((a, b) => rank(a) - rank(b) || b.readyAtMs - a.readyAtMs || b.startedAtMs - a.startedAtMs)
       .slice(0, Math.max(0, settled.length - this.target))

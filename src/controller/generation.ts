@@ -32,6 +32,11 @@ export class Generation {
     return this.driver.instances().filter((instance) => COUNTED.has(instance.state));
   }
 
+  /** Whether anything is ready that is not being ended. */
+  get anyServes(): boolean {
+    return this.members().some(({ id, state }) => state === 'ready' && !this.retiring.has(id));
+  }
+
   /** The crash that holds starts back at this moment, or null. */
   heldBackBy(wallMs: number): Crash | null {
     const crash = this.driver.crash();
@@ -42,12 +47,19 @@ export class Generation {
   async retire(ids: readonly string[], freeze: boolean, onError: (error: unknown) => void): Promise<void> {
     for (const id of ids) this.retiring.add(id);
     this.pending++;
+    let stays = false;
     try {
       await this.driver.retire(ids, { freeze });
     } catch (error) {
+      stays = true;
       onError(error);
     }
     this.pending--;
+    if (stays) {
+      // Somebody else has the say too, or the platform didn't do it: whoever is still there serves on.
+      for (const id of ids) this.retiring.delete(id);
+      return;
+    }
     // A static server is still there afterwards, and must not come back into the list. A frozen one may be thawed and is new then.
     const left = new Set(this.counted().map((instance) => instance.id));
     for (const id of ids) if (!left.has(id)) this.retiring.delete(id);
