@@ -117,7 +117,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
       ['--gateway-ports <range>', 'ports on which gateways stand in for Services (default: 20000-24999)'],
       ['--gateway-selector <labels>', 'labels of gateway pods'],
       ['--gateway-service <name>', 'the Service in front of gateways (default: dormouse-gateway)'],
-      ['--kinds <list>', 'what may be scaled, as apps/v1/Deployment,apps/v1/StatefulSet (default: anything with /scale)'],
+      [
+        '--kinds <list>',
+        'what may be scaled, as apps/v1/Deployment,apps/v1/StatefulSet (default: anything with /scale)',
+      ],
       ['--secret-namespaces <list>', 'where Secrets of listeners may be read'],
       ['--lease <name>', 'the Lease that decides who leads (default: dormouse-operator)'],
       ['--no-lease', 'it is the only one'],
