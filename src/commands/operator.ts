@@ -112,6 +112,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
     gatewayPorts: flags.gatewayPorts,
     lease: flags.lease,
     gatewayService: flags.gatewayService,
+    secretNamespaces: flags.secretNamespaces,
     ...parts(client, clock, logger),
     event: (object, type, reason, note) => recorder.record(object, type, reason, 'Reconcile', note),
   });

@@ -40,6 +40,8 @@ const CONCURRENCY = 16;
 const MAX_KEYS = 100_000;
 /** One run may restore an object that is being deleted. */
 const WORK_MS = 900_000;
+/** How long a new leader waits for Gateways and routes, ms. */
+const TRANSLATED_MS = 15_000;
 /** How often kinds that were not installed are looked for, ms. */
 const DISCOVERY_MS = 60_000;
 
@@ -69,6 +71,8 @@ export interface OperatorOptions {
   routing: Omit<TranslationSettings, 'addresses' | 'host'>;
   /** The Service in front of gateways. */
   gatewayService: string;
+  /** Where Secrets of listeners may be read. */
+  secretNamespaces: readonly string[];
   /** Keeps of a pod what is needed. */
   trimPod(pod: Pod): Pod;
   causeText(cause: WakeCause): string;
@@ -335,6 +339,7 @@ class Leading {
     });
     this.#routing = new GatewayApi({
       client,
+      secretNamespaces: options.secretNamespaces,
       services: informers.services,
       guarded: () => this.#backends.guarded(),
       settings: () => ({ ...options.routing, host: '0.0.0.0', addresses: this.#addresses() }),
@@ -388,7 +393,7 @@ class Leading {
     for (const object of informers.objects.list()) queue.add(keyOf(object));
     await queue.idle();
     this.#routing.changed();
-    await this.#routing.first(signal);
+    await this.#untilTranslated(signal);
     await this.#routing.setWriting(true);
     while (!this.#configuration.isSettled && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10));
     this.meets = true;
@@ -406,6 +411,21 @@ class Leading {
     await this.controller.close();
     this.#endpoints.close();
     this.#slices.close();
+  }
+
+  /** Gateways that serve routes are not told of fewer because something has not been read yet; what is guarded in place does not wait for ever. */
+  async #untilTranslated(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#routing.first(AbortSignal.any([signal, AbortSignal.timeout(TRANSLATED_MS)]));
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#options.logger.error(
+        'Gateways and routes can not be read: gateways are told of Backends alone until they can',
+        {
+          reason: error instanceof Error ? error.message : String(error),
+        },
+      );
+    }
   }
 
   watchScaledObjects(informer: Informer<ScaledObject>): void {

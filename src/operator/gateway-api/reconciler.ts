@@ -28,6 +28,8 @@ const MAX_WRITES_PER_SECOND = 50;
 
 export interface GatewayApiDeps {
   client: KubernetesClient;
+  /** Where Secrets may be read; null: everywhere. */
+  secretNamespaces: readonly string[] | null;
   /** Begun by the caller. */
   services: Informer<Service>;
   /** Backend objects, as they are now; tell `changed` when they change. */
@@ -59,6 +61,7 @@ export class GatewayApi {
     this.#deps = deps;
     this.#kinds = new WatchedKinds({
       client: deps.client,
+      secretNamespaces: deps.secretNamespaces,
       logger: deps.logger,
       changed: (kind, object, specChanged) => {
         if (specChanged) this.changed();

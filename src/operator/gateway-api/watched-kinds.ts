@@ -18,7 +18,9 @@ const KINDS: Readonly<Record<string, { group: string; versions: readonly string[
 };
 
 /** What every cluster has, watched once there are Gateways. */
-const BESIDE: Readonly<Record<string, Resource>> = { Namespace: NAMESPACES, Secret: SECRETS };
+const BESIDE: Readonly<Record<string, Resource>> = { Namespace: NAMESPACES };
+/** Behind it stands the namespace, or nothing for all of them. */
+const SECRET = 'Secret/';
 
 const BUNDLE_VERSION = 'gateway.networking.k8s.io/bundle-version';
 /** How often it is looked whether kinds have come, and how often it is said which ones can't be read, ms. */
@@ -34,6 +36,8 @@ interface Watched {
 
 export interface WatchedKindsDeps {
   client: KubernetesClient;
+  /** Where Secrets may be read; null: everywhere. */
+  secretNamespaces: readonly string[] | null;
   logger: Logger;
   /** Something of this kind has changed. `specChanged`: more of it than its status. */
   changed(kind: string, object: KubernetesObject, specChanged: boolean): void;
@@ -82,8 +86,11 @@ export class WatchedKinds {
   }
 
   list<T extends KubernetesObject>(kind: string): T[] {
-    const watched = this.#watched.get(kind);
-    return watched === undefined ? [] : ([...watched.informer.list()] as T[]);
+    const all: T[] = [];
+    for (const [key, { informer }] of this.#watched) {
+      if (key === kind || (kind === 'Secret' && key.startsWith(SECRET))) all.push(...(informer.list() as Iterable<T>));
+    }
+    return all;
   }
 
   get(kind: string, { metadata }: KubernetesObject): { object: KubernetesObject; resource: Resource } | null {
@@ -103,6 +110,8 @@ export class WatchedKinds {
     for (const [kind, resource] of Object.entries(BESIDE)) {
       changed = this.#keep(kind, this.isInstalled ? resource : null, signal) || changed;
     }
+    for (const namespace of this.#deps.secretNamespaces ?? [''])
+      changed = this.#keep(`${SECRET}${namespace}`, this.isInstalled ? SECRETS : null, signal) || changed;
     const first = !this.#looked;
     this.#looked = true;
     if (changed || this.#round % VERSION_ROUNDS === 0) await this.#readVersions(signal);
@@ -121,7 +130,7 @@ export class WatchedKinds {
     const stop = new AbortController();
     const informer = this.#deps.client.informer<KubernetesObject>(resource, {
       trim,
-      ...(kind === 'Secret' ? { fieldSelector: 'type=kubernetes.io/tls' } : {}),
+      ...secretsOf(kind),
     });
     this.#watched.set(kind, { informer, stop });
     informer.onChange((change) => {
@@ -136,10 +145,13 @@ export class WatchedKinds {
 
   async #tellWhenSynced(kind: string, informer: Informer<KubernetesObject>, signal: AbortSignal): Promise<void> {
     const complaint = setInterval(() => {
-      this.#deps.logger.warn(`${kind} objects can't be read yet: Gateways and routes are left as they are until then`, {
-        kind,
-        hint: `see whether the service account may list and watch ${informer.resource.plural}`,
-      });
+      this.#deps.logger.warn(
+        `${kind.split('/')[0]} objects can't be read yet: Gateways and routes are left as they are until then`,
+        {
+          kind,
+          hint: `see whether the service account may list and watch ${informer.resource.plural}`,
+        },
+      );
     }, COMPLAINT_MS);
     try {
       await informer.synced(signal);
@@ -169,6 +181,13 @@ export class WatchedKinds {
     }
     this.#bundleVersions = [...versions].sort();
   }
+}
+
+/** Which Secrets are watched; {} for every other kind. */
+function secretsOf(kind: string): { fieldSelector?: string; namespace?: string } {
+  if (!kind.startsWith(SECRET)) return {};
+  const namespace = kind.slice(SECRET.length);
+  return { fieldSelector: 'type=kubernetes.io/tls', ...(namespace === '' ? {} : { namespace }) };
 }
 
 /** Without what is only for others to read. */

@@ -72,6 +72,7 @@ before(async () => {
     checkCertificate: certificateChecks(),
   };
   reconciler = new GatewayApi({
+    secretNamespaces: null,
     client,
     services,
     guarded: () => [],
