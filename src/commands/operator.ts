@@ -22,6 +22,7 @@ import {
 } from '../operator/gateway-api/index.ts';
 import { LinkCertificates } from '../operator/link-certificates.ts';
 import { Operator, type OperatorOptions } from '../operator/operator.ts';
+import { TicketKeys } from '../supervisor/ticket-keys.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { logDestination } from '../telemetry/log-destination.ts';
 import { startObserveServer } from '../telemetry/observe-server.ts';
@@ -113,6 +114,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
     lease: flags.lease,
     gatewayService: flags.gatewayService,
     secretNamespaces: flags.secretNamespaces,
+    ticketKeys: (changed) => new TicketKeys(changed),
     ...parts(client, clock, logger),
     event: (object, type, reason, note) => recorder.record(object, type, reason, 'Reconcile', note),
   });

@@ -410,7 +410,7 @@ export class Backends {
   async #restore(entry: Entry, handover: Handover, signal: AbortSignal): Promise<void> {
     const bound = AbortSignal.any([signal, AbortSignal.timeout(RESTORE_BOUND_MS)]);
     const wake = (): void => {
-      const cause: WakeCause = { kind: 'command', atMs: this.#deps.clock.wallMs() };
+      const cause: WakeCause = { kind: 'reload', atMs: this.#deps.clock.wallMs() };
       this.#deps.controller.wake(entry.key, cause, bound).catch((error: unknown) => {
         this.#deps.logger.warn('a target could not be woken before it is handed back', {
           backend: entry.key,

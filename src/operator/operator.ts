@@ -71,6 +71,8 @@ export interface OperatorOptions {
   routing: Omit<TranslationSettings, 'addresses' | 'host'>;
   /** The Service in front of gateways. */
   gatewayService: string;
+  /** Makes the keys of TLS sessions that gateways share, and new ones in time; ends with what it returns. */
+  ticketKeys(changed: (keys: string) => void): { close(): void };
   /** Where Secrets of listeners may be read. */
   secretNamespaces: readonly string[];
   /** Keeps of a pod what is needed. */
@@ -387,6 +389,8 @@ class Leading {
     const backends = this.#backends;
     const queue = this.#queue;
     this.#listen();
+    const ticketKeys = this.#options.ticketKeys((keys) => this.controller.setTicketKeys(keys));
+    this.#stops.push(() => ticketKeys.close());
     backends.lead(signal);
     queue.start();
     const routing = this.#routing.run(signal);
