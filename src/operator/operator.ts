@@ -494,11 +494,7 @@ class Leading {
     const { base } = this.#options;
     const own = this.#backends.parts();
     const translation = this.#translation;
-    const backends = [
-      ...own.backends,
-      ...(translation?.backends ?? []),
-      ...(translation?.services.map(({ config }) => config) ?? []),
-    ];
+    const backends = [...own.backends, ...(translation?.backends ?? [])];
     return {
       ...base,
       backends,
