@@ -11,6 +11,7 @@ import type { BenchCase, BenchContext } from './case.ts';
 import { filterCost } from './cases/filter-cost.ts';
 import { holdBurst } from './cases/hold-burst.ts';
 import { idleWebSockets } from './cases/idle-websockets.ts';
+import { kubernetesScale } from './cases/kubernetes-scale.ts';
 import { largeBody } from './cases/large-body.ts';
 import { manyRoutes } from './cases/many-routes.ts';
 import { http2 } from './cases/http2.ts';
@@ -41,6 +42,7 @@ const CASES: readonly BenchCase[] = [
   idleWebSockets,
   sleepEdge,
   soak,
+  kubernetesScale,
 ];
 
 async function main(args: readonly string[]): Promise<number> {
@@ -48,7 +50,7 @@ async function main(args: readonly string[]): Promise<number> {
   const unknown = names.filter((name) => CASES.every((one) => one.name !== name));
   if (args.includes('--list') || unknown.length > 0) {
     for (const one of CASES)
-      console.log(`${one.name.padEnd(14)}${one.summary}${one.byDefault ? '' : ' (only when named)'}`);
+      console.log(`${one.name.padEnd(18)}${one.summary}${one.byDefault ? '' : ' (only when named)'}`);
     if (unknown.length > 0) console.error(`There is no bench ${unknown.join(', ')}; the names are above.`);
     return unknown.length > 0 ? 2 : 0;
   }

@@ -69,3 +69,12 @@ export function commandLine(pid: number): string {
     return '';
   }
 }
+
+/** The most that it has had in memory so far; 0 when it has ended. */
+export function peakBytes(pid: number): number {
+  try {
+    return Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
