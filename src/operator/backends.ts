@@ -253,7 +253,7 @@ export class Backends {
       ? planService(kubernetes.service!, this.#deps.services.get(namespace, kubernetes.service!))
       : null;
     this.#allocate(entry);
-    this.#setParts(entry, kubernetes !== null && this.#rival(entry) === null);
+    this.#setParts(entry, source !== null && this.#rival(entry) === null);
     this.#watchIdle(entry);
     this.#setHandover(entry, kubernetes, isInPlace);
     this.#tellVerdict(entry);
@@ -322,11 +322,13 @@ export class Backends {
   /** Backends that routes to their Services lead to. */
   *guarded(): Generator<{ namespace: string; name: string; service: string | null; backend: string; ports: string[] }> {
     for (const entry of this.#entries.values()) {
-      const { compiled, object } = entry;
-      if (!compiled.ok || compiled.backend.source.driver !== 'kubernetes' || this.#rival(entry) !== null) continue;
-      const { namespace, service } = compiled.backend.source.kubernetes;
+      // As it is in force: what was written since may be wrong.
+      const source = entry.parts?.backends[0]?.source;
+      if (source === undefined || this.#rival(entry) !== null) continue;
+      const { namespace = '', name } = entry.object.metadata;
+      const service = source.driver === 'kubernetes' ? source.kubernetes.service : null;
       const further = service === null ? [] : routablePorts(this.#deps.services.get(namespace, service)).slice(1);
-      yield { namespace, name: object.metadata.name, service, backend: entry.key, ports: further.map(portName) };
+      yield { namespace, name, service, backend: entry.key, ports: further.map(portName) };
     }
   }
 

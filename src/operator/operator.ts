@@ -329,7 +329,11 @@ class Leading {
       compile: options.compile,
       watchIdle: options.watchIdle,
       controller: this.controller,
-      apply: () => void this.#configuration.change(),
+      apply: () => {
+        this.#configuration.change();
+        // Routes may name what has come, or has gone.
+        this.#routing.changed();
+      },
       mark: () => this.#configuration.change(),
       isInForce: (mark) => this.#configuration.isInForce(mark),
       seeRedirect: (service, backend, signal) => this.#probe.see(service, backend, this.#present(), signal),

@@ -40,14 +40,14 @@ export interface CompiledFilter {
   answers: boolean;
 }
 
-/** What a RoutePolicy says; null: nothing, so that it stays as the route has it. */
+/** What a RoutePolicy says; null, or a key that is not there: nothing, so that it stays as the route has it. */
 export interface RoutePolicyConfig {
   targets: { kind: 'HTTPRoute' | 'GRPCRoute'; name: string; sectionName: string | null }[];
   clients: ClientRules | null;
-  timeouts: RuleConfig['timeouts'] | null;
-  retry: RuleConfig['retry'] | null;
-  webSocket: RuleConfig['webSocket'] | null;
-  sse: RuleConfig['sse'] | null;
+  timeouts: Partial<RuleConfig['timeouts']> | null;
+  retry: Partial<RuleConfig['retry']> | null;
+  webSocket: Partial<RuleConfig['webSocket']> | null;
+  sse: Partial<RuleConfig['sse']> | null;
 }
 
 /** Make one and keep it: its schemas cost more than the compiling of many objects. */
@@ -147,10 +147,10 @@ export class ObjectCompiler {
       policy: {
         targets: targetRefs.map(({ kind, name, sectionName }) => ({ kind, name, sectionName: sectionName ?? null })),
         clients: clients ?? null,
-        timeouts: timeouts === undefined ? null : compileTimeouts(timeouts),
-        retry: retry === undefined ? null : compileRetry({ ...retry, on: retry.conditions }),
-        webSocket: webSocket === undefined ? null : compileWebSocket(webSocket),
-        sse: sse === undefined ? null : compileSse(sse),
+        timeouts: timeouts === undefined ? null : written(compileTimeouts(timeouts), spec['timeouts']),
+        retry: retry === undefined ? null : written(compileRetry({ ...retry, on: retry.conditions }), spec['retry']),
+        webSocket: webSocket === undefined ? null : written(compileWebSocket(webSocket), spec['webSocket']),
+        sse: sse === undefined ? null : written(compileSse(sse), spec['sse']),
       },
     });
   }
@@ -167,6 +167,13 @@ export class ObjectCompiler {
       problems.push(problem(base, 'has both kubernetes and servers', 'keep one of them'));
     }
   }
+}
+
+/** Names of the model's keys are those of the specification, with the unit where it is a time. */
+function written<T extends object>(section: T, spec: unknown): Partial<T> {
+  const given = new Set(isMapping(spec) ? Object.keys(spec) : []);
+  if (given.has('conditions')) given.add('on');
+  return Object.fromEntries(Object.entries(section).filter(([key]) => given.has(key.replace(/Ms$/, '')))) as Partial<T>;
 }
 
 function refusedSpec(spec: unknown): Refused {

@@ -200,6 +200,8 @@ describe('filters and timeouts', () => {
       routeFilter('gzip', { compress: { encodings: ['gzip'] } }),
       routeFilter('bad', { compress: { nonsense: 1 } }),
       routeFilter('ask', { forwardAuth: { backend: 'auth', path: '/check' } }),
+      routeFilter('lost', { forwardAuth: { backend: 'none', path: '/check' } }),
+      routeFilter('copies', { mirror: { backend: 'none' } }),
       routeFilter('file', { errorPages: { pages: [{ status: 404, file: '/etc/passwd' }] } }),
     ];
     const backends = [{ namespace: 'infra', name: 'auth', service: null, backend: 'infra/auth', ports: [] }];
@@ -207,15 +209,42 @@ describe('filters and timeouts', () => {
       filtersOf(extension(name, kind), { backendRefs: [v1] }, { routeFilters, backends });
     assert.equal(at('gzip').filters[0]!.type, 'compress');
     assert.equal((at('ask').filters[0]!.options as { backend: string }).backend, 'infra/auth');
-    assert.equal(at('bad').status, '!Accepted/UnsupportedValue ResolvedRefs');
-    assert.equal(at('file').status, '!Accepted/UnsupportedValue ResolvedRefs');
     for (const [name, kind, reason] of [
       ['none', 'RouteFilter', 'BackendNotFound'],
       ['gzip', 'Other', 'InvalidKind'],
+      ['bad', 'RouteFilter', 'InvalidFilter'],
+      ['file', 'RouteFilter', 'InvalidFilter'],
+      ['lost', 'RouteFilter', 'BackendNotFound'],
     ] as const) {
       const { outcome, status } = at(name, kind);
       assert.equal(status, `Accepted !ResolvedRefs/${reason}`);
       assert.equal(leads(outcome, {}), 'unresolved');
     }
+    const copies = at('copies');
+    assert.equal(copies.status, 'Accepted !ResolvedRefs/BackendNotFound');
+    assert.equal(leads(copies.outcome, {}), V1);
+    const { outcome } = at('gzip');
+    assert.deepEqual(
+      ['gzip', 'ask', 'lost', 'bad'].map((name) => outcome.filter(name)),
+      [OK, OK, 'Accepted !ResolvedRefs/BackendNotFound', '!Accepted/Invalid'],
+    );
+  });
+
+  test('a rule whose RouteFilter is wrong keeps its requests: they do not fall to a rule without it', () => {
+    const outcome = translated({
+      routeFilters: [routeFilter('guard', { basic: { nonsense: 1 } })],
+      httpRoutes: [
+        httpRoute('r', [
+          {
+            matches: [{ path: { type: 'PathPrefix', value: '/admin' } }],
+            filters: [{ type: 'ExtensionRef', extensionRef: { group: GROUP, kind: 'RouteFilter', name: 'guard' } }],
+            backendRefs: [v1],
+          },
+          { backendRefs: [v2] },
+        ]),
+      ],
+    });
+    assert.equal(leads(outcome, { target: '/admin' }), 'unresolved');
+    assert.equal(leads(outcome, { target: '/' }), V2);
   });
 });

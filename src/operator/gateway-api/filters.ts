@@ -3,15 +3,15 @@ import type { FilterConfig } from '../../model/config.ts';
 import { GROUP } from '../backend-object.ts';
 import type { BackendReferences, Traffic } from './backend-references.ts';
 import type { Problem } from './gateways.ts';
-import type { HeaderModifier, PathModifier, RouteFilter, RouteFilterObject } from './objects.ts';
+import type { HeaderModifier, PathModifier, RouteFilter } from './objects.ts';
+import { missingText, type RouteFilters } from './route-filters.ts';
 import type { TranslationSettings } from './translation.ts';
 
 export interface FilterContext {
   route: { kind: string; namespace: string };
   traffic: Traffic;
   references: BackendReferences;
-  /** By `namespace/name`. */
-  routeFilters: ReadonlyMap<string, RouteFilterObject>;
+  routeFilters: Pick<RouteFilters, 'get'>;
   settings: TranslationSettings;
   /** Whether all matches of the rule are prefixes, one of which a path modifier can replace. */
   prefixOnly: boolean;
@@ -73,15 +73,13 @@ function addFilter(filter: RouteFilter, context: FilterContext, made: CompiledFi
 
 /** `entry`: as in dormouse.yaml; its own schema checks it. A sentence when it can't be used. */
 function addChecked(entry: Record<string, unknown>, context: FilterContext, made: CompiledFilters): string | null {
-  const { settings, references, route } = context;
+  const { settings, route } = context;
   const metadata = { name: 'filter', namespace: route.namespace };
   const compiled = settings.compiler.routeFilter({ metadata, spec: entry });
   if ('problems' in compiled) {
     const { path, message, hint } = compiled.problems[0]!;
     return `${path.replace(/^spec\.?/, '')}: ${message}${hint === '' ? '' : `; ${hint}`}`;
   }
-  const missing = compiled.backends.find((name) => !references.isBackend(name));
-  if (missing !== undefined) return `there is no Backend ${missing}`;
   made.filters.push(compiled.filter);
   made.answers ||= compiled.answers;
   return null;
@@ -158,23 +156,31 @@ function addCors({ cors = {} }: RouteFilter, context: FilterContext, made: Compi
   );
 }
 
+/** A rule whose filter can't be had answers with an error: nobody else's rule may take its requests, since the filter may be the one that keeps people out. */
 function addExtension({ extensionRef }: RouteFilter, context: FilterContext, made: CompiledFilters): string | null {
   if (extensionRef === undefined) return 'has no extensionRef';
   const { group, kind, name } = extensionRef;
-  const { namespace } = context.route;
+  const missing = (reason: string, message: string): null => {
+    made.unresolved.push({ reason, message: `filters: ${message}` });
+    made.missing = true;
+    return null;
+  };
   if (group !== GROUP || kind !== 'RouteFilter') {
-    const message = `filters: ${group}/${kind} ${name} is not known; RouteFilter of ${GROUP} is`;
-    made.unresolved.push({ reason: 'InvalidKind', message });
-    made.missing = true;
+    return missing('InvalidKind', `${group}/${kind} ${name} is not known; RouteFilter of ${GROUP} is`);
+  }
+  const key = `${context.route.namespace}/${name}`;
+  const filter = context.routeFilters.get(key);
+  if (!filter.found) return missing('BackendNotFound', `there is no RouteFilter ${key}`);
+  if ('invalid' in filter) return missing('InvalidFilter', `RouteFilter ${key}: ${filter.invalid}`);
+  const { compiled } = filter;
+  if (filter.missing.length > 0) {
+    const message = `RouteFilter ${key}: ${missingText(filter.missing)}`;
+    if (compiled.filter.type !== 'mirror') return missing('BackendNotFound', message);
+    // A copy that can't be sent keeps nobody from the answer, as with RequestMirror.
+    made.unresolved.push({ reason: 'BackendNotFound', message: `filters: ${message}` });
     return null;
   }
-  const object = context.routeFilters.get(`${namespace}/${name}`);
-  if (object === undefined) {
-    const message = `filters: there is no RouteFilter ${namespace}/${name}`;
-    made.unresolved.push({ reason: 'BackendNotFound', message });
-    made.missing = true;
-    return null;
-  }
-  const problem = addChecked(object.spec, context, made);
-  return problem === null ? null : `RouteFilter ${namespace}/${name}: ${problem}`;
+  made.filters.push(compiled.filter);
+  made.answers ||= compiled.answers;
+  return null;
 }

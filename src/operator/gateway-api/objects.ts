@@ -183,4 +183,25 @@ export interface Secret extends KubernetesObject {
 /** A filter of ours that routes refer to by ExtensionRef (group dormouse.dev): `spec` is one entry of a rule's `filters` as in dormouse.yaml. */
 export interface RouteFilterObject extends KubernetesObject {
   spec: Record<string, unknown>;
+  status?: { observedGeneration?: number; conditions?: Condition[] };
+}
+
+/** What dormouse.yaml says of rules besides matches, filters and backends, for routes of its own namespace (group dormouse.dev). The rest of `spec` is the compiler's. */
+export interface RoutePolicyObject extends KubernetesObject {
+  spec: { targetRefs?: PolicyTargetReference[] } & Record<string, unknown>;
+  status?: { ancestors?: PolicyAncestorStatus[] };
+}
+
+export interface PolicyTargetReference {
+  group: string;
+  kind: string;
+  name: string;
+  /** Name of a rule. */
+  sectionName?: string;
+}
+
+export interface PolicyAncestorStatus {
+  ancestorRef: ObjectReference & { sectionName?: string };
+  controllerName: string;
+  conditions?: Condition[];
 }

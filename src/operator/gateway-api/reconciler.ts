@@ -14,6 +14,7 @@ import type {
   RawRoute,
   ReferenceGrant,
   RouteFilterObject,
+  RoutePolicyObject,
   Secret,
 } from './objects.ts';
 import { StatusWriter } from './status-writer.ts';
@@ -177,6 +178,7 @@ export class GatewayApi {
       services: [...this.#deps.services.list()],
       secrets: list<Secret>('Secret'),
       routeFilters: list<RouteFilterObject>('RouteFilter'),
+      routePolicies: list<RoutePolicyObject>('RoutePolicy'),
       backends: [...this.#deps.guarded()],
       bundleVersions: this.#kinds.bundleVersions,
     };

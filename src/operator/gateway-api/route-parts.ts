@@ -1,5 +1,6 @@
 /** One route on the way through the translation: what it attaches to, its rules, and the status that follows. */
-import type { RouteConfig, RuleConfig } from '../../model/config.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { ClientRules, RouteConfig, RuleConfig } from '../../model/config.ts';
 import type { Attachment, AttachedParent } from './attachment.ts';
 import { condition } from './conditions.ts';
 import type { Problem } from './gateways.ts';
@@ -81,30 +82,52 @@ export function hostsByTarget(attachments: readonly Attachment[]): Map<string, {
   return targets;
 }
 
-/** One route of the configuration for all listeners on which it has the same hosts; `rulesFor(port)`: its rules on a Gateway's port. */
+/** Rules that stand beside each other and let the same clients through: a route of the configuration has one set of them. */
+interface Run {
+  clients: ClientRules;
+  rules: RuleConfig[];
+}
+
+/** In their order, without those that are invalid. */
+export function inForce(compiled: readonly CompiledRule[]): Run[] {
+  const runs: Run[] = [];
+  for (const one of compiled) {
+    if (!('rule' in one)) continue;
+    const { rule, clients = { allow: [], deny: [] } } = one;
+    const last = runs.at(-1);
+    if (last !== undefined && isDeepStrictEqual(last.clients, clients)) last.rules.push(rule);
+    else runs.push({ clients, rules: [rule] });
+  }
+  return runs;
+}
+
+/** One route of the configuration (or one for each run of its rules) for all listeners on which it has the same hosts; `rulesFor(port)`: its rules on a Gateway's port. */
 export function routeConfigs(
   route: Route,
   attachments: readonly Attachment[],
-  rulesFor: (port: number) => { rules: RuleConfig[]; dependsOnPort: boolean },
+  rulesFor: (port: number) => { runs: readonly Run[]; dependsOnPort: boolean },
 ): RouteConfig[] {
-  const configs = new Map<string, RouteConfig>();
+  const configs = new Map<string, RouteConfig[]>();
   for (const [target, { hosts, port }] of hostsByTarget(attachments)) {
     const names = hostList(hosts);
-    const { rules, dependsOnPort } = rulesFor(port);
+    const { runs, dependsOnPort } = rulesFor(port);
     const key = `${dependsOnPort ? port : ''} ${names.join(' ')}`;
     const known = configs.get(key);
-    if (known !== undefined) known.listeners.push(target);
-    else if (rules.length > 0) {
-      configs.set(key, {
-        name: routeName(route),
-        listeners: [target],
-        hosts: names,
-        clients: { allow: [], deny: [] },
-        rules,
-      });
+    if (known !== undefined) for (const config of known) config.listeners.push(target);
+    else {
+      configs.set(
+        key,
+        runs.map(({ clients, rules }) => ({
+          name: routeName(route),
+          listeners: [target],
+          hosts: names,
+          clients,
+          rules,
+        })),
+      );
     }
   }
-  return [...configs.values()];
+  return [...configs.values()].flat();
 }
 
 /** In the form of the model: sorted; none for all; `*` for all where there are others too. */

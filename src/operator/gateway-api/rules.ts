@@ -1,5 +1,5 @@
 /** What rules of HTTPRoutes and GRPCRoutes have in common: filters, and backends by weight. */
-import type { MatchConfig, RuleConfig, ValueMatch } from '../../model/config.ts';
+import type { ClientRules, MatchConfig, RuleConfig, ValueMatch } from '../../model/config.ts';
 import type { Traffic } from './backend-references.ts';
 import { compileFilters, type CompiledFilters, type FilterContext } from './filters.ts';
 import type { Problem } from './gateways.ts';
@@ -7,7 +7,15 @@ import type { FilteredBackendReference, RouteFilter, ValueMatcher } from './obje
 import type { TranslationSettings } from './translation.ts';
 
 /** A rule of a route; `invalid`: why it is left out, as a sentence. */
-export type CompiledRule = { rule: RuleConfig; dependsOnPort: boolean; unresolved: Problem[] } | { invalid: string };
+export type CompiledRule =
+  | {
+      rule: RuleConfig;
+      /** Whose requests are let through; none: everybody's. */
+      clients?: ClientRules;
+      dependsOnPort: boolean;
+      unresolved: Problem[];
+    }
+  | { invalid: string };
 
 export type RuleContext = Omit<FilterContext, 'prefixOnly' | 'traffic'>;
 

@@ -18,7 +18,9 @@ import type {
   ParentReference,
   RawRoute,
   ReferenceGrant,
+  PolicyTargetReference,
   RouteFilterObject,
+  RoutePolicyObject,
   Secret,
 } from './objects.ts';
 import { translate } from './translate.ts';
@@ -149,6 +151,21 @@ export function routeFilter(name: string, spec: Record<string, unknown>): RouteF
   return { ...object('RouteFilter', ...placed(name)), spec };
 }
 
+/** `targets`: names of HTTPRoutes, or whole references. */
+export function routePolicy(
+  name: string,
+  targets: (string | Partial<PolicyTargetReference>)[],
+  spec: Record<string, unknown>,
+  ageSeconds?: number,
+): RoutePolicyObject {
+  const targetRefs = targets.map((target) => ({
+    group: 'gateway.networking.k8s.io',
+    kind: 'HTTPRoute',
+    ...(typeof target === 'string' ? { name: target } : { name: '', ...target }),
+  }));
+  return { ...object('RoutePolicy', ...placed(name), ageSeconds), spec: { targetRefs, ...spec } };
+}
+
 /** With the class, and the Services v1, v2 and v3 of namespace infra on port 8080. */
 export function snapshot(more: Partial<GatewayApiSnapshot> = {}): GatewayApiSnapshot {
   return {
@@ -162,6 +179,7 @@ export function snapshot(more: Partial<GatewayApiSnapshot> = {}): GatewayApiSnap
     namespaces: [namespace('infra'), namespace('web')],
     secrets: [],
     routeFilters: [],
+    routePolicies: [],
     backends: [],
     bundleVersions: ['v1.6.2'],
     ...more,
@@ -190,6 +208,32 @@ export class Outcome {
     );
     if (found === undefined || !('parents' in found.status)) return 'no status';
     return shortly(found.status.parents[parent]?.conditions);
+  }
+
+  /** Of a RouteFilter. */
+  filter(name: string): string {
+    const found = this.#find('RouteFilter', name);
+    return found?.kind === 'RouteFilter' ? shortly(found.status.conditions) : 'no status';
+  }
+
+  /** Of a RoutePolicy, by target. */
+  policy(name: string): Record<string, string> {
+    const found = this.#find('RoutePolicy', name);
+    if (found?.kind !== 'RoutePolicy') return {};
+    return Object.fromEntries(
+      found.status.ancestors.map(({ ancestorRef: { name: target, sectionName }, conditions }) => [
+        sectionName === undefined ? target : `${target}#${sectionName}`,
+        shortly(conditions),
+      ]),
+    );
+  }
+
+  #find(kind: string, name: string) {
+    const [wanted, namespaceName] = placed(name);
+    return this.translation.statuses.find(
+      ({ kind: of, object: { metadata } }) =>
+        of === kind && metadata.name === wanted && metadata.namespace === namespaceName,
+    );
   }
 
   gateway(name: string): string {

@@ -7,8 +7,11 @@ import {
   type Gateway,
   type GatewayClass,
   type ParentReference,
+  type PolicyAncestorStatus,
   type Route,
+  type RouteFilterObject,
   type RouteParentStatus,
+  type RoutePolicyObject,
 } from './objects.ts';
 import type { NewCondition, StatusOf } from './translation.ts';
 
@@ -17,6 +20,7 @@ const COME_AND_GO: ReadonlySet<string> = new Set(['OverlappingTLSConfig', 'Parti
 /** The schema's bounds. */
 const MAX_CONDITIONS = 8;
 const MAX_PARENTS = 32;
+const MAX_ANCESTORS = 16;
 
 /**
  * The merge patch that brings `object` (as it is now) to this status, with its resourceVersion as precondition; null: it has it, or somebody has seen a newer generation of it
@@ -57,6 +61,25 @@ function merged(wanted: StatusOf, object: KubernetesObject, now: string): Record
           ),
         })),
       };
+    }
+    case 'RouteFilter': {
+      const before = (object as RouteFilterObject).status;
+      return {
+        observedGeneration: object.metadata.generation ?? 0,
+        conditions: mergeConditions(before?.conditions, wanted.status.conditions, now),
+      };
+    }
+    case 'RoutePolicy': {
+      const before = (object as RoutePolicyObject).status?.ancestors ?? [];
+      const others = before.filter(({ controllerName }) => controllerName !== wanted.controllerName);
+      const ours = wanted.status.ancestors.map((one): PolicyAncestorStatus => {
+        const known = before.find(
+          ({ controllerName, ancestorRef }) =>
+            controllerName === wanted.controllerName && isDeepStrictEqual(ancestorRef, one.ancestorRef),
+        );
+        return { ...one, conditions: mergeConditions(known?.conditions, one.conditions, now) };
+      });
+      return { ancestors: [...others, ...ours].slice(0, MAX_ANCESTORS) };
     }
     default: {
       const before = (object as Route).status?.parents ?? [];

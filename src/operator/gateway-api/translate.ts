@@ -6,7 +6,15 @@
  * isolation); among Gateways the router's precedence decides.
  */
 import type { ListenerConfig, RouteConfig, RuleConfig } from '../../model/config.ts';
-import { acceptedOn, hostsByTarget, parentStatuses, routeConfigs, hostList, routeName } from './route-parts.ts';
+import {
+  acceptedOn,
+  hostsByTarget,
+  inForce,
+  parentStatuses,
+  routeConfigs,
+  hostList,
+  routeName,
+} from './route-parts.ts';
 import { Attaching, type AttachedParent, type Attachment } from './attachment.ts';
 import { BackendReferences } from './backend-references.ts';
 import { byAge } from './by-age.ts';
@@ -16,9 +24,11 @@ import { grpcRules } from './grpc-rules.ts';
 import { httpRules } from './http-rules.ts';
 import type { EvaluatedListener } from './listener.ts';
 import type { GrpcRoute, HttpRoute, RawRoute } from './objects.ts';
+import { Policies } from './policies.ts';
 import { findOverlaps, groupBy, settlePorts } from './ports.ts';
 import { rawRules } from './raw-routes.ts';
 import { ReferenceGrants } from './reference-grants.ts';
+import { RouteFilters } from './route-filters.ts';
 import type { CompiledRule, RuleContext } from './rules.ts';
 import type { GatewayApiSnapshot, StatusOf, Translation, TranslationSettings } from './translation.ts';
 
@@ -31,6 +41,8 @@ class Translating {
   readonly #settings: TranslationSettings;
   readonly #grants: ReferenceGrants;
   readonly #references: BackendReferences;
+  readonly #routeFilters: RouteFilters;
+  readonly #policies: Policies;
   readonly #context: Omit<RuleContext, 'route' | 'port'>;
   readonly #attached = new Map<EvaluatedListener, number>();
   readonly #routes: RouteConfig[] = [];
@@ -43,10 +55,9 @@ class Translating {
     this.#settings = settings;
     this.#grants = new ReferenceGrants(snapshot.referenceGrants);
     this.#references = new BackendReferences(snapshot, this.#grants, settings.defaults);
-    const routeFilters = new Map(
-      snapshot.routeFilters.map((one) => [`${one.metadata.namespace}/${one.metadata.name}`, one]),
-    );
-    this.#context = { references: this.#references, routeFilters, settings };
+    this.#routeFilters = new RouteFilters(snapshot.routeFilters, this.#references, settings);
+    this.#policies = new Policies(snapshot.routePolicies, settings);
+    this.#context = { references: this.#references, routeFilters: this.#routeFilters, settings };
   }
 
   run(): Translation {
@@ -71,6 +82,8 @@ class Translating {
         ...classStatuses(this.#snapshot, this.#settings),
         ...gateways.map((gateway) => gatewayStatus(gateway, this.#attached)),
         ...this.#statuses,
+        ...this.#routeFilters.statuses(),
+        ...this.#policies.statuses(),
       ],
     };
   }
@@ -92,6 +105,7 @@ class Translating {
   /** HTTPRoute and GRPCRoute. */
   #requests(route: HttpRoute | GrpcRoute, attaching: Attaching): void {
     const parents = attaching.attach(route);
+    this.#policies.meet(route, parents.length > 0);
     if (parents.length === 0) {
       this.#tellStatus(route, parents, []);
       return;
@@ -102,9 +116,9 @@ class Translating {
         port,
         route: { kind: route.kind, namespace: route.metadata.namespace ?? '' },
       };
-      return route.kind === 'GRPCRoute'
-        ? grpcRules(route as GrpcRoute, context)
-        : httpRules(route as HttpRoute, context);
+      const rules =
+        route.kind === 'GRPCRoute' ? grpcRules(route as GrpcRoute, context) : httpRules(route as HttpRoute, context);
+      return this.#policies.applied(route, rules, this.#references);
     };
     const attachments = acceptedOn(parents);
     const first = compile(attachments[0]?.listener.spec.port ?? 80);
@@ -113,7 +127,7 @@ class Translating {
     const dependsOnPort = first.some((rule) => 'rule' in rule && rule.dependsOnPort);
     this.#routes.push(
       ...routeConfigs(route, attachments, (port) => ({
-        rules: valid(dependsOnPort ? compile(port) : first),
+        runs: inForce(dependsOnPort ? compile(port) : first),
         dependsOnPort,
       })),
     );
@@ -126,7 +140,7 @@ class Translating {
     if (!this.#tellStatus(route, parents, rules)) return;
     const attachments = acceptedOn(parents);
     this.#count(attachments);
-    this.#routes.push(...routeConfigs(route, attachments, () => ({ rules: valid(rules), dependsOnPort: false })));
+    this.#routes.push(...routeConfigs(route, attachments, () => ({ runs: inForce(rules), dependsOnPort: false })));
   }
 
   /** TCPRoute: the oldest one has a listener. */
@@ -144,7 +158,7 @@ class Translating {
     if (!this.#tellStatus(route, parents, rules)) return;
     const attachments = acceptedOn(parents);
     this.#count(attachments);
-    const [rule] = valid(rules);
+    const rule = inForce(rules)[0]?.rules[0];
     const backend = rule?.backends.find(({ weight }) => weight > 0)?.name ?? this.#references.standIn('raw');
     for (const target of hostsByTarget(attachments).keys()) this.#tcp.set(target, { backend, route: routeName(route) });
   }
@@ -242,8 +256,4 @@ function backendsUsed(routes: readonly RouteConfig[], listeners: readonly Listen
     }
   }
   return used;
-}
-
-function valid(rules: readonly CompiledRule[]): RuleConfig[] {
-  return rules.flatMap((rule) => ('rule' in rule ? [rule.rule] : []));
 }

@@ -12,8 +12,10 @@ import type {
   HttpRoute,
   RawRoute,
   ReferenceGrant,
+  PolicyAncestorStatus,
   RouteFilterObject,
   RouteParentStatus,
+  RoutePolicyObject,
   Secret,
 } from './objects.ts';
 
@@ -32,6 +34,7 @@ export interface GatewayApiSnapshot {
   /** Those of type kubernetes.io/tls. */
   secrets: readonly Secret[];
   routeFilters: readonly RouteFilterObject[];
+  routePolicies: readonly RoutePolicyObject[];
   backends: readonly GuardedBackend[];
   /** Of the CRDs (annotation gateway.networking.k8s.io/bundle-version), say `v1.6.2`; '' when they have none. */
   bundleVersions: readonly string[];
@@ -66,8 +69,8 @@ export interface TranslationSettings {
   /** The address that gateways bind. */
   host: string;
   defaults: Defaults;
-  /** Checks one entry of a rule's `filters` as in dormouse.yaml by the filter's own schema, and RouteFilter objects. */
-  compiler: Pick<ObjectCompiler, 'routeFilter'>;
+  /** Checks one entry of a rule's `filters` as in dormouse.yaml by the filter's own schema, RouteFilter and RoutePolicy objects. */
+  compiler: Pick<ObjectCompiler, 'routeFilter' | 'routePolicy'>;
   /** What is wrong with a regular expression, as a sentence; null: nothing. */
   checkPattern(source: string): string | null;
   /** What is wrong with a certificate, as a sentence that holds nothing of the key; null: nothing. */
@@ -97,8 +100,9 @@ type WithNewConditions<Status> = {
 
 export type NewGatewayStatus = WithNewConditions<Required<GatewayStatus>>;
 export type NewParentStatus = WithNewConditions<RouteParentStatus>;
+export type NewAncestorStatus = WithNewConditions<Required<PolicyAncestorStatus>>;
 
-/** The status that an object shall have. Of routes: the entries of this controller alone. */
+/** The status that an object shall have. Of routes and policies: the entries of this controller alone. */
 export type StatusOf =
   | {
       kind: 'GatewayClass';
@@ -112,6 +116,14 @@ export type StatusOf =
       /** Whose entries `parents` are. */
       controllerName: string;
       status: { parents: NewParentStatus[] };
+    }
+  | { kind: 'RouteFilter'; object: RouteFilterObject; status: { conditions: NewCondition[] } }
+  | {
+      kind: 'RoutePolicy';
+      object: RoutePolicyObject;
+      /** Whose entries `ancestors` are. */
+      controllerName: string;
+      status: { ancestors: NewAncestorStatus[] };
     };
 
 export interface Translation {

@@ -15,6 +15,7 @@ const KINDS: Readonly<Record<string, { group: string; versions: readonly string[
   TCPRoute: { group: GATEWAY_GROUP, versions: ['v1'] },
   ReferenceGrant: { group: GATEWAY_GROUP, versions: ['v1', 'v1beta1'] },
   RouteFilter: { group: GROUP, versions: ['v1alpha1'] },
+  RoutePolicy: { group: GROUP, versions: ['v1alpha1'] },
 };
 
 /** What every cluster has, watched once there are Gateways. */
