@@ -26,6 +26,15 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   'telemetry.log.format': 'used from the next start on',
   'backends.*.process.user': 'needs root',
   'backends.*.process.port': 'a fixed port: changes.test.ts',
+  'backends.*.kubernetes.namespace': 'needs a cluster: test/cluster/one-machine',
+  'backends.*.kubernetes.target.apiVersion': 'needs a cluster: test/cluster/one-machine',
+  'backends.*.kubernetes.target.kind': 'needs a cluster: test/cluster/one-machine',
+  'backends.*.kubernetes.target.name': 'needs a cluster: test/cluster/one-machine',
+  'backends.*.kubernetes.service': 'needs a cluster: test/cluster/one-machine',
+  'backends.*.kubernetes.port': 'needs a cluster: test/cluster/one-machine',
+  'backends.*.kubernetes.autoscaler.kind': 'needs a cluster: test/cluster/one-machine',
+  'backends.*.kubernetes.autoscaler.name': 'needs a cluster: test/cluster/one-machine',
+  'backends.*.kubernetes.ready': 'needs a cluster: test/cluster/one-machine',
 };
 
 interface Running {
