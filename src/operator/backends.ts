@@ -27,6 +27,7 @@ import type { GatewayPods } from './gateway-pods.ts';
 import { Handover, type HandoverHost } from './handover.ts';
 import { inPlaceParts, portName, type InPlaceDefaults } from './in-place-config.ts';
 import type { Service } from './kinds.ts';
+import { Leftovers } from './leftovers.ts';
 import type { PortAllocator } from './port-allocator.ts';
 import { Redirect, type SliceIndex } from './redirect.ts';
 import { planService, routablePorts, type ServicePlan } from './service-plan.ts';
@@ -118,6 +119,7 @@ export class Backends {
   readonly #entries = new Map<string, Entry>();
   readonly #targets = new Claims();
   readonly #services = new Claims();
+  readonly #leftovers = new Leftovers();
   #leads = false;
 
   constructor(deps: BackendsDeps) {
@@ -148,8 +150,9 @@ export class Backends {
   /** Everything that all objects ask for together, in the order of their names. */
   parts(): BackendParts {
     const all: BackendParts = { backends: [], listeners: [], routes: [] };
-    for (const key of [...this.#entries.keys()].sort()) {
-      const parts = this.#entries.get(key)!.parts;
+    const keys = new Set([...this.#entries.keys(), ...this.#leftovers.keys()]);
+    for (const key of [...keys].sort()) {
+      const parts = this.#entries.get(key)?.parts ?? this.#leftovers.get(key);
       if (parts === null) continue;
       all.backends.push(...parts.backends);
       all.listeners.push(...parts.listeners);
@@ -299,6 +302,7 @@ export class Backends {
       // A Service that is gone or can't be redirected any more: what is configured stays until it sleeps no more.
       else parts = entry.parts;
     } else if (!compiled.ok && entry.parts !== null) parts = entry.parts;
+    if (parts !== null) this.#leftovers.drop(entry.key);
     if (isDeepStrictEqual(parts, entry.parts)) return;
     entry.parts = parts;
     entry.mark = this.#deps.mark();
@@ -508,8 +512,18 @@ export class Backends {
     this.#targets.drop(entry.key);
     this.#services.drop(entry.key);
     await entry.running;
-    this.#deps.allocator.release(entry.key);
-    if (entry.parts !== null) this.#deps.apply();
+    const { key, parts } = entry;
+    if (parts === null || parts.listeners.length === 0) this.#free(key);
+    else {
+      this.#deps.controller.idleVerdict(key, { keptBy: ['its Backend is gone'], wake: null });
+      this.#leftovers.keep(key, parts, () => this.#free(key));
+    }
+  }
+
+  /** Nothing of it is left. */
+  #free(key: string): void {
+    if (!this.#entries.has(key)) this.#deps.allocator.release(key);
+    this.#deps.apply();
   }
 
   async #setFinalizer(object: BackendObject, isSet: boolean, signal: AbortSignal): Promise<void> {
@@ -659,6 +673,7 @@ export class Backends {
 
   /** Ends all handovers where they are; the next leader goes on from there. */
   async close(): Promise<void> {
+    this.#leftovers.close();
     for (const entry of this.#entries.values()) {
       entry.end?.abort();
       entry.idle?.stop();

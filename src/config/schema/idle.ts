@@ -41,6 +41,19 @@ function cron() {
 }
 
 function timezone() {
+  // A formatter of the runtime is large and slow to make, and a thousand backends of a cluster name the same few zones. Bounded by the data base.
+  const known = new Set<string>();
+  const isTimezone = (name: string): boolean => {
+    if (known.has(name)) return true;
+    try {
+      // Throws when there is none.
+      Intl.DateTimeFormat('en', { timeZone: name });
+    } catch {
+      return false;
+    }
+    known.add(name);
+    return true;
+  };
   return scalar<string>({ type: 'string', minLength: 1, maxLength: 64 }, (value) => {
     const example = 'write a name of the IANA data base: UTC, Europe/Berlin';
     if (typeof value !== 'string') return new Rejected(`expected a time zone, got ${shown(value)}`, example);
@@ -52,14 +65,6 @@ function timezone() {
       near === null ? example : `did you mean ${JSON.stringify(near)}?`,
     );
   });
-}
-
-function isTimezone(name: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
-  }
 }
 
 /** Where a Prometheus, or what speaks as one, has its HTTP API. Never shown: it may carry a password. */

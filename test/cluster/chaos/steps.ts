@@ -1,0 +1,96 @@
+/** Each fault at each step of the handover, both ways, with clients at work the whole time; they are still only for the steps that a request would take back. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { HandoverStep } from '../../../src/operator/backend-object.ts';
+import type { Witness } from '../fixtures/witness.ts';
+import type { Cluster } from '../machine/index.ts';
+import type { Fault } from './faults.ts';
+import { judge, type Result } from './result.ts';
+import type { Stage } from './stage.ts';
+
+/** `waking` is the state between the first request and the first pod that answers; the step is `asleep` still. `serving`: right after the Service was handed back. */
+export type Moment = HandoverStep | 'waking';
+
+export const MOMENTS: readonly Moment[] = [
+  'listening',
+  'redirecting',
+  'redirected',
+  'pausing',
+  'settling',
+  'sleeping',
+  'asleep',
+  'waking',
+  'handing-back',
+  'resuming',
+  'serving',
+];
+
+export const PACE = { freshEveryMs: 40, kept: { clients: 2, everyMs: 30 }, grpcEveryMs: 200, webSocketEveryMs: 100 };
+const END_STATE_MS = 30_000;
+const STILL_MS = 300;
+const AFTER_MS = 1500;
+
+export async function faultAt(
+  stage: Stage,
+  moment: Moment,
+  fault: Fault,
+  { cluster, witness }: { cluster: Cluster; witness: Witness },
+): Promise<Result> {
+  const startedAtMs = Date.now();
+  const { clients } = stage;
+  const from = clients.ledger.lines.length;
+  const end: string[] = [];
+  let killedAtMs: number | undefined;
+  try {
+    clients.resume();
+    await stage.untilServing();
+    await reach(stage, moment);
+    const struck = fault.strike(stage, cluster);
+    clients.resume();
+    killedAtMs = (await struck)?.killedAtMs;
+    if (fault.deletes === true) await stage.until('the Backend is gone', () => stage.backend === undefined);
+    else await stage.untilServing();
+    await delay(AFTER_MS);
+    if (fault.deletes === true) end.push(...(await faults(stage, () => stage.faultsWhenAwake(), 'without Backend')));
+    await fault.after?.(stage, cluster);
+    end.push(...(await wholeCycle(stage)));
+  } catch (error) {
+    end.push(error instanceof Error ? error.message : String(error));
+    clients.resume();
+  }
+  clients.pause();
+  await clients.ledger.settled();
+  const lines = clients.ledger.lines.slice(from);
+  return judge(`${moment}: ${fault.name}`, lines, witness, { end, startedAtMs, killedAtMs });
+}
+
+async function reach(stage: Stage, moment: Moment): Promise<void> {
+  const { clients } = stage;
+  if (moment !== 'waking' && !['handing-back', 'resuming', 'serving'].includes(moment)) return stage.fallAsleep(moment);
+  await stage.fallAsleep('asleep');
+  await delay(STILL_MS);
+  clients.resume();
+  if (moment === 'waking') await stage.until('it wakes', () => stage.state === 'waking' || stage.step !== 'asleep');
+  else if (moment === 'serving') await stage.untilServing();
+  else await stage.until(`step ${moment}`, () => AFTER_ASLEEP.indexOf(stage.step!) >= AFTER_ASLEEP.indexOf(moment));
+}
+
+const AFTER_ASLEEP: readonly HandoverStep[] = ['handing-back', 'resuming', 'serving'];
+
+/** Sleeps and wakes once more: what a fault leaves behind shows then. Gives what is not as it should be in either state. */
+export async function wholeCycle(stage: Stage): Promise<string[]> {
+  await stage.fallAsleep();
+  const asleep = await faults(stage, () => stage.faultsWhenAsleep(), 'asleep');
+  stage.clients.resume();
+  await stage.untilServing();
+  return [...asleep, ...(await faults(stage, () => stage.faultsWhenAwake(), 'awake'))];
+}
+
+/** What is left of them after a while. */
+async function faults(stage: Stage, find: () => string[], when: string): Promise<string[]> {
+  try {
+    await stage.until(when, () => find().length === 0, END_STATE_MS);
+    return [];
+  } catch {
+    return [`${when}: ${find().join(', ')}`];
+  }
+}
