@@ -20,6 +20,8 @@ export interface OperatorFlags {
   lease: string | null;
   /** Names that gateways may know this operator's Service by. */
   service: string;
+  /** Path of the file with what all gateways share; null: the defaults. */
+  settings: string | null;
   kubeconfig: string | null;
   context: string | null;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -46,6 +48,7 @@ export function readOperatorFlags(options: CommandOptions): OperatorFlags {
     secretNamespaces: listed(text('secretNamespaces')).map((name) => named('--secret-namespaces', name)!),
     lease: options['lease'] === false ? null : (named('--lease', text('lease')) ?? 'dormouse-operator'),
     service: named('--service', text('service')) ?? 'dormouse-operator',
+    settings: text('settings'),
     kubeconfig: text('kubeconfig'),
     context: text('context'),
     logLevel: level,

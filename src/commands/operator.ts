@@ -1,7 +1,7 @@
 /** `dormouse operator`: the controller of a cluster, put together here. */
 import { randomBytes } from 'node:crypto';
 import { homedir, hostname } from 'node:os';
-import { ObjectCompiler, parseConfig, renderObjectProblem } from '../config/index.ts';
+import { ObjectCompiler, renderObjectProblem } from '../config/index.ts';
 import { createKubernetesDrivers, trimPod, trimWorkload } from '../drivers/kubernetes/index.ts';
 import type { SharedInformers, Workload } from '../drivers/kubernetes/index.ts';
 import { IdleSources, sharedIdleDeps, type IdleSourcesDeps } from '../idle/idle-sources.ts';
@@ -10,7 +10,7 @@ import type { Informer, KubernetesClient, Resource, Scale } from '../kubernetes/
 import { loadClusterConfig } from '../kubernetes/cluster-config.ts';
 import { EventRecorder } from '../kubernetes/events.ts';
 import { serveLinks } from '../link/grpc-server.ts';
-import type { BackendConfig, Config, KubernetesConfig } from '../model/config.ts';
+import type { BackendConfig, KubernetesConfig } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
 import { systemClock, type Clock, type Logger } from '../model/ports.ts';
 import type { IdleWatch } from '../operator/backends.ts';
@@ -28,21 +28,18 @@ import { logDestination } from '../telemetry/log-destination.ts';
 import { startObserveServer } from '../telemetry/observe-server.ts';
 import { processMetrics } from '../telemetry/process-metrics.ts';
 import { renderMetrics } from '../telemetry/render.ts';
+import { TraceExporter } from '../telemetry/trace-exporter.ts';
 import { causeText } from './cause-text.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
 import { readOperatorFlags } from './operator-options.ts';
+import { readSettings } from './operator-settings.ts';
 import { packageVersion } from './package-version.ts';
 import { defaultRegistry } from './registry.ts';
 
 const METRICS_MS = 3000;
 
-/** What gateways get besides what objects say: the defaults of every key. */
-const BASE = `
-workers: 1
-listeners: [{ name: in-place, address: 0.0.0.0:1 }]
-backends: { nobody: { servers: ["http://127.0.0.1:1"] } }
-routes: [{ name: in-place, backend: nobody }]
-`;
+/** How long the last traces may take to be exported, ms. */
+const TRACES_WITHIN_MS = 2000;
 
 export async function run(context: CommandContext, _args: readonly string[], options: CommandOptions): Promise<number> {
   const flags = readOperatorFlags(options);
@@ -55,6 +52,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
     destination,
     colours: context.terminal.colours,
   });
+  const base = await readSettings(flags.settings, context);
   const stopping = context.interrupted();
   await using closing = new AsyncDisposableStack();
   closing.defer(() => destination.close());
@@ -94,6 +92,9 @@ export async function run(context: CommandContext, _args: readonly string[], opt
   await untilPrepared(certificates, logger, stopping);
   if (stopping.aborted) return 0;
 
+  const traces = new TraceExporter({ logger, version, nowMs: clock.nowMs, random: Math.random });
+  closing.defer(() => traces.close(TRACES_WITHIN_MS));
+  traces.configure(base.telemetry.traces);
   const recorder = new EventRecorder({
     client,
     controller: 'dormouse.dev/operator',
@@ -115,6 +116,8 @@ export async function run(context: CommandContext, _args: readonly string[], opt
     gatewayService: flags.gatewayService,
     secretNamespaces: flags.secretNamespaces,
     ticketKeys: (changed) => new TicketKeys(changed),
+    base,
+    traces,
     ...parts(client, clock, logger),
     event: (object, type, reason, note) => recorder.record(object, type, reason, 'Reconcile', note),
   });
@@ -134,6 +137,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
         renderMetrics([
           processMetrics({ version, role: 'operator', startedAtMs }),
           await operator.metrics(AbortSignal.timeout(METRICS_MS)),
+          traces.families(),
         ]),
       ready: () => ({ ready: !stopping.aborted, reasons: stopping.aborted ? ['it is ending'] : [] }),
       logger,
@@ -187,16 +191,11 @@ function parts(
   client: KubernetesClient,
   clock: Clock,
   logger: Logger,
-): Pick<
-  OperatorOptions,
-  'base' | 'compile' | 'routing' | 'watchIdle' | 'drivers' | 'replicas' | 'trimPod' | 'causeText'
-> {
+): Pick<OperatorOptions, 'compile' | 'routing' | 'watchIdle' | 'drivers' | 'replicas' | 'trimPod' | 'causeText'> {
   const registry = defaultRegistry();
   const compiler = new ObjectCompiler(registry);
   const idleDeps = sharedIdleDeps({ logger, clock });
-  const base: Config = parseConfig(BASE, { file: 'defaults', env: {}, registry });
   return {
-    base,
     routing: {
       controllerName: 'dormouse.dev/gateway',
       containerPort: unprivilegedPort,

@@ -16,6 +16,6 @@ export type {
 export { renderObjectProblem } from './objects/problem.ts';
 export type { ObjectProblem } from './objects/problem.ts';
 export { parseConfig } from './parse.ts';
-export type { ParseOptions } from './parse.ts';
+export type { ParseOptions, Part } from './parse.ts';
 export type { LoadPlugins, PluginLoading } from './plugins-named.ts';
 export type { ConfigRegistry, PluginParts } from './schema/file.ts';

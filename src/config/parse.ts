@@ -47,6 +47,15 @@ export interface ParseOptions {
   wallMs?: number;
   /** What is allowed but probably not meant. */
   onWarning?: (issue: ConfigIssue) => void;
+  /** The text is a part of a configuration. */
+  part?: Part;
+}
+
+export interface Part {
+  /** What the text may have, as `security` or `telemetry.traces`; nothing of it must be there. */
+  keys: readonly string[];
+  /** Stands for all other keys of the top. */
+  given: Readonly<Record<string, unknown>>;
 }
 
 const SMALLEST = 'the smallest file is: backends: { app: { process: { command: [node, server.js] } } }';
@@ -61,10 +70,17 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   };
   const reading = readYaml(text);
   if ('problems' in reading) return fail(reading.problems);
-  if (reading.data === null || reading.data === undefined) return fail([problem([], 'the file is empty', SMALLEST)]);
-  if (!isMapping(reading.data)) return fail([notAMapping(reading.data)]);
+  const { part } = options;
+  const read = reading.data ?? (part === undefined ? undefined : {});
+  if (read === undefined) return fail([problem([], 'the file is empty', SMALLEST)]);
+  if (!isMapping(read)) return fail([notAMapping(read)]);
+  if (part !== undefined) {
+    const others = keysOutside(read, part.keys);
+    if (others.length > 0) return fail(others);
+    Object.assign(read, structuredClone(part.given));
+  }
 
-  const expansion = expand(reading.data, options.env);
+  const expansion = expand(read, options.env);
   const { data, soft, problems } = expansion;
   expanded = expansion.expanded;
   const expansionProblems = problems.length;
@@ -83,6 +99,19 @@ export function parseConfig(text: string, options: ParseOptions): Config {
     }
   }
   return deepFreeze(config);
+}
+
+/** Keys of the top, and of sections that `keys` names only parts of, that are not among them. */
+function keysOutside(data: Record<string, unknown>, keys: readonly string[]): Problem[] {
+  const next = `what can be set here is ${keys.join(', ')}`;
+  return Object.entries(data).flatMap(([key, value]) => {
+    if (keys.includes(key)) return [];
+    if (!keys.some((known) => known.startsWith(`${key}.`))) return [problem([key], 'is not set here', next)];
+    if (!isMapping(value)) return [];
+    return Object.keys(value)
+      .filter((inner) => !keys.includes(`${key}.${inner}`))
+      .map((inner) => problem([key, inner], 'is not set here', next));
+  });
 }
 
 class Compilation {

@@ -60,7 +60,7 @@ export class ApiClient implements KubernetesClient {
       userAgent: options.userAgent ?? 'dormouse',
       connections: options.connections ?? 16,
       watchConnections: MAX_WATCHES,
-      connectTimeoutMs: 10_000,
+      connectTimeoutMs: 3000,
     });
     this.#requester = new Requester(this.#connection, {
       source: config.source,

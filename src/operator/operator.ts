@@ -17,6 +17,7 @@ import type { WakeCause } from '../model/backend.ts';
 import type { BackendConfig, Config, KubernetesConfig } from '../model/config.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import type { Clock, Logger, RandomSource } from '../model/ports.ts';
+import type { TraceSink } from '../model/trace.ts';
 import { BACKENDS, keyOf, type BackendObject } from './backend-object.ts';
 import { Backends, type Compiled, type IdleWatch } from './backends.ts';
 import { Configuration } from './configuration.ts';
@@ -61,6 +62,8 @@ export interface OperatorOptions {
   lease: string | null;
   /** What gateways get besides backends, listeners and routes of objects. */
   base: Config;
+  /** Takes what gateways record of requests. */
+  traces?: TraceSink;
   compile(object: BackendObject): Compiled;
   watchIdle(backend: BackendConfig, changed: () => void): IdleWatch;
   /** Drivers of one leadership. `pods` and `services` are shared by all. */
@@ -278,7 +281,12 @@ class Leading {
     const inner = options.drivers(informers, this.#ended.signal);
     this.#slices = new SliceIndex(informers.slices);
     this.#endpoints = new ServiceEndpoints(informers.slices, informers.services, clock);
-    this.controller = new Controller({ clock, logger, createDriver: this.#drivers(inner) });
+    this.controller = new Controller({
+      clock,
+      logger,
+      createDriver: this.#drivers(inner),
+      ...(options.traces === undefined ? {} : { traces: options.traces }),
+    });
     this.#queue = new WorkQueue({
       work: (key, signal) => this.#backends.reconcile(key, signal),
       concurrency: CONCURRENCY,
