@@ -109,6 +109,7 @@ test('with the defaults', async () => {
     '--gateway-selector=app.kubernetes.io/name=dormouse,app.kubernetes.io/component=gateway',
     '--kinds=apps/v1/Deployment,apps/v1/StatefulSet',
     '--lease=dormouse-operator',
+    '--settings=/etc/dormouse/settings.yaml',
   ]);
   const gateway = find(objects, 'Deployment', 'dormouse-gateway')['spec'];
   assert.deepEqual(gateway.template.spec.containers[0].args, [
