@@ -24,14 +24,19 @@ export interface Pace {
 
 /** Longer than any wake that a test waits for. */
 const ANSWER_MS = 120_000;
-/** What an answer to GET / says of the way to the program. */
+/** Of one WebSocket: one that passes a gateway keeps its service awake. */
+const MESSAGES = 10;
+/** What an answer says of the program and of the way to it. */
 interface Seen {
+  /** Of the program. */
+  name: string;
   headers?: Record<string, string>;
 }
 
 export class Clients implements AsyncDisposable {
   readonly ledger: Ledger;
   readonly #address: Address;
+  readonly #run: string;
   readonly #running: Promise<void>[] = [];
   readonly #resumed = new Set<() => void>();
   readonly #sockets = new Set<WebSocket>();
@@ -40,8 +45,10 @@ export class Clients implements AsyncDisposable {
   #sends = true;
   #ended = false;
 
+  /** `run`: the name that its program tells, and the beginning of the requests' own. */
   constructor(address: Address, run: string) {
     this.#address = address;
+    this.#run = run;
     this.ledger = new Ledger(run);
   }
 
@@ -152,10 +159,10 @@ export class Clients implements AsyncDisposable {
       return `in the answer: ${(error as Error).message}`;
     }
     if (answer.statusCode !== 200) return `${answer.statusCode} ${text.slice(0, 200)}`;
-    if (line.method === 'GET' && socket !== null) {
-      const { headers = {} } = JSON.parse(text) as Seen;
-      if (headers['x-forwarded-for'] === undefined) this.#straight.add(socket);
-    }
+    const { name, headers } = JSON.parse(text) as Seen;
+    if (name !== this.#run) return `answered by another service: ${name}`;
+    if (socket !== null && headers !== undefined && headers['x-forwarded-for'] === undefined)
+      this.#straight.add(socket);
     return null;
   }
 
@@ -237,7 +244,7 @@ export class Clients implements AsyncDisposable {
     return socket;
   }
 
-  /** A line for each handshake and for each message, echoed before the next. A new one when it was closed. */
+  /** A line for each handshake and for each message, echoed before the next. A new one when it was closed, which it is after some. */
   async #webSocketClient(everyMs: number): Promise<void> {
     while (!this.#ended) {
       await this.#mayGo();
@@ -250,8 +257,10 @@ export class Clients implements AsyncDisposable {
   #conversation(everyMs: number): Promise<void> {
     let line = this.ledger.begin('websocket', 'GET');
     const socket = this.#open();
+    let left = MESSAGES;
     const next = (): void => {
-      if (socket.readyState !== WebSocket.OPEN || this.#ended || !this.#sends) return socket.close(1000);
+      if (socket.readyState !== WebSocket.OPEN || left-- === 0 || this.#ended || !this.#sends)
+        return socket.close(1000);
       line = this.ledger.begin('websocket', 'GET');
       socket.send(line.id);
     };

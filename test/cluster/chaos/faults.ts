@@ -7,12 +7,17 @@ import type { Stage } from './stage.ts';
 const CUT_MS = 10_000;
 const READY_MS = 180_000;
 
+/** Resolves when it is over. `killedAtMs`: when connections to a gateway ended without a word (wall clock). */
+export type Strike = () => Promise<{ killedAtMs?: number } | void>;
+
 export interface Fault {
   name: string;
   /** Hits everything in the cluster, so that nothing else may be tried meanwhile. */
   isShared: boolean;
-  /** Resolves when it is over. `killedAtMs`: when connections to a gateway ended without a word (wall clock). */
-  strike(stage: Stage, cluster: Cluster): Promise<{ killedAtMs?: number } | void>;
+  /** Looks for what it will hit, so that nothing is in the way at its moment. Gives what strikes. */
+  arm(stage: Stage, cluster: Cluster): Promise<Strike> | Strike;
+  /** Tried with a ScaledObject on the target. */
+  needsKeda?: boolean;
   /** The Backend is gone afterwards. */
   deletes?: boolean;
   /** Puts back what is not the operator's to put back. */
@@ -28,49 +33,49 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'operator killed',
     isShared: true,
-    strike: (_, cluster) => killOperator(cluster),
+    arm: (_, cluster) => killOperator(cluster),
     after: (_, cluster) => renew(cluster, 'operator'),
   },
   {
     name: 'gateway killed',
     isShared: true,
-    strike: (_, cluster) => killGateway(cluster),
+    arm: (_, cluster) => killGateway(cluster),
     after: (_, cluster) => renew(cluster, 'gateway'),
   },
-  { name: 'gateway deleted', isShared: true, strike: (_, cluster) => deleteGateway(cluster) },
-  { name: 'API server cut off 10 s', isShared: true, strike: (_, cluster) => cluster.cutApiServer(CUT_MS) },
-  { name: 'KEDA restarted', isShared: true, strike: (_, cluster) => cluster.restartKeda() },
+  { name: 'gateway deleted', isShared: true, arm: (_, cluster) => deleteGateway(cluster) },
+  { name: 'API server cut off 10 s', isShared: true, arm: (_, cluster) => () => cluster.cutApiServer(CUT_MS) },
+  { name: 'KEDA restarted', isShared: true, needsKeda: true, arm: (_, cluster) => () => cluster.restartKeda() },
   {
     name: 'scaled by hand',
     isShared: false,
-    strike: (stage) => stage.scale(2),
+    arm: (stage) => () => stage.scale(2),
     after: (stage) => stage.scale(1),
   },
   {
     name: 'Backend deleted',
     isShared: false,
     deletes: true,
-    strike: async (stage) => {
-      await stage.namespace.kubectl('delete', 'backend', stage.name, '--wait=false');
-    },
+    arm: (stage) => () => stage.request('DELETE', `/apis/dormouse.dev/v1alpha1/namespaces/${stage.place}/backends`),
     after: (stage) => stage.declare(),
   },
   {
     name: 'Service labelled',
     isShared: false,
-    strike: async (stage) => {
-      await stage.namespace.kubectl('label', 'service', stage.name, `at=t${Date.now()}`, '--overwrite');
-    },
+    arm: (stage) => () =>
+      stage.request('PATCH', `/api/v1/namespaces/${stage.place}/services`, {
+        contentType: 'application/merge-patch+json',
+        body: { metadata: { labels: { at: `t${Date.now()}` } } },
+      }),
   },
   {
     // As a tool does that owns the whole map: our key goes with it.
     name: 'Service selector replaced',
     isShared: false,
-    strike: async (stage) => {
-      const selector = { app: stage.name };
-      const patch = JSON.stringify([{ op: 'replace', path: '/spec/selector', value: selector }]);
-      await stage.namespace.kubectl('patch', 'service', stage.name, '--type=json', '-p', patch);
-    },
+    arm: (stage) => () =>
+      stage.request('PATCH', `/api/v1/namespaces/${stage.place}/services`, {
+        contentType: 'application/json-patch+json',
+        body: [{ op: 'replace', path: '/spec/selector', value: { app: stage.name } }],
+      }),
   },
 ];
 
@@ -82,45 +87,53 @@ export async function leader(cluster: Cluster): Promise<string> {
   return lease?.spec.holderIdentity ?? '';
 }
 
-/** SIGKILL to the operator that leads. Resolves when another one leads. */
-export async function killOperator(cluster: Cluster): Promise<void> {
+/** SIGKILL to the operator that leads. Its strike resolves when another one leads. */
+export async function killOperator(cluster: Cluster): Promise<Strike> {
   const before = await leader(cluster);
   const pod = (await pods(cluster, 'operator')).find(({ metadata }) => before.startsWith(metadata.name));
   if (pod === undefined) throw new Error(`no pod holds the Lease of ${before}`);
-  kill(pod);
-  await until(
-    'another operator leads',
-    async () => {
-      const now = await leader(cluster);
-      return now !== '' && now !== before;
-    },
-    { timeoutMs: READY_MS, everyMs: 200 },
-  );
+  const pid = processOf(pod);
+  return async () => {
+    process.kill(pid, 'SIGKILL');
+    await until(
+      'another operator leads',
+      async () => {
+        const now = await leader(cluster);
+        return now !== '' && now !== before;
+      },
+      { timeoutMs: READY_MS, everyMs: 200 },
+    );
+  };
 }
 
-/** SIGKILL to a gateway. Resolves when it is ready again. */
-export async function killGateway(cluster: Cluster): Promise<{ killedAtMs: number }> {
+/** SIGKILL to a gateway. Its strike resolves when it is ready again. */
+export async function killGateway(cluster: Cluster): Promise<Strike> {
   const [pod] = await pods(cluster, 'gateway');
-  kill(pod!);
-  const killedAtMs = Date.now();
+  const pid = processOf(pod!);
   const restarts = (pod!.status.containerStatuses?.[0]?.restartCount ?? 0) + 1;
-  await until(
-    'the gateway is back',
-    async () =>
-      (await pods(cluster, 'gateway')).some(
-        ({ metadata, status: { containerStatuses: [own] = [] } }) =>
-          metadata.name === pod!.metadata.name && own !== undefined && own.restartCount >= restarts && own.ready,
-      ),
-    { timeoutMs: READY_MS },
-  );
-  return { killedAtMs };
+  return async () => {
+    process.kill(pid, 'SIGKILL');
+    const killedAtMs = Date.now();
+    await until(
+      'the gateway is back',
+      async () =>
+        (await pods(cluster, 'gateway')).some(
+          ({ metadata, status: { containerStatuses: [own] = [] } }) =>
+            metadata.name === pod!.metadata.name && own !== undefined && own.restartCount >= restarts && own.ready,
+        ),
+      { timeoutMs: READY_MS },
+    );
+    return { killedAtMs };
+  };
 }
 
-/** As a rollout, a drain of its node or an autoscaler does. Resolves when another one is ready. */
-export async function deleteGateway(cluster: Cluster): Promise<void> {
+/** As a rollout, a drain of its node or an autoscaler does. Its strike resolves when another one is ready. */
+export async function deleteGateway(cluster: Cluster): Promise<Strike> {
   const [pod] = await pods(cluster, 'gateway');
-  await cluster.kubectl(['-n', INSTALLATION_NAMESPACE, 'delete', 'pod', pod!.metadata.name, '--wait=false']);
-  await untilReady(cluster, 'gateway');
+  return async () => {
+    await cluster.request('DELETE', `/api/v1/namespaces/${INSTALLATION_NAMESPACE}/pods/${pod!.metadata.name}`);
+    await untilReady(cluster, 'gateway');
+  };
 }
 
 /** Pods of a part that aren't going. */
@@ -151,22 +164,16 @@ async function renew(cluster: Cluster, part: 'operator' | 'gateway'): Promise<vo
   await untilReady(cluster, part);
 }
 
-/** SIGKILL to the one process of its container. */
-function kill(pod: Pod): void {
-  const id = pod.status.containerStatuses?.[0]?.containerID?.replace('containerd://', '') ?? '';
-  const pid = id === '' ? undefined : processOf(id);
-  if (pid === undefined) throw new Error(`no process of pod ${pod.metadata.name} runs on this machine`);
-  process.kill(pid, 'SIGKILL');
-}
-
-function processOf(containerId: string): number | undefined {
-  for (const entry of readdirSync('/proc')) {
+/** The one process of its container. */
+function processOf({ metadata, status }: Pod): number {
+  const id = status.containerStatuses?.[0]?.containerID?.replace('containerd://', '') ?? '';
+  for (const entry of id === '' ? [] : readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     try {
-      if (readFileSync(`/proc/${entry}/cgroup`, 'utf8').includes(containerId)) return Number(entry);
+      if (readFileSync(`/proc/${entry}/cgroup`, 'utf8').includes(id)) return Number(entry);
     } catch {
       // It has just ended.
     }
   }
-  return undefined;
+  throw new Error(`no process of pod ${metadata.name} runs on this machine`);
 }

@@ -47,10 +47,16 @@ export interface ProgramOptions {
   name: string;
   drains: boolean;
   replicas?: number;
+  /** Told in every answer. */
+  identity: string;
+  startDelayMs?: number;
 }
 
 /** Deployment, Service with the ports 80 (HTTP) and 90 (gRPC), and what both need. `reset`: the Service's selector, to be put back. */
-export function programObjects(witness: Witness, { name, drains, replicas = 1 }: ProgramOptions): object[] {
+export function programObjects(
+  witness: Witness,
+  { name, drains, identity, replicas = 1, startDelayMs = 0 }: ProgramOptions,
+): object[] {
   const { WITNESS = '' } = witness.env;
   const files = { name: 'preload', configMap: { name: 'preload' } };
   const [deployment, service] = appObjects({
@@ -60,6 +66,8 @@ export function programObjects(witness: Witness, { name, drains, replicas = 1 }:
       WITNESS,
       NODE_OPTIONS: '--import=/witness/witness.mjs --import=/preload/grpc.mjs',
       DRAIN: drains ? '1' : '0',
+      NAME: identity,
+      START_DELAY_MS: String(startDelayMs),
     },
     podSpec: { volumes: [witness.volume, files] },
   }) as [Workload, object];

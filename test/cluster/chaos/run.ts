@@ -8,7 +8,8 @@ import { installDormouse } from '../fixtures/installation.ts';
 import { Witness } from '../fixtures/witness.ts';
 import { clusterConfig } from '../kubernetes/connect.ts';
 import { ensureCluster, type Cluster } from '../machine/index.ts';
-import type { Result } from './result.ts';
+import { judge, type Result } from './result.ts';
+import type { Moment } from './steps.ts';
 
 export interface Chaos extends AsyncDisposable {
   cluster: Cluster;
@@ -20,8 +21,16 @@ export interface Scenario {
   name: string;
   /** Nothing else may run meanwhile. */
   isAlone: boolean;
-  /** Gives a result for each of its lines, told as it is known. */
-  run(chaos: Chaos, tell: (result: Result) => void): Promise<void>;
+  run(chaos: Chaos, options: RunOptions): Promise<void>;
+}
+
+export interface RunOptions {
+  /** Gets a result for each of its lines as it is known. */
+  tell(result: Result): void;
+  /** Only at these; default: all. */
+  moments?: readonly Moment[];
+  /** How often it goes round; default: as often as the full table has it. */
+  rounds?: number;
 }
 
 /** Brings up what is missing: the cluster, this checkout's image, the chart. */
@@ -60,4 +69,26 @@ export async function setting(cluster: Cluster): Promise<string> {
     new Date().toISOString().slice(0, 10),
     `run ${randomBytes(2).toString('hex')}`,
   ].join(', ');
+}
+
+/** How many scenarios that don't touch each other run side by side. */
+const SIDE_BY_SIDE = 4;
+
+/** First those that bear company, then the others one after the other. What fails as a whole is a line as well. */
+export async function runAll(chaos: Chaos, all: readonly Scenario[], options: RunOptions): Promise<void> {
+  const attempt = async (scenario: Scenario): Promise<void> => {
+    const startedAtMs = Date.now();
+    try {
+      await scenario.run(chaos, options);
+    } catch (error) {
+      const end = [error instanceof Error ? (error.stack ?? error.message) : String(error)];
+      options.tell(judge(scenario.name, [], chaos.witness, { end, startedAtMs }));
+    }
+  };
+  const together = all.filter(({ isAlone }) => !isAlone);
+  const next = async (): Promise<void> => {
+    for (let own = together.shift(); own !== undefined; own = together.shift()) await attempt(own);
+  };
+  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, next));
+  for (const scenario of all) if (scenario.isAlone) await attempt(scenario);
 }

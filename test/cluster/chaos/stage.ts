@@ -1,12 +1,12 @@
 /** One service that sleeps in place, with its clients, and everything that a fault may touch of it; watched, so that a scenario can act at the very moment at which something is recorded. */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ApiClient } from '../../../src/kubernetes/api-client.ts';
 import type { KubernetesObject, Resource } from '../../../src/kubernetes/client.ts';
-import { DEPLOYMENTS, ENDPOINT_SLICES, SERVICES } from '../../../src/kubernetes/resources.ts';
+import { DEPLOYMENTS, ENDPOINT_SLICES, PODS, SERVICES } from '../../../src/kubernetes/resources.ts';
 import { BACKENDS, type BackendObject, type HandoverStep } from '../../../src/operator/backend-object.ts';
-import { SCALED_OBJECTS } from '../../../src/operator/kinds.ts';
+import { SCALED_OBJECTS, type Pod } from '../../../src/operator/kinds.ts';
 import { SELECTOR_KEY } from '../../../src/operator/redirect.ts';
 import { Objects } from '../fixtures/objects.ts';
+import type { ApiOptions } from '../machine/api.ts';
 import type { Cluster, TestNamespace } from '../machine/index.ts';
 import type { Witness } from '../fixtures/witness.ts';
 import { Clients, type Address } from './clients.ts';
@@ -31,6 +31,10 @@ export interface StageOptions {
   witness: Witness;
   /** Default: `web`. */
   name?: string;
+  /** Where others are too; default: a namespace of its own. */
+  home?: Home;
+  /** Its program listens this long after its start. */
+  startDelayMs?: number;
   drains?: boolean;
   replicas?: number;
   /** With a ScaledObject on the target. */
@@ -42,53 +46,89 @@ export interface StageOptions {
   spec?: object;
 }
 
+/** A namespace whose objects are watched: one for each service by itself, or one for many. */
+export class Home implements AsyncDisposable {
+  readonly namespace: TestNamespace;
+  readonly #cluster: Cluster;
+  readonly #ended = new AbortController();
+  backends!: Objects<BackendObject>;
+  services!: Objects<Service>;
+  slices!: Objects<Slice>;
+  deployments!: Objects<Deployment>;
+  pods!: Objects<Pod>;
+  scaledObjects: Objects<KubernetesObject> | null = null;
+
+  private constructor(cluster: Cluster, namespace: TestNamespace) {
+    this.#cluster = cluster;
+    this.namespace = namespace;
+  }
+
+  static async open({
+    cluster,
+    client,
+    keda = false,
+  }: Pick<StageOptions, 'cluster' | 'client' | 'keda'>): Promise<Home> {
+    const home = new Home(cluster, await cluster.namespace('chaos'));
+    const watch = <T extends KubernetesObject>(resource: Resource): Promise<Objects<T>> =>
+      Objects.watch<T>(client, resource, home.namespace.name, home.#ended.signal);
+    home.backends = await watch(BACKENDS);
+    home.services = await watch(SERVICES);
+    home.slices = await watch(ENDPOINT_SLICES);
+    home.deployments = await watch(DEPLOYMENTS);
+    home.pods = await watch(PODS);
+    if (keda) home.scaledObjects = await watch(SCALED_OBJECTS);
+    return home;
+  }
+
+  /** Whatever changes in it, `look` is asked. Gives what ends that. */
+  onChange(look: () => void): () => void {
+    const all = [this.backends, this.services, this.slices, this.deployments, this.scaledObjects];
+    const offs = all.flatMap((objects) => (objects === null ? [] : [objects.onChange(look)]));
+    return () => {
+      for (const off of offs) off();
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    // Restored first: with the namespace itself, pods and Backends would go in any order.
+    await this.#cluster.kubectl(['-n', this.namespace.name, 'delete', 'backends', '--all', '--timeout=30s']);
+    await this.namespace[Symbol.asyncDispose]();
+  }
+}
+
 export class Stage implements AsyncDisposable {
   readonly name: string;
-  readonly namespace: TestNamespace;
+  readonly home: Home;
   readonly clients: Clients;
   readonly #cluster: Cluster;
   readonly #options: StageOptions;
-  readonly #ended = new AbortController();
-  #backends!: Objects<BackendObject>;
-  #services!: Objects<Service>;
-  #slices!: Objects<Slice>;
-  #deployments!: Objects<Deployment>;
-  #scaledObjects: Objects<KubernetesObject> | null = null;
 
-  private constructor(options: StageOptions, namespace: TestNamespace, address: Address) {
+  private constructor(options: StageOptions, home: Home, address: Address) {
     this.#options = options;
     this.#cluster = options.cluster;
     this.name = options.name ?? 'web';
-    this.namespace = namespace;
-    this.clients = new Clients(address, namespace.name);
+    this.home = home;
+    this.clients = new Clients(address, `${home.namespace.name}/${this.name}`);
   }
 
   /** Resolves when the program answers and its Backend is awake. */
   static async open(options: StageOptions): Promise<Stage> {
-    const { cluster, witness, name = 'web', drains = true, replicas = 1, keda = false } = options;
-    const namespace = await cluster.namespace('chaos');
-    await namespace.apply([
-      ...programObjects(witness, { name, drains, replicas }),
-      ...(keda ? [scaledObject(name)] : []),
-    ]);
-    await namespace.kubectl('rollout', 'status', `deployment/${name}`, '--timeout=120s');
-    const service = (await cluster.read<Service>(`/api/v1/namespaces/${namespace.name}/services/${name}`))!;
-    const stage = new Stage(options, namespace, { host: service.spec.clusterIP, port: 80, grpcPort: 90 });
-    await stage.#watch();
+    const { witness, name = 'web', drains = true, replicas = 1, keda = false, startDelayMs = 0 } = options;
+    const home = options.home ?? (await Home.open(options));
+    const { namespace } = home;
+    const program = { name, drains, replicas, startDelayMs, identity: `${namespace.name}/${name}` };
+    await namespace.apply([...programObjects(witness, program), ...(keda ? [scaledObject(name)] : [])]);
+    await namespace.kubectl('rollout', 'status', `deployment/${name}`, '--timeout=180s');
+    const service = await home.services.until(`Service ${name}`, () => home.services.get(name));
+    const stage = new Stage(options, home, { host: service.spec.clusterIP, port: 80, grpcPort: 90 });
     await stage.declare();
-    await stage.until('it is awake', () => stage.step === 'serving' || stage.state === 'awake');
+    await stage.until('it is awake', () => stage.state === 'awake');
     return stage;
   }
 
-  async #watch(): Promise<void> {
-    const { client, keda = false } = this.#options;
-    const watch = <T extends KubernetesObject>(resource: Resource): Promise<Objects<T>> =>
-      Objects.watch<T>(client, resource, this.namespace.name, this.#ended.signal);
-    this.#backends = await watch(BACKENDS);
-    this.#services = await watch(SERVICES);
-    this.#slices = await watch(ENDPOINT_SLICES);
-    this.#deployments = await watch(DEPLOYMENTS);
-    if (keda) this.#scaledObjects = await watch(SCALED_OBJECTS);
+  get namespace(): TestNamespace {
+    return this.home.namespace;
   }
 
   /** Makes the Backend, or puts it back as it was. */
@@ -113,11 +153,12 @@ export class Stage implements AsyncDisposable {
   }
 
   get backend(): BackendObject | undefined {
-    return this.#backends.get(this.name);
+    return this.home.backends.get(this.name);
   }
 
-  get step(): HandoverStep | undefined {
-    return this.backend?.status?.handover?.step;
+  /** `serving` before anything is recorded. */
+  get step(): HandoverStep {
+    return this.backend?.status?.handover?.step ?? 'serving';
   }
 
   get state(): string | undefined {
@@ -125,11 +166,22 @@ export class Stage implements AsyncDisposable {
   }
 
   get replicas(): number {
-    return this.#deployments.get(this.name)?.spec.replicas ?? -1;
+    return this.home.deployments.get(this.name)?.spec.replicas ?? -1;
   }
 
   get path(): string {
     return `/apis/apps/v1/namespaces/${this.namespace.name}/deployments/${this.name}`;
+  }
+
+  /** Of its objects. */
+  get place(): string {
+    return this.namespace.name;
+  }
+
+  /** To the API server, for the object of its name in this collection. Throws when it is refused. */
+  async request(method: string, collection: string, options?: ApiOptions): Promise<void> {
+    const { status, body } = await this.#cluster.request(method, `${collection}/${this.name}`, options);
+    if (status >= 300) throw new Error(`${method} ${collection}: ${status} ${body.slice(0, 300)}`);
   }
 
   scale(replicas: number): Promise<void> {
@@ -138,24 +190,23 @@ export class Stage implements AsyncDisposable {
 
   /** Whatever of it changes, `holds` is asked again. Rejects with what there is after the bound. */
   async until(what: string, holds: () => boolean, timeoutMs = BOUND_MS): Promise<void> {
-    const looked = new Set<() => void>();
-    const all = [this.#backends, this.#services, this.#slices, this.#deployments, this.#scaledObjects];
+    let off: (() => void) | undefined;
+    let timer: NodeJS.Timeout | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
-        const timer = setTimeout(
+        timer = setTimeout(
           () => reject(new Error(`${what}: not within ${timeoutMs / 1000} s: ${this.describe()}`)),
           timeoutMs,
         );
         const look = (): void => {
-          if (!holds()) return;
-          clearTimeout(timer);
-          resolve();
+          if (holds()) resolve();
         };
-        for (const objects of all) if (objects !== null) looked.add(objects.onChange(look));
+        off = this.home.onChange(look);
         look();
       });
     } finally {
-      for (const off of looked) off();
+      clearTimeout(timer);
+      off?.();
     }
   }
 
@@ -167,7 +218,7 @@ export class Stage implements AsyncDisposable {
   async fallAsleep(step: HandoverStep = 'asleep', timeoutMs = BOUND_MS): Promise<void> {
     const far = ORDER.indexOf(step);
     const pausesAt = Math.min(far, ORDER.indexOf('redirecting'));
-    await this.until('it is put to sleep', () => ORDER.indexOf(this.step ?? 'serving') >= pausesAt, timeoutMs);
+    await this.until('it is put to sleep', () => ORDER.indexOf(this.step) >= pausesAt, timeoutMs);
     if (far > pausesAt) this.clients.pause();
     await this.untilStep(step, timeoutMs);
   }
@@ -180,7 +231,8 @@ export class Stage implements AsyncDisposable {
   /** What is not as it should be while nobody has to do with it; empty: all is well. */
   faultsWhenAwake(): string[] {
     const found: string[] = [];
-    if (this.#services.get(this.name)?.spec.selector[SELECTOR_KEY] !== undefined) found.push('selector has our key');
+    if (this.home.services.get(this.name)?.spec.selector[SELECTOR_KEY] !== undefined)
+      found.push('selector has our key');
     if (this.#ours() > 0) found.push('our slice is there');
     if (this.#theirs() === 0) found.push('no pod in the slices');
     if (this.replicas < 1) found.push(`replicas ${this.replicas}`);
@@ -188,17 +240,18 @@ export class Stage implements AsyncDisposable {
     if (paused.length > 0) found.push(`ScaledObject: ${paused.join()}`);
     const { backend } = this;
     if (backend !== undefined && this.state !== 'awake') found.push(`state ${this.state}`);
-    if (backend !== undefined && this.step !== 'serving' && this.step !== undefined) found.push(`step ${this.step}`);
+    if (backend !== undefined && this.step !== 'serving') found.push(`step ${this.step}`);
     return found;
   }
 
   faultsWhenAsleep(): string[] {
     const found: string[] = [];
-    if (this.#services.get(this.name)?.spec.selector[SELECTOR_KEY] === undefined) found.push('selector lacks our key');
+    if (this.home.services.get(this.name)?.spec.selector[SELECTOR_KEY] === undefined)
+      found.push('selector lacks our key');
     if (this.#ours() === 0) found.push('our slice lists nobody');
     if (this.#theirs() > 0) found.push('pods are listed');
     if (this.replicas !== 0) found.push(`replicas ${this.replicas}`);
-    if (this.#scaledObjects !== null && this.#annotations().length !== 2)
+    if (this.home.scaledObjects !== null && this.#annotations().length !== 2)
       found.push('the ScaledObject is not paused by us');
     if (this.state !== 'asleep') found.push(`state ${this.state}`);
     return found;
@@ -214,14 +267,14 @@ export class Stage implements AsyncDisposable {
 
   #endpoints(isIt: (slice: Slice) => boolean): number {
     let ready = 0;
-    for (const slice of this.#slices.list())
+    for (const slice of this.home.slices.list())
       if (slice.metadata.labels?.['kubernetes.io/service-name'] === this.name && isIt(slice))
         ready += (slice.endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false).length;
     return ready;
   }
 
   #annotations(): string[] {
-    const annotations = this.#scaledObjects?.get(this.name)?.metadata.annotations ?? {};
+    const annotations = this.home.scaledObjects?.get(this.name)?.metadata.annotations ?? {};
     return Object.keys(annotations).filter((name) => name.includes('paused'));
   }
 
@@ -235,7 +288,7 @@ export class Stage implements AsyncDisposable {
       why: status?.why,
       bad: bad.map(({ type, reason, message }) => `${type} ${reason}: ${message}`),
       replicas: this.replicas,
-      selector: this.#services.get(this.name)?.spec.selector,
+      selector: this.home.services.get(this.name)?.spec.selector,
       ours: this.#ours(),
       theirs: this.#theirs(),
       annotations: this.#annotations(),
@@ -244,10 +297,7 @@ export class Stage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.clients[Symbol.asyncDispose]();
-    this.#ended.abort();
-    await this.#cluster.kubectl(['-n', this.namespace.name, 'delete', 'backends', '--all', '--wait=false']);
-    await delay(0);
-    await this.namespace[Symbol.asyncDispose]();
+    if (this.#options.home === undefined) await this.home[Symbol.asyncDispose]();
   }
 }
 

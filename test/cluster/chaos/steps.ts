@@ -43,8 +43,9 @@ export async function faultAt(
   try {
     clients.resume();
     await stage.untilServing();
+    const strike = await fault.arm(stage, cluster);
     await reach(stage, moment);
-    const struck = fault.strike(stage, cluster);
+    const struck = strike();
     clients.resume();
     killedAtMs = (await struck)?.killedAtMs;
     if (fault.deletes === true) await stage.until('the Backend is gone', () => stage.backend === undefined);
@@ -71,7 +72,7 @@ async function reach(stage: Stage, moment: Moment): Promise<void> {
   clients.resume();
   if (moment === 'waking') await stage.until('it wakes', () => stage.state === 'waking' || stage.step !== 'asleep');
   else if (moment === 'serving') await stage.untilServing();
-  else await stage.until(`step ${moment}`, () => AFTER_ASLEEP.indexOf(stage.step!) >= AFTER_ASLEEP.indexOf(moment));
+  else await stage.until(`step ${moment}`, () => AFTER_ASLEEP.indexOf(stage.step) >= AFTER_ASLEEP.indexOf(moment));
 }
 
 const AFTER_ASLEEP: readonly HandoverStep[] = ['handing-back', 'resuming', 'serving'];

@@ -22,7 +22,14 @@ export async function ensureBridge(): Promise<void> {
     await run(['ip', 'address', 'add', `${CONTROL_PLANE_ADDRESS}/24`, 'dev', NODE_BRIDGE]);
   }
   await run(['ip', 'link', 'set', NODE_BRIDGE, 'up']);
+  await ensureServiceRoute();
   await makeRules();
+}
+
+/** Where nothing leads out, as in a network of its own, the machine's own connections to Services would be refused before kube-proxy's rules see them. */
+async function ensureServiceRoute(): Promise<void> {
+  const { code } = await runToEnd(['ip', 'route', 'get', SERVICE_NETWORK.split('/')[0]!]);
+  if (code !== 0) await run(['ip', 'route', 'add', SERVICE_NETWORK, 'dev', NODE_BRIDGE, 'src', CONTROL_PLANE_ADDRESS]);
 }
 
 async function allowForwarding(): Promise<void> {
