@@ -17,6 +17,7 @@ export const DEPLOYMENTS = resource('apps', 'v1', 'deployments', 'Deployment');
 export const STATEFUL_SETS = resource('apps', 'v1', 'statefulsets', 'StatefulSet');
 export const LEASES = resource('coordination.k8s.io', 'v1', 'leases', 'Lease');
 export const AUTOSCALERS = resource('autoscaling', 'v2', 'horizontalpodautoscalers', 'HorizontalPodAutoscaler');
+export const NETWORK_POLICIES = resource('networking.k8s.io', 'v1', 'networkpolicies', 'NetworkPolicy');
 export const CUSTOM_RESOURCES = resource(
   'apiextensions.k8s.io',
   'v1',

@@ -28,8 +28,9 @@ import { Handover, type HandoverHost } from './handover.ts';
 import { inPlaceParts, portName, type InPlaceDefaults } from './in-place-config.ts';
 import type { Service } from './kinds.ts';
 import { Leftovers } from './leftovers.ts';
+import type { NetworkPolicies } from './network-policies.ts';
 import type { PortAllocator } from './port-allocator.ts';
-import { Redirect, type SliceIndex } from './redirect.ts';
+import { Redirect, SELECTOR_KEY, type SliceIndex } from './redirect.ts';
 import { planService, routablePorts, type ServicePlan } from './service-plan.ts';
 import { stateOf } from './status-of.ts';
 
@@ -64,6 +65,7 @@ export interface BackendsDeps {
   slices: SliceIndex;
   gateways: GatewayPods;
   autoscalers: AutoscalerDeps;
+  policies: Pick<NetworkPolicies, 'concern'>;
   allocator: PortAllocator;
   defaults: InPlaceDefaults;
   compile(object: BackendObject): Compiled;
@@ -589,6 +591,7 @@ export class Backends {
         : no('AutoscalerReady', autoscaler.reason, autoscaler.message),
     );
     findings.push(this.#idleFinding(entry, handover !== null || plan !== null));
+    findings.push(this.#reachFinding(source.kubernetes));
     const crash = this.#deps.controller.backend(entry.key)?.crash ?? null;
     findings.push(
       crash === null
@@ -607,6 +610,15 @@ export class Backends {
     return missing
       ? no('TargetReady', 'TargetUnusable', crash.reason)
       : yes('TargetReady', 'Found', `${name} is scaled by its /scale subresource`);
+  }
+
+  #reachFinding({ namespace, service }: KubernetesConfig): Finding {
+    const selector = service === null ? undefined : this.#deps.services.get(namespace, service)?.spec.selector;
+    const { [SELECTOR_KEY]: _ours, ...labels } = selector ?? {};
+    const concern = Object.keys(labels).length === 0 ? null : this.#deps.policies.concern(namespace, labels);
+    return concern === null
+      ? yes('PodsReachable', 'NoPolicy', 'no NetworkPolicy restricts who reaches its pods')
+      : { type: 'PodsReachable', status: 'Unknown', reason: 'NetworkPolicy', message: concern };
   }
 
   #idleFinding(entry: Entry, isInPlace: boolean): Finding {
@@ -664,7 +676,7 @@ export class Backends {
   /** An event for each condition that has turned bad. */
   #tellConditions(entry: Entry, conditions: readonly Condition[]): void {
     for (const { type, status, reason, message } of conditions) {
-      const isBad = type === 'Crashing' ? status === 'True' : status === 'False';
+      const isBad = type === 'Crashing' ? status === 'True' : status !== 'True';
       const before = entry.conditions.find((one) => one.type === type);
       if (!isBad || type === 'Ready' || (before?.status === status && before.reason === reason)) continue;
       this.#deps.event(entry.object, 'Warning', reason, message);

@@ -14,6 +14,8 @@ export type ConditionType =
   | 'IdleSource'
   /** Its pods can't start. */
   | 'Crashing'
+  /** No NetworkPolicy stands between gateways and its pods; Unknown when one may. Says nothing about Ready. */
+  | 'PodsReachable'
   /** All of the above are as they should be. */
   | 'Ready';
 
@@ -51,7 +53,9 @@ export function conditionsOf(
 
 /** Adds Ready: true when nothing stands against it. */
 export function withReady(findings: readonly Finding[]): Finding[] {
-  const wrong = findings.find(({ type, status }) => status !== (type === 'Crashing' ? 'False' : 'True'));
+  const wrong = findings.find(
+    ({ type, status }) => type !== 'PodsReachable' && status !== (type === 'Crashing' ? 'False' : 'True'),
+  );
   return [
     ...findings,
     wrong === undefined

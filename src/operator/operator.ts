@@ -9,7 +9,7 @@ import type { CreateDriver } from '../drivers/driver.ts';
 import { StaticDriver } from '../drivers/static/static-driver.ts';
 import type { Informer, KubernetesClient, KubernetesObject } from '../kubernetes/client.ts';
 import { LeaderElection } from '../kubernetes/leader-election.ts';
-import { AUTOSCALERS, ENDPOINT_SLICES, LEASES, PODS, SERVICES } from '../kubernetes/resources.ts';
+import { AUTOSCALERS, ENDPOINT_SLICES, LEASES, NETWORK_POLICIES, PODS, SERVICES } from '../kubernetes/resources.ts';
 import { WorkQueue } from '../kubernetes/work-queue.ts';
 import type { Link } from '../link/link.ts';
 import type { DownMessage, UpMessage } from '../link/messages.ts';
@@ -30,6 +30,7 @@ import {
   type ScaledObject,
   type Service,
 } from './kinds.ts';
+import { NetworkPolicies, type NetworkPolicy } from './network-policies.ts';
 import { PortAllocator, type PortRange } from './port-allocator.ts';
 import { RedirectProbe } from './redirect-probe.ts';
 import { serviceKey, SliceIndex } from './redirect.ts';
@@ -92,6 +93,7 @@ export class Operator {
   readonly #slices: Informer<EndpointSlice>;
   readonly #objects: Informer<BackendObject>;
   readonly #autoscalers: Informer<HorizontalPodAutoscaler>;
+  readonly #policies: Informer<NetworkPolicy>;
   #scaledObjects: Informer<ScaledObject> | null = null;
   readonly #standby: Standby;
   #leading: Leading | null = null;
@@ -109,6 +111,7 @@ export class Operator {
     this.#objects = client.informer<BackendObject>(BACKENDS);
     this.#standby = new Standby({ client, logger: options.logger, objects: this.#objects, compile: options.compile });
     this.#autoscalers = client.informer<HorizontalPodAutoscaler>(AUTOSCALERS);
+    this.#policies = client.informer<NetworkPolicy>(NETWORK_POLICIES);
   }
 
   get leads(): boolean {
@@ -126,6 +129,8 @@ export class Operator {
       this.#autoscalers,
     ];
     for (const informer of all) informer.start(signal);
+    // Only conditions need them: nothing waits.
+    this.#policies.start(signal);
     await this.#discover(signal);
     await Promise.all(all.map((informer) => informer.synced(signal)));
     const looking = this.#lookForKinds(signal);
@@ -174,6 +179,7 @@ export class Operator {
       slices: this.#slices,
       objects: this.#objects,
       autoscalers: this.#autoscalers,
+      policies: this.#policies,
       scaledObjects: () => this.#scaledObjects,
     });
     this.#leading = leading;
@@ -247,6 +253,7 @@ interface Informers {
   slices: Informer<EndpointSlice>;
   objects: Informer<BackendObject>;
   autoscalers: Informer<HorizontalPodAutoscaler>;
+  policies: Informer<NetworkPolicy>;
   scaledObjects(): Informer<ScaledObject> | null;
 }
 
@@ -328,6 +335,7 @@ class Leading {
           return informers.scaledObjects();
         },
       },
+      policies: new NetworkPolicies(informers.policies, informers.pods, options.namespace),
       allocator: new PortAllocator(options.gatewayPorts),
       defaults: {
         host: '0.0.0.0',
@@ -462,6 +470,7 @@ class Leading {
         if (service !== null) for (const key of backends.ofService(service)) backends.notify(key);
       }),
       autoscalers.onChange(({ object }) => this.#changedIn(object.metadata.namespace ?? '')),
+      this.#informers.policies.onChange(({ object }) => this.#changedIn(object.metadata.namespace ?? '')),
       this.controller.onEvent(({ backend }) => backends.changed(backend)),
       this.controller.onGateways(() => backends.gatewaysChanged()),
       this.#gateways.onChange(() => backends.gatewaysChanged()),

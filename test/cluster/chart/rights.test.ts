@@ -130,6 +130,7 @@ describe('the chart on a cluster', () => {
       'patch statefulsets.apps --subresource=scale -n SHOP',
       'watch deployments.apps -A',
       'watch horizontalpodautoscalers.autoscaling -A',
+      'watch networkpolicies.networking.k8s.io -A',
       'patch scaledobjects.keda.sh -n SHOP',
       'watch httproutes.gateway.networking.k8s.io -A',
       'patch gateways.gateway.networking.k8s.io --subresource=status -n SHOP',
