@@ -1,6 +1,7 @@
 /** Which gateway pods may stand in for a Service: those that run, are ready, and have the configuration in force. */
 import type { Informer } from '../kubernetes/client.ts';
-import type { Pod, SliceEndpoint } from './kinds.ts';
+import type { SliceEndpoint } from '../kubernetes/endpoint-slices.ts';
+import type { Pod } from './kinds.ts';
 
 export interface GatewayPod {
   /** The pod's name, under which it greets the controller. */

@@ -24,19 +24,6 @@ export interface ServicePort {
   appProtocol?: string;
 }
 
-export interface EndpointSlice extends KubernetesObject {
-  addressType: 'IPv4' | 'IPv6' | 'FQDN';
-  endpoints: SliceEndpoint[];
-  ports: { name?: string; port?: number; protocol?: string; appProtocol?: string }[];
-}
-
-export interface SliceEndpoint {
-  addresses: string[];
-  conditions?: { ready?: boolean; serving?: boolean; terminating?: boolean };
-  nodeName?: string;
-  targetRef?: { kind: string; namespace?: string; name: string; uid?: string };
-}
-
 export interface Pod extends KubernetesObject {
   spec: { nodeName?: string; containers?: { name: string; ports?: { name?: string; containerPort: number }[] }[] };
   status: {
@@ -67,9 +54,3 @@ export const SCALED_OBJECTS: Resource = {
   kind: 'ScaledObject',
   namespaced: true,
 };
-
-/** The label of an EndpointSlice that names its Service. */
-export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
-export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
-/** The managed-by of ours. */
-export const MANAGED_BY = 'dormouse.dev';

@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { CreateDriver } from '../drivers/driver.ts';
 import { StaticDriver } from '../drivers/static/static-driver.ts';
 import type { Informer, KubernetesClient, KubernetesObject } from '../kubernetes/client.ts';
+import { serviceKey, type EndpointSlice } from '../kubernetes/endpoint-slices.ts';
 import { LeaderElection } from '../kubernetes/leader-election.ts';
 import { AUTOSCALERS, ENDPOINT_SLICES, LEASES, NETWORK_POLICIES, PODS, SERVICES } from '../kubernetes/resources.ts';
 import { WorkQueue } from '../kubernetes/work-queue.ts';
@@ -22,18 +23,11 @@ import { BACKENDS, keyOf, type BackendObject } from './backend-object.ts';
 import { Backends, type Compiled, type IdleWatch } from './backends.ts';
 import { Configuration } from './configuration.ts';
 import { GatewayPods } from './gateway-pods.ts';
-import {
-  SCALED_OBJECTS,
-  type EndpointSlice,
-  type HorizontalPodAutoscaler,
-  type Pod,
-  type ScaledObject,
-  type Service,
-} from './kinds.ts';
+import { SCALED_OBJECTS, type HorizontalPodAutoscaler, type Pod, type ScaledObject, type Service } from './kinds.ts';
 import { NetworkPolicies, type NetworkPolicy } from './network-policies.ts';
 import { PortAllocator, type PortRange } from './port-allocator.ts';
 import { RedirectProbe } from './redirect-probe.ts';
-import { serviceKey, SliceIndex } from './redirect.ts';
+import { SliceIndex } from './redirect.ts';
 import { GatewayApi, ServiceEndpoints, type Translation, type TranslationSettings } from './gateway-api/index.ts';
 import { Standby } from './standby.ts';
 

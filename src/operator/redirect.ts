@@ -8,7 +8,14 @@ import type { Informer, KubernetesClient } from '../kubernetes/client.ts';
 import { ENDPOINT_SLICES, SERVICES } from '../kubernetes/resources.ts';
 import type { PortAllocation } from './backend-object.ts';
 import type { GatewayPods } from './gateway-pods.ts';
-import { MANAGED_BY, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, type EndpointSlice, type Service } from './kinds.ts';
+import {
+  MANAGED_BY,
+  MANAGED_BY_LABEL,
+  SERVICE_NAME_LABEL,
+  serviceKey,
+  type EndpointSlice,
+} from '../kubernetes/endpoint-slices.ts';
+import type { Service } from './kinds.ts';
 import type { PlannedPort } from './service-plan.ts';
 
 /** In the selector of a Service whose pods are asleep. */
@@ -203,12 +210,6 @@ export class SliceIndex {
     known?.delete(slice.metadata.name);
     if (key !== null && known?.size === 0) this.#byService.delete(key);
   }
-}
-
-/** `namespace/name` of the Service; null when the slice names none. */
-export function serviceKey(slice: EndpointSlice): string | null {
-  const service = slice.metadata.labels?.[SERVICE_NAME_LABEL];
-  return service === undefined ? null : `${slice.metadata.namespace}/${service}`;
 }
 
 function isOurs(slice: EndpointSlice): boolean {

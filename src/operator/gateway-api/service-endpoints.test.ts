@@ -9,9 +9,9 @@ import {
   MANAGED_BY_LABEL,
   SERVICE_NAME_LABEL,
   type EndpointSlice,
-  type Service,
   type SliceEndpoint,
-} from '../kinds.ts';
+} from '../../kubernetes/endpoint-slices.ts';
+import type { Service } from '../kinds.ts';
 import { FakeInformer } from './informer.fixture.ts';
 import { ServiceEndpoints } from './service-endpoints.ts';
 import { service } from './snapshot.fixture.ts';

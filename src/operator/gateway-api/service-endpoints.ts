@@ -4,9 +4,9 @@
  */
 import type { Driver, DriverEvents, Instance } from '../../drivers/driver.ts';
 import type { Change, Informer } from '../../kubernetes/client.ts';
+import { keyOfOthers, membersOf, type EndpointSlice, type SliceMember } from '../../kubernetes/endpoint-slices.ts';
 import type { Clock } from '../../model/ports.ts';
-import { MANAGED_BY, MANAGED_BY_LABEL, type EndpointSlice, type Service, type SliceEndpoint } from '../kinds.ts';
-import { serviceKey } from '../redirect.ts';
+import type { Service } from '../kinds.ts';
 import type { ServiceBackend } from './translation.ts';
 
 export class ServiceEndpoints {
@@ -81,7 +81,7 @@ export class ServiceEndpoints {
     if (known?.size === 0) this.#drivers.delete(key);
   }
 
-  #members(namespace: string, service: string, port: number): Map<string, Member> {
+  #members(namespace: string, service: string, port: number): Map<string, SliceMember> {
     const found = this.#services.get(namespace, service);
     const named = found?.spec.ports?.find((one) => one.port === port);
     const slices = this.#slices.get(`${namespace}/${service}`);
@@ -90,61 +90,10 @@ export class ServiceEndpoints {
   }
 }
 
-/** Slices that stand for gateways would lead requests back here. */
-function keyOfOthers(slice: EndpointSlice): string | null {
-  return slice.metadata.labels?.[MANAGED_BY_LABEL] === MANAGED_BY ? null : serviceKey(slice);
-}
-
-type Member = Pick<Instance, 'id' | 'state' | 'reason'> & { address: { host: string; port: number } };
-
-/** One for each pod, also where it stands in the slices of two families; by id. `portName`: as slices call the Service's port. */
-export function membersOf(slices: readonly EndpointSlice[], portName: string, family: string): Map<string, Member> {
-  const members = new Map<string, Member>();
-  const ordered = slices
-    .filter(({ addressType }) => addressType !== 'FQDN')
-    .sort(
-      (a, b) =>
-        Number(b.addressType === family) - Number(a.addressType === family) ||
-        (a.metadata.name < b.metadata.name ? -1 : 1),
-    );
-  for (const { ports, endpoints } of ordered) {
-    const port = (ports ?? []).find(({ name = '' }) => name === portName)?.port;
-    if (port === undefined) continue;
-    for (const endpoint of endpoints ?? []) {
-      const host = endpoint.addresses[0];
-      if (host === undefined) continue;
-      const id = idOf(endpoint, port);
-      const known = members.get(id);
-      // An endpoint may be in two slices for a moment while it is moved from one to the other (KEP-752): the better news counts.
-      if (known === undefined || (known.state !== 'ready' && isReady(endpoint))) {
-        members.set(id, { id, address: { host, port }, ...stateOf(endpoint) });
-      }
-    }
-  }
-  return members;
-}
-
-function idOf({ targetRef, addresses }: SliceEndpoint, port: number): string {
-  if (targetRef?.kind === 'Pod' && targetRef.uid !== undefined) return `${targetRef.name}~${targetRef.uid.slice(0, 8)}`;
-  const host = addresses[0]!;
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** Conditions that are not known count as true, but for terminating (discovery.k8s.io/v1 EndpointConditions). */
-function isReady({ conditions }: SliceEndpoint): boolean {
-  return conditions?.ready !== false && conditions?.terminating !== true;
-}
-
-function stateOf(endpoint: SliceEndpoint): Pick<Instance, 'state' | 'reason'> {
-  if (isReady(endpoint)) return { state: 'ready', reason: '' };
-  if (endpoint.conditions?.terminating === true) return { state: 'stopping', reason: 'it is terminating' };
-  return { state: 'unhealthy', reason: 'its Service says that it is not ready' };
-}
-
 class ServiceDriver implements Driver {
   readonly kind = 'static';
   readonly canScale = false;
-  readonly #members: () => Map<string, Member>;
+  readonly #members: () => Map<string, SliceMember>;
   readonly #events: DriverEvents;
   readonly #clock: Clock;
   readonly #forget: () => void;
@@ -152,7 +101,7 @@ class ServiceDriver implements Driver {
   #closed = false;
 
   /** Tells its instances by events in a microtask, so that the caller has the driver by then. */
-  constructor(members: () => Map<string, Member>, events: DriverEvents, clock: Clock, forget: () => void) {
+  constructor(members: () => Map<string, SliceMember>, events: DriverEvents, clock: Clock, forget: () => void) {
     this.#members = members;
     this.#events = events;
     this.#clock = clock;
