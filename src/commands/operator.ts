@@ -214,7 +214,7 @@ function parts(
     },
     watchIdle: (backend, changed) =>
       watchIdle(backend, changed, { ...idleDeps, logger: logger.child({ backend: backend.name }) }),
-    drivers: ({ pods, services }, signal) => {
+    drivers: ({ pods, services }, replicasBefore, signal) => {
       const targets = new Map<string, Informer<Workload>>();
       const informers: SharedInformers = {
         pods: pods as never,
@@ -230,7 +230,7 @@ function parts(
           return informer;
         },
       };
-      const create = createKubernetesDrivers({ client, informers, clock, logger });
+      const create = createKubernetesDrivers({ client, informers, clock, logger, replicasBefore });
       signal.addEventListener('abort', () => create.close(), { once: true });
       return create;
     },

@@ -61,8 +61,12 @@ export interface OperatorOptions {
   traces?: TraceSink;
   compile(object: BackendObject): Compiled;
   watchIdle(backend: BackendConfig, changed: () => void): IdleWatch;
-  /** Drivers of one leadership. `pods` and `services` are shared by all. */
-  drivers(informers: { pods: Informer<Pod>; services: Informer<Service> }, signal: AbortSignal): CreateDriver;
+  /** Drivers of one leadership. `pods` and `services` are shared by all. `replicasBefore`: what a target that others scale is woken with at least. */
+  drivers(
+    informers: { pods: Informer<Pod>; services: Informer<Service> },
+    replicasBefore: (backend: string) => number,
+    signal: AbortSignal,
+  ): CreateDriver;
   /** The target's replicas; null: it is not there. */
   replicas(kubernetes: KubernetesConfig, signal: AbortSignal): Promise<number | null>;
   /** Of the Gateway API's translation: what does not come from the cluster. */
@@ -279,7 +283,7 @@ class Leading {
     this.#options = options;
     this.#informers = informers;
     this.#staticNumber = Math.floor(random() * 1e9);
-    const inner = options.drivers(informers, this.#ended.signal);
+    const inner = options.drivers(informers, (backend) => this.#backends.replicasBefore(backend), this.#ended.signal);
     this.#slices = new SliceIndex(informers.slices);
     this.#endpoints = new ServiceEndpoints(informers.slices, informers.services, clock);
     this.controller = new Controller({
@@ -485,7 +489,7 @@ class Leading {
       .map(({ id }) => id);
   }
 
-  /** A target that others scale is woken with as many replicas as it had; a Service that routes lead to has what its slices say. */
+  /** A Service that routes lead to has what its slices say. */
   #drivers(inner: CreateDriver): CreateDriver {
     return (backend, events) => {
       if (backend.source.driver === 'static') {
@@ -497,11 +501,7 @@ class Leading {
           nextNumber: () => ++this.#staticNumber,
         });
       }
-      const driver = inner(backend, events);
-      if (backend.source.driver !== 'kubernetes' || backend.scale.by !== 'none') return driver;
-      const scaleUp = driver.scaleUp.bind(driver);
-      driver.scaleUp = (count) => scaleUp(Math.max(count, this.#backends.replicasBefore(backend.name)));
-      return driver;
+      return inner(backend, events);
     };
   }
 

@@ -19,6 +19,8 @@ export interface KubernetesDriversDeps {
   clock: Clock;
   logger: Logger;
   random?: RandomSource;
+  /** Replicas that a backend with `scale.by: none` is started with at least, since somebody else scaled it to so many before. Default: 0. */
+  replicasBefore?(backend: string): number;
 }
 
 /** Targets that are asked for at once, when many drivers begin. */
@@ -26,7 +28,7 @@ const CONCURRENT_READS = 16;
 
 /** Call once per process. `close` stops listening to the informers; call it after the drivers are closed. Throws for a backend that is not of a cluster. */
 export function createKubernetesDrivers(deps: KubernetesDriversDeps): CreateDriver & { close(): void } {
-  const { client, informers, clock, logger, random = Math.random } = deps;
+  const { client, informers, clock, logger, random = Math.random, replicasBefore } = deps;
   const view = new ClusterView(informers);
   const gate = new Gate(CONCURRENT_READS);
   const pace = new ProbePace();
@@ -42,6 +44,7 @@ export function createKubernetesDrivers(deps: KubernetesDriversDeps): CreateDriv
       clock,
       logger: own,
       random,
+      ...(replicasBefore === undefined ? {} : { replicasBefore }),
     });
   };
   return Object.assign(create, { close: () => view.close() });

@@ -30,6 +30,8 @@ export interface KubernetesDriverDeps {
   clock: Clock;
   logger: Logger;
   random: RandomSource;
+  /** As in KubernetesDriversDeps. */
+  replicasBefore?(backend: string): number;
 }
 
 const LOWER_BOUND_MS = 8000;
@@ -140,13 +142,20 @@ export class KubernetesDriver implements Driver {
     if (this.#closed || count <= 0 || this.#crashes.inForce !== null) return;
     const { by, max } = this.#backend.scale;
     // With `none` somebody else has the say beyond one.
-    const replicas = Math.min(count - (this.#retirement?.size ?? 0), by === 'none' ? Infinity : max);
-    if (replicas <= 0) return;
+    const wanted = Math.min(count - (this.#retirement?.size ?? 0), by === 'none' ? Infinity : max);
+    if (wanted <= 0) return;
+    const replicas = Math.max(wanted, this.#atLeast());
     if (this.#readyCount === 0) {
       this.#wanted = Math.max(replicas, this.#watch.isOn ? this.#wanted : 0);
       this.#watch.begin(this.#crashes.known !== null);
     }
     this.#target.raise(replicas);
+  }
+
+  /** From zero, or on the way there, it gets what it had: how many it needs is not ours to say. */
+  #atLeast(): number {
+    const isGoing = (this.#target.scale?.replicas ?? 0) === 0 || (this.#retirement?.size ?? 0) > 0;
+    return isGoing && this.#backend.scale.by === 'none' ? (this.#deps.replicasBefore?.(this.#backend.name) ?? 0) : 0;
   }
 
   cancelStarts(count: number): void {

@@ -308,6 +308,61 @@ test('a wake at the moment of the zero keeps a pod that nobody has deleted yet',
   });
 });
 
+test('a wake while the zero is being written is written right after it', async () => {
+  await withDriver({}, async (subject) => {
+    const { driver, cluster } = subject;
+    const ids = await awake(subject);
+    let zeros = 0;
+    cluster.intercept = ({ verb, body }) => {
+      // One on top of the one that goes.
+      if (verb === 'patch' && body?.spec?.replicas === 0 && zeros++ === 0) driver.scaleUp(2);
+    };
+    await driver.retire(ids).catch(() => {});
+    await until('one', () => cluster.replicas('users') === 1);
+    await until('ready', () => driver.instances().some(({ state }) => state === 'ready'));
+    assert.equal(zeros, 1);
+  });
+});
+
+test('a wake before the zero is written keeps it from being written', async () => {
+  await withDriver({}, async (subject) => {
+    const { driver, cluster } = subject;
+    const ids = await awake(subject, 2);
+    const retired = assert.rejects(driver.retire(ids), { message: /it was woken meanwhile/ });
+    const isFirst = (): boolean => scaleWrites(cluster).some(({ body }) => body?.spec?.replicas === 0);
+    cluster.intercept = ({ verb, body }) => {
+      if (verb !== 'patch' || body?.spec?.replicas !== 0) return;
+      driver.scaleUp(4);
+      away();
+    };
+    await retired;
+    assert.equal(isFirst(), true);
+    await until('ready', () => driver.instances().filter(({ state }) => state === 'ready').length === 2);
+    assert.equal(cluster.replicas('users'), 2);
+  });
+});
+
+test('a target that others scale is started with as many as it had, also when it is woken on the way to zero', async () => {
+  const changes = { scale: { by: 'none' }, replicasBefore: () => 3 } as const;
+  await withDriver(changes, async (subject) => {
+    const { driver, cluster, witness } = subject;
+    driver.scaleUp(1);
+    const ids = (await witness.ready(driver, 3)).map(({ id }) => id);
+    let zeros = 0;
+    cluster.intercept = ({ verb, body }) => {
+      if (verb === 'patch' && body?.spec?.replicas === 0 && zeros++ === 0) driver.scaleUp(1 + ids.length);
+    };
+    await driver.retire(ids).catch(() => {});
+    await until('three', () => cluster.replicas('users') === 3);
+    // Where some run, how many there are is somebody else's business.
+    await witness.ready(driver, 3);
+    cluster.scaleByHand('users', 2);
+    await until('two', () => driver.instances().length === 2);
+    driver.scaleUp(1);
+    assert.equal(cluster.replicas('users'), 2);
+  });
+});
+
 test('starts that are given up are taken back, what somebody else scaled is not', async () => {
   const prepare = (cluster: FakeCluster): void => void (cluster.podStart = 'silent');
   await withDriver({ prepare }, async ({ driver, cluster }) => {

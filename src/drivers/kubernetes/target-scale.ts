@@ -123,7 +123,8 @@ export class TargetScale {
   /** At least so many replicas. The first write is under way when this returns, unless another one is. */
   raise(replicas: number): void {
     const known = this.#known;
-    if (known !== null && known.replicas >= replicas) {
+    // With a lowering under way what is known may be over in a moment.
+    if (this.#lowerings.length === 0 && known !== null && known.replicas >= replicas) {
       if (known.replicas === replicas) this.#raisedTo = replicas;
       return;
     }
@@ -205,6 +206,10 @@ export class TargetScale {
     const { replicas, resourceVersion } = this.#known!;
     const to = Math.max(0, lowering.to(lowering.from ?? replicas));
     if (replicas > to) {
+      if (this.#raise !== null && this.#raise > to) {
+        this.#done(lowering, this.#failed('it was woken meanwhile'));
+        return;
+      }
       if (lowering.serial !== this.#serial || (lowering.from !== null && lowering.from !== replicas)) {
         this.#done(lowering, this.#byOthers(replicas));
         return;
@@ -254,6 +259,17 @@ export class TargetScale {
     if (index !== -1) this.#lowerings.splice(index, 1);
     if (error === null) lowering.resolve();
     else lowering.reject(error);
+    if (this.#settleRaise()) this.#options.accepted();
+  }
+
+  /** True when there are as many as a raise wanted, and nothing is under way that makes them fewer. */
+  #settleRaise(): boolean {
+    const known = this.#known;
+    if (this.#raise === null || known === null || known.replicas < this.#raise || this.#lowerings.length > 0)
+      return false;
+    if (known.replicas === this.#raise) this.#raisedTo = known.replicas;
+    this.#raise = null;
+    return true;
   }
 
   async #write(replicas: number, resourceVersion: string | null): Promise<void> {
@@ -332,11 +348,7 @@ export class TargetScale {
       this.#raisedTo = null;
       this.#changedByOthersMs = this.#options.clock.nowMs();
     }
-    const raised = this.#raise !== null && next.replicas >= this.#raise;
-    if (raised) {
-      if (next.replicas === this.#raise) this.#raisedTo = next.replicas;
-      this.#raise = null;
-    }
+    const raised = this.#settleRaise();
     this.#options.learned(next, byOthers);
     if (raised) this.#options.accepted();
   }

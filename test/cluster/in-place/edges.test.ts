@@ -33,17 +33,18 @@ async function asked(step: HandoverStep): Promise<string> {
     if (one.metadata.name === name) least = Math.min(least, one.spec.replicas ?? 1);
   });
   await app.untilStep(step);
+  const before = app.steps.length;
   const { status, text, headers } = await app.get('/', { headers: { 'x-id': `${name}-1` } });
   assert.equal(status, 200, `${step}: ${text}`);
   if (step === 'sleeping') {
     // It may have been at zero already.
-    await app.untilServing();
+    await app.untilPassed('serving', before);
     stop();
     return `${step}: answered${headers.has('x-cold-start') ? ' after a wake' : ' by the running pod'}`;
   }
   assert.equal(headers.get('x-pod'), pod, step);
-  await app.untilStep('handing-back');
-  await app.untilServing();
+  await app.untilPassed('handing-back', before);
+  await app.untilPassed('serving', before);
   stop();
   assert.ok(least >= 1, `${step}: it was scaled to zero`);
   assert.deepEqual(scene.witness.pods(`${name}-1`), [pod]);
@@ -68,7 +69,8 @@ async function deleted(step: HandoverStep): Promise<string> {
     const wake = app.get();
     await app.untilStep(step);
     void wake.catch(() => {});
-  } else await app.untilStep(step);
+  } else if (step === 'serving') await app.untilCondition('Ready', 'True');
+  else await app.untilStep(step);
   const gone = app.delete();
   await using traffic = await app.traffic({
     fresh: { everyMs: 40 },
@@ -81,7 +83,7 @@ async function deleted(step: HandoverStep): Promise<string> {
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const report = await traffic.end();
   assert.ok(report.sent > before.sent);
-  assert.equal(report.lost.length, 0, `${step}: ${summary(report)}`);
+  assert.equal(report.lost.length, 0, `${step}: ${summary(report)}\n${app.story.join('\n')}`);
   return `${step}: ${report.sent} requests, ${report.lost.length} lost`;
 }
 
