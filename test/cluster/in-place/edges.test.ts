@@ -89,9 +89,9 @@ async function deleted(step: HandoverStep): Promise<string> {
 
 test('a Backend that is deleted at any step leaves everything as it was, and loses nothing', async (t) => {
   const steps: HandoverStep[] = ['serving', ...FALLING, 'asleep', 'handing-back', 'resuming'];
-  const half = Math.ceil(steps.length / 2);
-  for (const part of [steps.slice(0, half), steps.slice(half)]) {
-    for (const result of await Promise.all(part.map((step) => deleted(step)))) t.diagnostic(result);
+  // Not all side by side: each has clients of its own.
+  for (let at = 0; at < steps.length; at += 4) {
+    for (const result of await Promise.all(steps.slice(at, at + 4).map((step) => deleted(step)))) t.diagnostic(result);
   }
   assert.deepEqual(scene.witness.duplicates, []);
 });

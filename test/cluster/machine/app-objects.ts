@@ -52,7 +52,8 @@ function podSpec(options: AppOptions): object {
         imagePullPolicy: 'Never',
         env: Object.entries(options.env ?? {}).map(([name, value]) => ({ name, value })),
         ports: [{ name: 'http', containerPort: 8080 }],
-        readinessProbe: { httpGet: { path: '/healthz', port: 'http' }, periodSeconds: 1 },
+        // A busy machine answers late: that is no reason to be taken out of its Service.
+        readinessProbe: { httpGet: { path: '/healthz', port: 'http' }, periodSeconds: 1, timeoutSeconds: 10 },
         securityContext: { runAsNonRoot: true, readOnlyRootFilesystem: true, allowPrivilegeEscalation: false },
       },
     ],
