@@ -65,6 +65,13 @@ export interface HandoverPlan {
   scrapeMs: number;
 }
 
+interface LeftMs {
+  /** After a sleep that was taken back. */
+  ofBackOff: number;
+  /** Of the time that it has to be awake. */
+  ofIdle: number;
+}
+
 /** Why a sleep was taken back. */
 class TakenBack extends Error {}
 
@@ -137,25 +144,27 @@ export class Handover {
   async #serve(signal: AbortSignal): Promise<void> {
     this.#redirectedAtMs = 0;
     for (;;) {
-      const reason = this.#keptBy();
+      // Looked at once: time that passes between two looks would end a wait that nothing else ends.
+      const leftMs = this.#leftMs();
+      const reason = this.#keptBy(leftMs);
       this.#host.keep(reason ?? 'its Service is being redirected');
       if (reason === null) return;
-      const waitMs = this.#soonestMs() - this.#host.clock.nowMs();
+      const waitMs = Math.max(leftMs.ofBackOff, leftMs.ofIdle);
       await this.#pause(waitMs > 0 ? waitMs : Number.POSITIVE_INFINITY, signal);
     }
   }
 
-  /** When it may fall asleep as far as time goes; monotonic. */
-  #soonestMs(): number {
+  /** How long time alone keeps it awake; 0 and less: not at all. */
+  #leftMs(): LeftMs {
     const { clock } = this.#host;
     const backend = this.#host.backend();
     const idleAfterMs = this.#host.plan()?.idleAfterMs ?? 0;
     const awakeForMs = backend === null ? 0 : Math.max(0, clock.wallMs() - backend.sinceMs);
-    return Math.max(this.#notBeforeMs, clock.nowMs() + idleAfterMs - awakeForMs);
+    return { ofBackOff: this.#notBeforeMs - clock.nowMs(), ofIdle: idleAfterMs - awakeForMs };
   }
 
   /** Why it goes on serving; null: it may be put to sleep, or is at zero already. */
-  #keptBy(): string | null {
+  #keptBy(leftMs: LeftMs): string | null {
     const host = this.#host;
     const backend = host.backend();
     if (backend === null) return 'the controller has not met it yet';
@@ -163,8 +172,8 @@ export class Handover {
     if (!host.gatewaysListen()) return 'no gateway is ready to stand in for it';
     if (backend.phase === 'asleep') return backend.crash === null ? null : 'it is crashing';
     if (backend.phase !== 'awake') return `it is ${backend.phase}`;
-    if (host.clock.nowMs() < this.#notBeforeMs) return 'its last sleep was taken back only just now';
-    if (host.clock.nowMs() < this.#soonestMs()) return 'it has not been awake for as long as scale.idleAfter says';
+    if (leftMs.ofBackOff > 0) return 'its last sleep was taken back only just now';
+    if (leftMs.ofIdle > 0) return 'it has not been awake for as long as scale.idleAfter says';
     const { keptBy, wake } = host.verdict();
     return wake ?? keptBy[0] ?? null;
   }

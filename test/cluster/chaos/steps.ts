@@ -44,16 +44,17 @@ export async function faultAt(
     clients.resume();
     await stage.untilServing();
     const strike = await fault.arm(stage, cluster);
-    await reach(stage, moment);
+    end.push(...(await reach(stage, moment)));
     const struck = strike();
     clients.resume();
     killedAtMs = (await struck)?.killedAtMs;
     if (fault.deletes === true) await stage.until('the Backend is gone', () => stage.backend === undefined);
     else await stage.untilServing();
     await delay(AFTER_MS);
-    if (fault.deletes === true) end.push(...(await faults(stage, () => stage.faultsWhenAwake(), 'without Backend')));
+    end.push(...(await faults(stage, () => stage.faultsWhenAwake(), 'awake')));
     await fault.after?.(stage, cluster);
-    end.push(...(await wholeCycle(stage)));
+    // What hits everything is tried alone: there the next moment's way is that cycle.
+    if (!fault.isShared || moment === MOMENTS.at(-1)) end.push(...(await wholeCycle(stage)));
   } catch (error) {
     end.push(error instanceof Error ? error.message : String(error));
     clients.resume();
@@ -64,15 +65,21 @@ export async function faultAt(
   return judge(`${moment}: ${fault.name}`, lines, witness, { end, startedAtMs, killedAtMs });
 }
 
-async function reach(stage: Stage, moment: Moment): Promise<void> {
+/** Resolves at that moment. Gives what was not as it should be on the way. */
+async function reach(stage: Stage, moment: Moment): Promise<string[]> {
   const { clients } = stage;
-  if (moment !== 'waking' && !['handing-back', 'resuming', 'serving'].includes(moment)) return stage.fallAsleep(moment);
+  if (moment !== 'waking' && !['handing-back', 'resuming', 'serving'].includes(moment)) {
+    await stage.fallAsleep(moment);
+    return [];
+  }
   await stage.fallAsleep('asleep');
+  const found = await faults(stage, () => stage.faultsWhenAsleep(), 'asleep');
   await delay(STILL_MS);
   clients.resume();
   if (moment === 'waking') await stage.until('it wakes', () => stage.state === 'waking' || stage.step !== 'asleep');
   else if (moment === 'serving') await stage.untilServing();
   else await stage.until(`step ${moment}`, () => AFTER_ASLEEP.indexOf(stage.step) >= AFTER_ASLEEP.indexOf(moment));
+  return found;
 }
 
 const AFTER_ASLEEP: readonly HandoverStep[] = ['handing-back', 'resuming', 'serving'];
