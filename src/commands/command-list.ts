@@ -141,6 +141,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       ['--observe <address>', '/metrics, /livez and /readyz (default: 127.0.0.1:8082)'],
       ['--delay <duration>', 'after SIGTERM: goes on accepting so long, not ready (default: 5s)'],
       ['--drain <duration>', 'then: finishes what it has accepted, and holds, within this (default: 30s)'],
+      ['--watch-endpoint-slices', 'watches the cluster itself for the pods of routes while no operator leads'],
       ['--log-level <level>', 'debug, info, warn or error (default: info)'],
       ['--log-format <format>', 'json or pretty (default: json)'],
     ],

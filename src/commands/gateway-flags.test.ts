@@ -14,6 +14,7 @@ describe('flags of dormouse gateway', () => {
       observe: { host: '127.0.0.1', port: 8082 },
       delayMs: 5000,
       drainMs: 30_000,
+      watchSlices: false,
       level: 'info',
       format: 'json',
     });

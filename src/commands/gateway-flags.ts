@@ -24,6 +24,8 @@ export interface GatewayFlags {
   observe: HostPort;
   delayMs: number;
   drainMs: number;
+  /** Watches EndpointSlices itself while no operator leads. */
+  watchSlices: boolean;
   level: (typeof LEVELS)[number];
   format: (typeof FORMATS)[number];
 }
@@ -51,6 +53,7 @@ export function readGatewayFlags(options: CommandOptions, context: Pick<CommandC
     observe: address(options.observe ?? '127.0.0.1:8082', '--observe', '0.0.0.0:8082'),
     delayMs: duration(options.delay ?? '5s', '--delay', { most: 10 * 60_000, text: '10m' }),
     drainMs: duration(options.drain ?? '30s', '--drain', { most: 24 * 3_600_000, text: '24h' }),
+    watchSlices: options.watchEndpointSlices === true,
     level: oneOf(options.logLevel ?? 'info', '--log-level', LEVELS),
     format: oneOf(options.logFormat ?? 'json', '--log-format', FORMATS),
   };

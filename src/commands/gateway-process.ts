@@ -1,9 +1,12 @@
 /** One gateway of a cluster, in one process: what `dormouse gateway` runs. */
 import type { EventEmitter } from 'node:events';
+import { homedir } from 'node:os';
 import { strategies } from '../gateway/balancing/registry.ts';
 import { loadFilters } from '../gateway/filters/registry.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { ownSockets } from '../gateway/listener-sockets.ts';
+import type { Informer } from '../kubernetes/client.ts';
+import type { EndpointSlice } from '../kubernetes/endpoint-slices.ts';
 import { dialLink } from '../link/grpc-client.ts';
 import { ReconnectingLink, type LinkState } from '../link/reconnecting.ts';
 import type { MetricFamily } from '../model/metrics.ts';
@@ -13,6 +16,7 @@ import { startObserveServer } from '../telemetry/observe-server.ts';
 import { processMetrics } from '../telemetry/process-metrics.ts';
 import { renderMetrics } from '../telemetry/render.ts';
 import { connectionsFor, descriptorLimit } from './descriptor-limit.ts';
+import { OwnEndpoints } from './gateway-endpoints.ts';
 import type { GatewayFlags } from './gateway-flags.ts';
 import { linkCredentials, operatorAddresses } from './gateway-operators.ts';
 import { StopRequest } from './stop-request.ts';
@@ -40,7 +44,7 @@ export async function runGateway(flags: GatewayFlags, io: GatewayProcessIo): Pro
         error: error instanceof Error ? (error.stack ?? error.message) : String(error),
       }),
   });
-  const link: ReconnectingLink = new ReconnectingLink({
+  const operators: ReconnectingLink = new ReconnectingLink({
     resolve: (signal) => operatorAddresses(flags.operator, signal),
     dial: async (address, signal) =>
       dialLink({
@@ -56,6 +60,14 @@ export async function runGateway(flags: GatewayFlags, io: GatewayProcessIo): Pro
     random: Math.random,
     logger,
   });
+  const link = flags.watchSlices
+    ? new OwnEndpoints({
+        link: operators,
+        led: () => operators.state.leader !== null,
+        watch: watchSlices(logger),
+        logger,
+      })
+    : operators;
   const gateway: Gateway = new Gateway({
     id: flags.name,
     link,
@@ -77,14 +89,14 @@ export async function runGateway(flags: GatewayFlags, io: GatewayProcessIo): Pro
       renderMetrics([
         gateway.families(),
         processMetrics({ version: io.version, role: 'gateway', startedAtMs }),
-        linkFamilies(link.state),
+        linkFamilies(operators.state),
       ]),
     ready: () => readiness(gateway, stop.stopping.aborted),
     logger,
   });
   const linkClosed = new Promise<void>((resolve) => link.onClose(resolve));
   gateway.start();
-  link.start();
+  operators.start();
   logger.info('a gateway has started', {
     gateway: flags.name,
     operator: `${flags.operator.host}:${flags.operator.port}`,
@@ -106,6 +118,37 @@ export async function runGateway(flags: GatewayFlags, io: GatewayProcessIo): Pro
   await observe.close();
   logger.info('a gateway has ended', {});
   return stop.faulty ? 1 : 0;
+}
+
+/** As the pod's service account. Loaded only when it is needed: a gateway is small. */
+function watchSlices(logger: Logger): (signal: AbortSignal) => Promise<Informer<EndpointSlice>> {
+  return async (signal) => {
+    const { createClient } = await import('../kubernetes/api-client.ts');
+    const { loadClusterConfig } = await import('../kubernetes/cluster-config.ts');
+    const { ENDPOINT_SLICES } = await import('../kubernetes/resources.ts');
+    const config = await loadClusterConfig({ env: process.env, home: homedir(), clock: systemClock });
+    const client = createClient(config, { logger, clock: systemClock, random: Math.random });
+    signal.addEventListener('abort', () => void client.close().catch(() => {}), { once: true });
+    const slices = client.informer<EndpointSlice>(ENDPOINT_SLICES, { trim: trimSlice });
+    slices.start(signal);
+    return slices;
+  };
+}
+
+function trimSlice({ apiVersion, kind, metadata, addressType, endpoints, ports }: EndpointSlice): EndpointSlice {
+  const { name, namespace = '', uid, resourceVersion, labels = {} } = metadata;
+  return {
+    apiVersion,
+    kind,
+    metadata: { name, namespace, uid, resourceVersion, labels },
+    addressType,
+    endpoints: (endpoints ?? []).map(({ addresses, conditions = {}, targetRef }) => ({
+      addresses,
+      conditions,
+      ...(targetRef === undefined ? {} : { targetRef }),
+    })),
+    ports,
+  };
 }
 
 /** Never asks whether an operator is there: without one it serves on. */

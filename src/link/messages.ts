@@ -25,6 +25,8 @@ export type GatewayBackendConfig = Omit<
 > & {
   driver: BackendSource['driver'];
   idle: Pick<IdleConfig, 'webSockets'>;
+  /** Which EndpointSlices have its endpoints, for a gateway that no operator leads: `port` as slices call the Service's port. Missing: none have. */
+  slices?: { namespace: string; service: string; port: string; family: string };
 };
 
 /** Controller to gateway. */

@@ -13,7 +13,7 @@ import { LeaderElection } from '../kubernetes/leader-election.ts';
 import { AUTOSCALERS, ENDPOINT_SLICES, LEASES, NETWORK_POLICIES, PODS, SERVICES } from '../kubernetes/resources.ts';
 import { WorkQueue } from '../kubernetes/work-queue.ts';
 import type { Link } from '../link/link.ts';
-import type { DownMessage, UpMessage } from '../link/messages.ts';
+import type { DownMessage, GatewayBackendConfig, GatewayConfig, UpMessage } from '../link/messages.ts';
 import type { WakeCause } from '../model/backend.ts';
 import type { BackendConfig, Config, KubernetesConfig } from '../model/config.ts';
 import type { MetricFamily } from '../model/metrics.ts';
@@ -25,9 +25,11 @@ import { Configuration } from './configuration.ts';
 import { GatewayPods } from './gateway-pods.ts';
 import { SCALED_OBJECTS, type HorizontalPodAutoscaler, type Pod, type ScaledObject, type Service } from './kinds.ts';
 import { NetworkPolicies, type NetworkPolicy } from './network-policies.ts';
+import { portName } from './in-place-config.ts';
 import { PortAllocator, type PortRange } from './port-allocator.ts';
 import { RedirectProbe } from './redirect-probe.ts';
 import { SliceIndex } from './redirect.ts';
+import { routablePorts } from './service-plan.ts';
 import { GatewayApi, ServiceEndpoints, type Translation, type TranslationSettings } from './gateway-api/index.ts';
 import { Standby } from './standby.ts';
 
@@ -303,7 +305,7 @@ class Leading {
     this.#configuration = new Configuration({
       logger,
       build: () => this.#build(),
-      configure: (config) => this.controller.configure(config, toGatewayConfig(config)),
+      configure: (config) => this.controller.configure(config, this.#share(config)),
       gateways: () => this.controller.gateways(),
       applied: () => this.#backends.gatewaysChanged(),
     });
@@ -503,6 +505,37 @@ class Leading {
       }
       return inner(backend, events);
     };
+  }
+
+  /** What gateways are told: with the slices of backends whose Service is left alone. */
+  #share(config: Config): GatewayConfig {
+    const share: GatewayConfig = toGatewayConfig(config);
+    const slices = new Map<string, GatewayBackendConfig['slices']>();
+    const add = (backend: string, namespace: string, service: string, port: string): void => {
+      const family = this.#informers.services.get(namespace, service)?.spec.ipFamilies?.[0] ?? 'IPv4';
+      slices.set(backend, { namespace, service, port, family });
+    };
+    for (const {
+      config: { name },
+      namespace,
+      service,
+      port,
+    } of this.#translation?.services ?? []) {
+      const ports = this.#informers.services.get(namespace, service)?.spec.ports ?? [];
+      add(name, namespace, service, ports.find((one) => one.port === port)?.name ?? '');
+    }
+    for (const { name, source } of config.backends) {
+      if (source.driver !== 'kubernetes' || source.kubernetes.service === null || !this.#routed.has(name)) continue;
+      const { namespace, service } = source.kubernetes;
+      const [main, ...further] = routablePorts(this.#informers.services.get(namespace, service));
+      if (main !== undefined) add(name, namespace, service, main.name);
+      for (const port of further) add(`${name}:${portName(port)}`, namespace, service, port.name);
+    }
+    const backends = share.backends.map((backend) => {
+      const known = slices.get(backend.name);
+      return known === undefined ? backend : { ...backend, slices: known };
+    });
+    return { ...share, backends };
   }
 
   #build(): Config {

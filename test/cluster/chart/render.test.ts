@@ -41,7 +41,7 @@ const EVERYTHING = {
     resources: {},
     delaySeconds: 15,
     drainSeconds: 60,
-    watchEndpointSlices: true,
+    watchEndpointSlices: false,
     extraArgs: ['--log-level=debug'],
     extraEnv: [{ name: 'A', value: 'b' }],
     podAnnotations: { a: 'b' },
@@ -120,10 +120,11 @@ test('with the defaults', async () => {
     '--observe=0.0.0.0:8082',
     '--drain=300s',
     '--delay=5s',
+    '--watch-endpoint-slices',
   ]);
   assert.deepEqual(gateway.strategy.rollingUpdate, { maxUnavailable: 0, maxSurge: 1 });
   assert.equal(gateway.template.spec.terminationGracePeriodSeconds, 330);
-  assert.equal(gateway.template.spec.automountServiceAccountToken, false);
+  assert.equal(gateway.template.spec.automountServiceAccountToken, true);
   assert.deepEqual(gateway.template.spec.volumes[0].secret, {
     secretName: 'dormouse-gateway-link',
     defaultMode: 0o440,
@@ -181,7 +182,7 @@ test('with every value changed', async () => {
   const gateway = find(objects, 'Deployment', 'dormouse-gateway')['spec'];
   assert.equal(gateway.replicas, undefined);
   assert.equal(gateway.template.spec.terminationGracePeriodSeconds, 100);
-  assert.equal(gateway.template.spec.automountServiceAccountToken, true);
+  assert.equal(gateway.template.spec.automountServiceAccountToken, false);
   const service = find(objects, 'Service', 'dormouse-gateway')['spec'];
   assert.deepEqual(service.ports.at(-1), {
     name: 'mqtt',
