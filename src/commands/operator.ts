@@ -118,7 +118,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
     ticketKeys: (changed) => new TicketKeys(changed),
     base,
     traces,
-    ...parts(client, clock, logger),
+    ...parts(client, clock, logger, flags.kinds),
     event: (object, type, reason, note) => recorder.record(object, type, reason, 'Reconcile', note),
   });
   const links = await serveLinks({
@@ -191,6 +191,7 @@ function parts(
   client: KubernetesClient,
   clock: Clock,
   logger: Logger,
+  kinds: readonly string[] | null,
 ): Pick<OperatorOptions, 'compile' | 'routing' | 'watchIdle' | 'drivers' | 'replicas' | 'trimPod' | 'causeText'> {
   const registry = defaultRegistry();
   const compiler = new ObjectCompiler(registry);
@@ -208,9 +209,9 @@ function parts(
     trimPod: (pod) => trimPod(pod as never) as never,
     compile: (object) => {
       const compiled = compiler.backend(object);
-      return 'problems' in compiled
-        ? { ok: false, problems: compiled.problems.map(renderObjectProblem) }
-        : { ok: true, backend: compiled.backend };
+      if ('problems' in compiled) return { ok: false, problems: compiled.problems.map(renderObjectProblem) };
+      const other = kindOutside(kinds, compiled.backend);
+      return other === null ? { ok: true, backend: compiled.backend } : { ok: false, problems: [other] };
     },
     watchIdle: (backend, changed) =>
       watchIdle(backend, changed, { ...idleDeps, logger: logger.child({ backend: backend.name }) }),
@@ -236,6 +237,14 @@ function parts(
     },
     replicas: async (kubernetes, signal) => (await readScale(client, kubernetes, signal))?.spec.replicas ?? null,
   };
+}
+
+/** What is wrong with a target that may not be scaled; null: nothing. `kinds`: null for any. */
+export function kindOutside(kinds: readonly string[] | null, { source }: BackendConfig): string | null {
+  if (kinds === null || source.driver !== 'kubernetes') return null;
+  const { apiVersion, kind } = source.kubernetes.target;
+  if (kinds.includes(`${apiVersion}/${kind}`)) return null;
+  return `spec.kubernetes.target: ${kind} of ${apiVersion} may not be scaled, only ${kinds.join(', ')}; add it to the chart's value "kinds" (--kinds of the operator)`;
 }
 
 async function readScale(
