@@ -11,6 +11,7 @@ import type { BenchCase, BenchContext } from './case.ts';
 import { filterCost } from './cases/filter-cost.ts';
 import { holdBurst } from './cases/hold-burst.ts';
 import { idleWebSockets } from './cases/idle-websockets.ts';
+import { kubernetesCold } from './cases/kubernetes-cold.ts';
 import { kubernetesScale } from './cases/kubernetes-scale.ts';
 import { largeBody } from './cases/large-body.ts';
 import { manyRoutes } from './cases/many-routes.ts';
@@ -43,6 +44,7 @@ const CASES: readonly BenchCase[] = [
   sleepEdge,
   soak,
   kubernetesScale,
+  kubernetesCold,
 ];
 
 async function main(args: readonly string[]): Promise<number> {

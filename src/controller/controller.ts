@@ -205,7 +205,8 @@ export class Controller {
     this.#link(config);
     for (const wanted of config.backends) {
       const backend = next.get(wanted.name);
-      if (backend !== undefined && !isDeepStrictEqual(backend.config, wanted)) backend.reconfigure(wanted);
+      if (backend === undefined || backend.config === wanted) continue;
+      if (!isDeepStrictEqual(backend.config, wanted)) backend.reconfigure(wanted);
     }
     for (const backend of removed) this.#remove(backend);
     // Who depends on whom may have changed.

@@ -114,6 +114,10 @@ interface Entry {
   /** As it was written last, without what moves all the time. */
   written: unknown;
   conditions: Condition[];
+  /** Since when it is in this state, as a former leader has written: true until it is seen in another one. */
+  inherited: Pick<BackendObjectStatus, 'state' | 'since'> | null;
+  /** The controller has been told of it: before that its status would be half of one. */
+  isTold: boolean;
 }
 
 export class Backends {
@@ -122,6 +126,8 @@ export class Backends {
   readonly #targets = new Claims();
   readonly #services = new Claims();
   readonly #leftovers = new Leftovers();
+  /** Gateways that slices list, as they were last. */
+  #gateways = '';
   #leads = false;
 
   constructor(deps: BackendsDeps) {
@@ -179,9 +185,23 @@ export class Backends {
     this.#entries.get(key)?.handover?.notify();
   }
 
-  /** Gateways came or went: who stands in for a Service may have to be listed anew. */
+  /** What `apply` announced has been given to the controller, or was refused. */
+  applied(): void {
+    this.gatewaysChanged();
+    for (const entry of this.#entries.values()) {
+      if (entry.isTold || entry.parts === null) continue;
+      entry.isTold = true;
+      this.#deps.enqueue(entry.key);
+    }
+  }
+
+  /** Gateways came or went, or have a configuration in force: a handover may have waited for that, and who stands in for a Service may have to be listed anew. */
   gatewaysChanged(): void {
-    for (const { handover } of this.#entries.values()) handover?.notify();
+    const { mark } = this.#deps.gateways;
+    const isListedAnew = mark !== this.#gateways;
+    this.#gateways = mark;
+    for (const { handover } of this.#entries.values())
+      if (isListedAnew || handover?.step !== 'asleep') handover?.notify();
   }
 
   /** One object as it is now; called by the work queue, never twice at once for the same. Rejects when the API server did not answer: it is called again then. */
@@ -226,8 +246,10 @@ export class Backends {
       handoverOf: null,
       end: null,
       running: Promise.resolve(),
-      written: null,
+      written: object.status === undefined ? null : steadyPart(object.status),
       conditions: object.status?.conditions ?? [],
+      inherited: object.status === undefined ? null : { state: object.status.state, since: object.status.since },
+      isTold: false,
     };
     this.#entries.set(key, entry);
     return entry;
@@ -637,31 +659,24 @@ export class Backends {
   }
 
   async #writeStatus(entry: Entry, signal: AbortSignal): Promise<void> {
-    const { object, handover } = entry;
+    const { object } = entry;
     const backend = this.#deps.controller.backend(entry.key);
+    // Written when it is known, in a moment.
+    if (backend === null && entry.parts !== null && !entry.isTold) return;
     const conditions = conditionsOf(
       withReady(this.#findings(entry)),
       entry.conditions,
       object.metadata.generation,
       this.#deps.clock.wallMs(),
     );
-    const state: Partial<BackendObjectStatus> = backend === null ? {} : stateOf(backend, this.#deps.causeText);
-    // In place the way of the Service is part of the state: it is not awake before its traffic is back.
-    const steady = {
-      ...state,
-      demand: undefined,
-      // The words move with the time: what counts is the state.
-      why: undefined,
-      conditions,
-      ports: handover === null ? null : entry.allocated,
-      generation: object.metadata.generation,
-    };
-    if (isDeepStrictEqual(steady, entry.written)) return;
+    const state = backend === null ? {} : this.#inherit(entry, stateOf(backend, this.#deps.causeText));
     const status: BackendObjectStatus = {
       ...state,
       ...(object.metadata.generation === undefined ? {} : { observedGeneration: object.metadata.generation }),
       conditions,
     };
+    const steady = steadyPart(status);
+    if (isDeepStrictEqual(steady, entry.written)) return;
     await this.#deps.client.patch(
       BACKENDS,
       { namespace: object.metadata.namespace ?? '', name: object.metadata.name },
@@ -671,6 +686,18 @@ export class Backends {
     this.#tellConditions(entry, conditions);
     entry.written = steady;
     entry.conditions = conditions;
+  }
+
+  /** What a former leader saw and this one did not see change is still so. */
+  #inherit(entry: Entry, state: Partial<BackendObjectStatus>): Partial<BackendObjectStatus> {
+    const { lastWoken, lastSlept } = entry.object.status ?? {};
+    if (entry.inherited?.state !== state.state) entry.inherited = null;
+    return {
+      ...(lastWoken === undefined ? {} : { lastWoken }),
+      ...(lastSlept === undefined ? {} : { lastSlept }),
+      ...state,
+      ...(entry.inherited?.since === undefined ? {} : { since: entry.inherited.since }),
+    };
   }
 
   /** An event for each condition that has turned bad. */
@@ -692,6 +719,11 @@ export class Backends {
     }
     await Promise.all([...this.#entries.values()].map(({ running }) => running));
   }
+}
+
+/** A status is written when this has changed: its words move with the time, what counts is the state; the handover is written by itself. */
+function steadyPart(status: BackendObjectStatus): object {
+  return { ...status, demand: undefined, why: undefined, handover: undefined };
 }
 
 function targetKey({ namespace, target }: KubernetesConfig): string {

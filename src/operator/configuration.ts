@@ -8,6 +8,9 @@ import type { Logger } from '../model/ports.ts';
 /** Changes within this belong together, ms; a steady stream of them is applied after the second bound all the same. */
 const GATHER_MS = 10;
 const GATHER_MOST_MS = 250;
+/** With many objects one configuration is work for operator and gateways: between two they rest for so many times as long as the last one took, but not longer than this, ms. */
+const REST_TIMES = 2;
+const REST_MOST_MS = 1000;
 
 export interface ConfigurationDeps {
   logger: Logger;
@@ -29,6 +32,7 @@ export class Configuration {
   #told = { change: 0, version: 0 };
   #timer: NodeJS.Timeout | null = null;
   #gatherUntilMs = 0;
+  #restUntilMs = 0;
   #running = false;
   #closed = false;
 
@@ -60,7 +64,7 @@ export class Configuration {
     const nowMs = performance.now();
     if (this.#timer === null) this.#gatherUntilMs = nowMs + GATHER_MOST_MS;
     else clearTimeout(this.#timer);
-    const waitMs = Math.max(0, Math.min(GATHER_MS, this.#gatherUntilMs - nowMs));
+    const waitMs = Math.max(0, Math.min(GATHER_MS, this.#gatherUntilMs - nowMs), this.#restUntilMs - nowMs);
     this.#timer = setTimeout(() => {
       this.#timer = null;
       void this.#apply();
@@ -71,6 +75,7 @@ export class Configuration {
     this.#running = true;
     const change = this.#changes;
     let refusal: string | null = null;
+    const beganAtMs = performance.now();
     try {
       const version = await this.#deps.configure(this.#deps.build());
       this.#told = { change, version };
@@ -82,6 +87,8 @@ export class Configuration {
     }
     this.#running = false;
     if (this.#closed) return;
+    const nowMs = performance.now();
+    this.#restUntilMs = nowMs + Math.min(REST_MOST_MS, REST_TIMES * (nowMs - beganAtMs));
     this.#deps.applied(refusal);
     if (this.#changes !== change) this.#schedule();
   }

@@ -51,6 +51,13 @@ export class GatewayPods {
     return present.sort((a, b) => (a.pod.name < b.pod.name ? -1 : 1));
   }
 
+  /** Differs when `endpoints` may give something else. */
+  get mark(): string {
+    return this.present()
+      .map(({ pod: { uid, ipv4, ipv6 }, listens }) => `${uid} ${ipv4} ${ipv6} ${listens}`)
+      .join();
+  }
+
   /** Ready pods that are listening on what the configuration says. */
   get listening(): number {
     return this.present().filter(({ listens }) => listens).length;

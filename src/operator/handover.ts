@@ -79,6 +79,8 @@ export class Handover {
   readonly #host: HandoverHost;
   #status: HandoverStatus;
   #notifyAll = new Set<() => void>();
+  /** Rises with each `notify`: what comes while something is being written is not missed. */
+  #notified = 0;
   /** Wall clock ms since which all of the Service's traffic passes gateways; 0: not now. */
   #redirectedAtMs = 0;
   #notBeforeMs = 0;
@@ -99,6 +101,7 @@ export class Handover {
 
   /** Something that it may wait for has changed. */
   notify(): void {
+    this.#notified++;
     for (const wake of [...this.#notifyAll]) wake();
   }
 
@@ -319,6 +322,7 @@ export class Handover {
       return phase === 'awake' || phase === 'falling-asleep';
     };
     while (!isUp()) {
+      const notified = this.#notified;
       // Gateways come and go, and somebody may have undone what we did: harmless while our slice remains, mended all the same.
       await this.#persist('the Service of a sleeping target', signal, async (own) => {
         const plan = host.plan();
@@ -326,7 +330,7 @@ export class Handover {
         await host.redirect.standIn(plan.ports, plan.allocated, own);
         await host.redirect.turnAway(own);
       });
-      if (!isUp()) await this.#pause(Number.POSITIVE_INFINITY, signal);
+      if (!isUp() && notified === this.#notified) await this.#pause(Number.POSITIVE_INFINITY, signal);
     }
   }
 

@@ -307,7 +307,7 @@ class Leading {
       build: () => this.#build(),
       configure: (config) => this.controller.configure(config, this.#share(config)),
       gateways: () => this.controller.gateways(),
-      applied: () => this.#backends.gatewaysChanged(),
+      applied: () => this.#backends.applied(),
     });
     this.#gateways = new GatewayPods(
       informers.gatewayPods,

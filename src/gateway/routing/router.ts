@@ -38,11 +38,19 @@ export class Router {
     const candidatesOfRoute = config.routes.map((route, index) => this.#candidatesOf(route, index));
     // Listeners with the same routes share one table: usually all of them.
     const tables = new Map<string, ListenerTable>();
+    const forAll: number[] = [];
+    const forOne = new Map<string, number[]>();
+    config.routes.forEach((route, index) => {
+      if (route.listeners.length === 0) forAll.push(index);
+      for (const name of new Set(route.listeners)) {
+        const own = forOne.get(name);
+        if (own === undefined) forOne.set(name, [index]);
+        else own.push(index);
+      }
+    });
     for (const { name } of config.listeners) {
-      const indexes: number[] = [];
-      config.routes.forEach((route, index) => {
-        if (route.listeners.length === 0 || route.listeners.includes(name)) indexes.push(index);
-      });
+      const own = forOne.get(name);
+      const indexes = own === undefined ? forAll : [...own, ...forAll].sort((a, b) => a - b);
       const key = indexes.join();
       let table = tables.get(key);
       if (table === undefined) {

@@ -1,6 +1,7 @@
 /** etcd, the API server, the controller manager and the scheduler, as processes of this machine. */
 import { join } from 'node:path';
 import { isApiReady } from './api.ts';
+import { auditFlags } from './audit.ts';
 import { Authority, signingKeys } from './certificates.ts';
 import { startDaemon, untilUp } from './daemons.ts';
 import { isEtcdHealthy } from './etcd.ts';
@@ -126,6 +127,7 @@ function apiServerCommand(files: Files): string[] {
     `--proxy-client-cert-file=${files.frontProxy.certificate}`,
     `--proxy-client-key-file=${files.frontProxy.key}`,
     '--enable-aggregator-routing=true',
+    ...auditFlags(),
     // Nothing but `down` ends it with connections open; tests restart it and don't wait for them.
     '--shutdown-delay-duration=0s',
   ];
