@@ -60,10 +60,14 @@ export class Clients implements AsyncDisposable {
     if (webSocketEveryMs !== undefined) this.#running.push(this.#webSocketClient(webSocketEveryMs));
   }
 
-  /** Nothing new is sent, and WebSockets are closed. What is under way goes on. */
+  /** Nothing new is sent, and WebSockets are closed, those that are being opened as soon as they are. What is under way goes on. */
   pause(): void {
     this.#sends = false;
-    for (const socket of this.#sockets) socket.close(1000);
+    this.#closeSockets();
+  }
+
+  #closeSockets(): void {
+    for (const socket of this.#sockets) if (socket.readyState === WebSocket.OPEN) socket.close(1000);
   }
 
   resume(): void {
@@ -75,7 +79,7 @@ export class Clients implements AsyncDisposable {
   /** Ends sending; resolves when everything has been answered or lost. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true;
-    for (const socket of this.#sockets) socket.close(1000);
+    this.#closeSockets();
     this.resume();
     await Promise.all(this.#running);
     await this.ledger.settled();

@@ -49,7 +49,7 @@ export const FAULTS: readonly Fault[] = [
     name: 'scaled by hand',
     isShared: false,
     arm: (stage) => () => stage.scale(2),
-    after: (stage) => stage.scale(1),
+    after: undoScale,
   },
   {
     name: 'Backend deleted',
@@ -78,6 +78,15 @@ export const FAULTS: readonly Fault[] = [
       }),
   },
 ];
+
+/** Without traffic: a pod that somebody takes out of a Service that is awake is reached until kube-proxy has heard of it, with Dormouse or without. */
+async function undoScale(stage: Stage): Promise<void> {
+  stage.clients.pause();
+  await stage.clients.ledger.settled();
+  await stage.scale(1);
+  await stage.until('one pod is left', () => stage.listedPods === 1);
+  stage.clients.resume();
+}
 
 /** The pod that holds the Lease. */
 export async function leader(cluster: Cluster): Promise<string> {

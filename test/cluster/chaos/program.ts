@@ -4,8 +4,15 @@ import { appObjects } from '../machine/index.ts';
 
 const GRPC_PORT = 9090;
 
+/**
+ * How long a program that drains still answers on connections that it has, with `connection: close`. Node's own server closes idle ones at once, also those on which a POST is on its
+ * way, which no client may send again.
+ */
+const LINGER_MS = 1500;
+
 /** Loaded before the program. Each call is told to the witness as HTTP requests are; calls in flight end before the process does. */
 const PRELOAD = `
+import { Server } from 'node:http';
 import { createServer } from 'node:http2';
 import { createSocket } from 'node:dgram';
 const [host, port] = process.env.WITNESS.split(':');
@@ -31,13 +38,19 @@ server.on('stream', (stream, headers) => {
 server.on('sessionError', () => {});
 if (process.env.DRAIN !== '0') {
   const exit = process.exit.bind(process);
+  let mayExitAt = 0;
   process.on('SIGTERM', () => {
+    mayExitAt = Date.now() + ${LINGER_MS};
     server.close();
     for (const session of sessions) session.close();
   });
   process.exit = (code) => {
-    if (sessions.size === 0) exit(code);
+    if (sessions.size === 0 && Date.now() >= mayExitAt) exit(code);
     else setTimeout(() => process.exit(code), 10);
+  };
+  const closeIdle = Server.prototype.closeIdleConnections;
+  Server.prototype.closeIdleConnections = function () {
+    setTimeout(() => closeIdle.call(this), ${LINGER_MS});
   };
 }
 setTimeout(() => server.listen(${GRPC_PORT}), Number(process.env.START_DELAY_MS ?? 0));

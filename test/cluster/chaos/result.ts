@@ -87,14 +87,29 @@ export function table(results: readonly Result[]): string {
   return rows.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
-/** Each loss with what is known of it, for whoever looks for its cause. */
+/** Of one kind: those after them are the same again. */
+const SHOWN = 5;
+
+/** Losses with what is known of them, for whoever looks for their cause; the first of each kind. */
 export function details({ name, lost, pinned, ofKilled, duplicates }: Result): string[] {
-  const one = (what: string) => (line: Line) =>
-    `${name}: ${what} ${line.kind} ${line.method} ${line.id} at ${new Date(line.atMs).toISOString()} after ${line.tookMs} ms: ${line.lost ?? 'no end'}`;
-  return [
-    ...lost.map(one('lost')),
-    ...pinned.map(one('pinned')),
-    ...ofKilled.map(one('of killed gateway')),
-    ...duplicates.map((id) => `${name}: POST ${id} reached programs more than once`),
-  ];
+  const told: string[] = [];
+  const kinds = new Map<string, number>();
+  const tell = (what: string, lines: readonly Line[]): void => {
+    for (const line of lines) {
+      const kind = `${what} ${line.kind} ${(line.lost ?? '').slice(0, 30)}`;
+      const seen = (kinds.get(kind) ?? 0) + 1;
+      kinds.set(kind, seen);
+      const at = new Date(line.atMs).toISOString();
+      if (seen <= SHOWN)
+        told.push(
+          `${name}: ${what} ${line.kind} ${line.method} ${line.id} at ${at} after ${line.tookMs} ms: ${line.lost ?? 'no end'}`,
+        );
+    }
+  };
+  tell('lost', lost);
+  tell('pinned', pinned);
+  tell('of killed gateway', ofKilled);
+  for (const [kind, seen] of kinds) if (seen > SHOWN) told.push(`${name}: ${seen} of ${kind}`);
+  for (const id of duplicates) told.push(`${name}: POST ${id} reached programs more than once`);
+  return told;
 }

@@ -9,6 +9,7 @@ import { Witness } from '../fixtures/witness.ts';
 import { clusterConfig } from '../kubernetes/connect.ts';
 import { ensureCluster, type Cluster } from '../machine/index.ts';
 import { judge, type Result } from './result.ts';
+import { SCENARIOS } from './scenarios.ts';
 import type { Moment } from './steps.ts';
 
 export interface Chaos extends AsyncDisposable {
@@ -72,23 +73,34 @@ export async function setting(cluster: Cluster): Promise<string> {
 }
 
 /** How many scenarios that don't touch each other run side by side. */
-const SIDE_BY_SIDE = 4;
+const SIDE_BY_SIDE = 2;
+
+/** A scenario that is asked for. */
+export interface Plan extends Pick<RunOptions, 'moments' | 'rounds'> {
+  name: string;
+}
 
 /** First those that bear company, then the others one after the other. What fails as a whole is a line as well. */
-export async function runAll(chaos: Chaos, all: readonly Scenario[], options: RunOptions): Promise<void> {
-  const attempt = async (scenario: Scenario): Promise<void> => {
+export async function runAll(chaos: Chaos, plans: readonly Plan[], tell: RunOptions['tell']): Promise<void> {
+  const attempt = async ({ name, ...options }: Plan): Promise<void> => {
     const startedAtMs = Date.now();
     try {
-      await scenario.run(chaos, options);
+      await scenario(name).run(chaos, { ...options, tell });
     } catch (error) {
-      const end = [error instanceof Error ? (error.stack ?? error.message) : String(error)];
-      options.tell(judge(scenario.name, [], chaos.witness, { end, startedAtMs }));
+      const end = [error instanceof Error ? error.message : String(error)];
+      tell(judge(name, [], chaos.witness, { end, startedAtMs }));
     }
   };
-  const together = all.filter(({ isAlone }) => !isAlone);
+  const together = plans.filter(({ name }) => !scenario(name).isAlone);
   const next = async (): Promise<void> => {
     for (let own = together.shift(); own !== undefined; own = together.shift()) await attempt(own);
   };
   await Promise.all(Array.from({ length: SIDE_BY_SIDE }, next));
-  for (const scenario of all) if (scenario.isAlone) await attempt(scenario);
+  for (const plan of plans) if (scenario(plan.name).isAlone) await attempt(plan);
+}
+
+function scenario(name: string): Scenario {
+  const found = SCENARIOS.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`There is no scenario ${name}.`);
+  return found;
 }

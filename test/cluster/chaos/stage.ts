@@ -13,6 +13,7 @@ import { Clients, type Address } from './clients.ts';
 import { programObjects, scaledObject } from './program.ts';
 
 const BOUND_MS = 180_000;
+const END_STATE_MS = 30_000;
 
 interface Service extends KubernetesObject {
   spec: { clusterIP: string; selector: Record<string, string> };
@@ -161,6 +162,11 @@ export class Stage implements AsyncDisposable {
     return this.backend?.status?.handover?.step ?? 'serving';
   }
 
+  /** Pods in the Service's slices. */
+  get listedPods(): number {
+    return this.#theirs();
+  }
+
   get state(): string | undefined {
     return this.backend?.status?.state;
   }
@@ -228,8 +234,18 @@ export class Stage implements AsyncDisposable {
     await this.until('it serves', () => this.step === 'serving' && this.state === 'awake', timeoutMs);
   }
 
-  /** What is not as it should be while nobody has to do with it; empty: all is well. */
-  faultsWhenAwake(): string[] {
+  /** What is not as it should be after a while; empty: all is well. */
+  async settled(state: 'asleep' | 'awake'): Promise<string[]> {
+    const find = (): string[] => (state === 'asleep' ? this.#faultsWhenAsleep() : this.#faultsWhenAwake());
+    try {
+      await this.until(state, () => find().length === 0, END_STATE_MS);
+      return [];
+    } catch {
+      return [`${state}: ${find().join(', ')}`];
+    }
+  }
+
+  #faultsWhenAwake(): string[] {
     const found: string[] = [];
     if (this.home.services.get(this.name)?.spec.selector[SELECTOR_KEY] !== undefined)
       found.push('selector has our key');
@@ -244,7 +260,7 @@ export class Stage implements AsyncDisposable {
     return found;
   }
 
-  faultsWhenAsleep(): string[] {
+  #faultsWhenAsleep(): string[] {
     const found: string[] = [];
     if (this.home.services.get(this.name)?.spec.selector[SELECTOR_KEY] === undefined)
       found.push('selector lacks our key');

@@ -24,8 +24,7 @@ export const MOMENTS: readonly Moment[] = [
   'serving',
 ];
 
-export const PACE = { freshEveryMs: 40, kept: { clients: 2, everyMs: 30 }, grpcEveryMs: 200, webSocketEveryMs: 100 };
-const END_STATE_MS = 30_000;
+export const PACE = { freshEveryMs: 60, kept: { clients: 2, everyMs: 80 }, grpcEveryMs: 250, webSocketEveryMs: 150 };
 const STILL_MS = 300;
 const AFTER_MS = 1500;
 
@@ -51,7 +50,7 @@ export async function faultAt(
     if (fault.deletes === true) await stage.until('the Backend is gone', () => stage.backend === undefined);
     else await stage.untilServing();
     await delay(AFTER_MS);
-    end.push(...(await faults(stage, () => stage.faultsWhenAwake(), 'awake')));
+    end.push(...(await stage.settled('awake')));
     await fault.after?.(stage, cluster);
     // What hits everything is tried alone: there the next moment's way is that cycle.
     if (!fault.isShared || moment === MOMENTS.at(-1)) end.push(...(await wholeCycle(stage)));
@@ -73,7 +72,7 @@ async function reach(stage: Stage, moment: Moment): Promise<string[]> {
     return [];
   }
   await stage.fallAsleep('asleep');
-  const found = await faults(stage, () => stage.faultsWhenAsleep(), 'asleep');
+  const found = await stage.settled('asleep');
   await delay(STILL_MS);
   clients.resume();
   if (moment === 'waking') await stage.until('it wakes', () => stage.state === 'waking' || stage.step !== 'asleep');
@@ -87,18 +86,8 @@ const AFTER_ASLEEP: readonly HandoverStep[] = ['handing-back', 'resuming', 'serv
 /** Sleeps and wakes once more: what a fault leaves behind shows then. Gives what is not as it should be in either state. */
 export async function wholeCycle(stage: Stage): Promise<string[]> {
   await stage.fallAsleep();
-  const asleep = await faults(stage, () => stage.faultsWhenAsleep(), 'asleep');
+  const asleep = await stage.settled('asleep');
   stage.clients.resume();
   await stage.untilServing();
-  return [...asleep, ...(await faults(stage, () => stage.faultsWhenAwake(), 'awake'))];
-}
-
-/** What is left of them after a while. */
-async function faults(stage: Stage, find: () => string[], when: string): Promise<string[]> {
-  try {
-    await stage.until(when, () => find().length === 0, END_STATE_MS);
-    return [];
-  } catch {
-    return [`${when}: ${find().join(', ')}`];
-  }
+  return [...asleep, ...(await stage.settled('awake'))];
 }
