@@ -14,12 +14,7 @@ import type { BackendConfig, KubernetesConfig } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
 import { systemClock, type Clock, type Logger } from '../model/ports.ts';
 import type { IdleWatch } from '../operator/backends.ts';
-import {
-  certificateChecks,
-  documentedDefaults,
-  patternProblem,
-  unprivilegedPort,
-} from '../operator/gateway-api/index.ts';
+import { certificateChecks, documentedDefaults, patternProblem, podPorts } from '../operator/gateway-api/index.ts';
 import { LinkCertificates } from '../operator/link-certificates.ts';
 import { Operator, type OperatorOptions } from '../operator/operator.ts';
 import { TicketKeys } from '../supervisor/ticket-keys.ts';
@@ -31,7 +26,7 @@ import { renderMetrics } from '../telemetry/render.ts';
 import { TraceExporter } from '../telemetry/trace-exporter.ts';
 import { causeText } from './cause-text.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
-import { readOperatorFlags } from './operator-options.ts';
+import { readOperatorFlags, type OperatorFlags } from './operator-options.ts';
 import { readSettings } from './operator-settings.ts';
 import { packageVersion } from './package-version.ts';
 import { defaultRegistry } from './registry.ts';
@@ -118,7 +113,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
     ticketKeys: (changed) => new TicketKeys(changed),
     base,
     traces,
-    ...parts(client, clock, logger, flags.kinds),
+    ...parts(client, clock, logger, flags),
     event: (object, type, reason, note) => recorder.record(object, type, reason, 'Reconcile', note),
   });
   const links = await serveLinks({
@@ -186,12 +181,17 @@ async function untilPrepared(certificates: LinkCertificates, logger: Logger, sig
   }
 }
 
+/** What gateways' pods have besides routes: their metrics, at the same port as the operator's own (the chart gives both one), and the Services that sleep in place. */
+function takenPorts({ observe, gatewayPorts: { from, to } }: OperatorFlags): (port: number) => boolean {
+  return (port) => port === observe?.port || (port >= from && port <= to);
+}
+
 /** What the operator is handed of other parts. */
 function parts(
   client: KubernetesClient,
   clock: Clock,
   logger: Logger,
-  kinds: readonly string[] | null,
+  flags: OperatorFlags,
 ): Pick<OperatorOptions, 'compile' | 'routing' | 'watchIdle' | 'drivers' | 'replicas' | 'trimPod' | 'causeText'> {
   const registry = defaultRegistry();
   const compiler = new ObjectCompiler(registry);
@@ -199,7 +199,7 @@ function parts(
   return {
     routing: {
       controllerName: 'dormouse.dev/gateway',
-      containerPort: unprivilegedPort,
+      containerPort: podPorts(takenPorts(flags)),
       defaults: documentedDefaults(registry),
       compiler,
       checkPattern: patternProblem,
@@ -210,7 +210,7 @@ function parts(
     compile: (object) => {
       const compiled = compiler.backend(object);
       if ('problems' in compiled) return { ok: false, problems: compiled.problems.map(renderObjectProblem) };
-      const other = kindOutside(kinds, compiled.backend);
+      const other = kindOutside(flags.kinds, compiled.backend);
       return other === null ? { ok: true, backend: compiled.backend } : { ok: false, problems: [other] };
     },
     watchIdle: (backend, changed) =>

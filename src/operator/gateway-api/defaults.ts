@@ -33,9 +33,15 @@ export function documentedDefaults(registry: ConfigRegistry): Defaults {
   };
 }
 
-/** Ports of a pod that its process may listen on without rights: those below 1024 are 8000 higher (80 is 8080, 443 is 8443). */
-export function unprivilegedPort(port: number): number {
-  return port < 1024 ? port + 8000 : port;
+/** A pod's process may not listen below 1024 without rights: these ports are 10000 higher (80 is 10080, 443 is 10443), which leaves 8080 and 8443 to listeners of their own. */
+const PRIVILEGED_OFFSET = 10_000;
+
+/** Where gateways listen for a port of a Gateway's listener. `taken`: ports on which their pods listen for something else, of which none can be had. */
+export function podPorts(taken: (port: number) => boolean): TranslationSettings['containerPort'] {
+  return (port) => {
+    const own = port < 1024 ? port + PRIVILEGED_OFFSET : port;
+    return taken(own) ? null : own;
+  };
 }
 
 /** What is wrong with an expression (RE2's syntax), as a sentence; null: nothing. */

@@ -151,7 +151,18 @@ describe('Gateway', () => {
     ],
     [
       'ports that are one in the pods',
-      () => gateway('edge', [listener(), listener({ name: 'too', port: 8080 })]),
+      () =>
+        gateway('edge', [listener(), listener({ name: 'too', port: 10080 }), listener({ name: 'beside', port: 8080 })]),
+      'Accepted/ListenersNotValid Programmed',
+      [
+        'Accepted ResolvedRefs Programmed [HTTPRoute GRPCRoute] 0',
+        '!Accepted/PortUnavailable ResolvedRefs !Programmed/Invalid [HTTPRoute GRPCRoute] 0',
+        'Accepted ResolvedRefs Programmed [HTTPRoute GRPCRoute] 0',
+      ],
+    ],
+    [
+      'a port on which gateways listen for something else',
+      () => gateway('edge', [listener(), listener({ name: 'metrics', port: 8082 })]),
       'Accepted/ListenersNotValid Programmed',
       [
         'Accepted ResolvedRefs Programmed [HTTPRoute GRPCRoute] 0',
@@ -210,7 +221,7 @@ describe('Gateway', () => {
     assert.match(outcome.listener('web/young', 'http'), /^!Accepted\/Invalid Conflicted\/ProtocolConflict/);
     assert.deepEqual(
       outcome.translation.listeners.map(({ name, address }) => [name, address]),
-      [['http-80', { host: '::', port: 8080 }]],
+      [['http-80', { host: '::', port: 10080 }]],
     );
   });
 
@@ -234,9 +245,9 @@ describe('Gateway', () => {
     assert.deepEqual(
       listeners.map(({ name, protocol, address }) => [name, protocol, address.port]),
       [
-        ['http-80', 'http', 8080],
+        ['http-80', 'http', 10080],
         ['http-9000', 'http', 9000],
-        ['https-443', 'https', 8443],
+        ['https-443', 'https', 10443],
       ],
     );
     assert.deepEqual(certificates, [{ listener: 'https-443', namespace: 'infra', secret: 'cert' }]);

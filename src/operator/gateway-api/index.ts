@@ -1,5 +1,5 @@
 /** The Gateway API: its objects become the gateways' configuration, and are told in their statuses what became of them. */
-export { certificateChecks, documentedDefaults, patternProblem, unprivilegedPort } from './defaults.ts';
+export { certificateChecks, documentedDefaults, patternProblem, podPorts } from './defaults.ts';
 export { translate } from './translate.ts';
 export type {
   Defaults,

@@ -34,7 +34,7 @@ export function settlePorts(gateways: readonly EvaluatedGateway[], settings: Tra
       if (containerPort === null || (other !== undefined && other !== port)) {
         const message =
           containerPort === null
-            ? `the gateways can't listen for port ${port}; take one of the ports that the operator's settings map, or one of 1024 and above`
+            ? `the gateways listen on port ${port} of their pods for something else (their metrics, Services that sleep in place); take another port`
             : `the gateways can't listen for port ${port} while they do for port ${other}: both would be port ${containerPort} of their pods`;
         for (const listener of settled) listener.refused = { reason: 'PortUnavailable', message };
         continue;

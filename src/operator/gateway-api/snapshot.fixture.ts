@@ -5,7 +5,7 @@ import { requestView, type ViewParts } from '../../gateway/request-view.fixture.
 import { Router } from '../../gateway/routing/router.ts';
 import type { KubernetesObject } from '../../kubernetes/client.ts';
 import type { Service } from '../kinds.ts';
-import { certificateChecks, documentedDefaults, patternProblem, unprivilegedPort } from './defaults.ts';
+import { certificateChecks, documentedDefaults, patternProblem, podPorts } from './defaults.ts';
 import type {
   BackendReference,
   Gateway,
@@ -36,7 +36,7 @@ export function settings(more: Partial<TranslationSettings> = {}): TranslationSe
   return {
     controllerName: CONTROLLER,
     addresses: [{ type: 'IPAddress', value: '192.0.2.1' }],
-    containerPort: unprivilegedPort,
+    containerPort: podPorts((port) => port === 8082),
     host: '::',
     defaults,
     compiler,

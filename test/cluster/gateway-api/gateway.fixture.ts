@@ -6,7 +6,7 @@ import type { Condition } from '../../../src/operator/backend-object.ts';
 import { SELECTOR_KEY } from '../../../src/operator/redirect.ts';
 import { INSTALLATION_NAMESPACE } from '../fixtures/installation.ts';
 import { Objects } from '../fixtures/objects.ts';
-import type { Guarded, GuardedOptions, Scene } from '../fixtures/scene.ts';
+import { backendObject, type Guarded, type GuardedOptions, type Scene } from '../fixtures/scene.ts';
 import { until } from '../machine/index.ts';
 
 const GROUP = 'gateway.networking.k8s.io';
@@ -83,17 +83,17 @@ export class Edge {
     await this.untilTold(kind, name, 'Accepted');
   }
 
-  /** An application and its Backend, asleep; with `route` its only way in is a route of its name, which is there first. */
+  /**
+   * An application and its Backend, asleep; with `route` its only way in is a route of its name. Backend and route are there before the Service: gateways never know the
+   * route with the Service's own pods, of which there are none.
+   */
   async sleeping(options: GuardedOptions & { route?: boolean }): Promise<Guarded> {
-    const { route = true, ...rest } = options;
+    const { route = true, backend, ...rest } = options;
     const { name } = options;
-    if (route) await this.route(name, [{ backendRefs: [{ name, port: 80 }] }]);
     // The route is the idle source.
-    const guarded = await this.scene.guarded({
-      replicas: 0,
-      ...rest,
-      backend: { idle: undefined, ...rest.backend },
-    });
+    await this.scene.namespace.apply([backendObject(name, { idle: undefined, ...backend })]);
+    if (route) await this.route(name, [{ backendRefs: [{ name, port: 80 }] }]);
+    const guarded = await this.scene.guarded({ replicas: 0, ...rest, backend: null });
     await this.untilAsleep(guarded);
     return guarded;
   }
@@ -148,11 +148,11 @@ export class Edge {
     return ask(this.address, this.host(name), asked);
   }
 
-  /** Repeated until the route is in force in the gateway that has it: before, nobody has its host. */
+  /** Repeated until the route and its Service are in force in the gateway that has it: before, nobody has its host, or it leads nowhere. */
   untilRouted(name: string, asked: Asked = {}): Promise<Answer> {
     return until(`${name} is routed`, async () => {
       const answer = await this.ask(name, asked);
-      return answer.status === 404 ? null : answer;
+      return answer.status === 404 || answer.status === 500 ? null : answer;
     });
   }
 

@@ -16,7 +16,7 @@ import {
   documentedDefaults,
   GatewayApi,
   patternProblem,
-  unprivilegedPort,
+  podPorts,
   type Translation,
 } from '../../../src/operator/gateway-api/index.ts';
 import type { Service } from '../../../src/operator/kinds.ts';
@@ -64,7 +64,7 @@ before(async () => {
   const settings = {
     controllerName,
     addresses: [{ type: 'IPAddress', value: '192.0.2.1' }] as const,
-    containerPort: unprivilegedPort,
+    containerPort: podPorts(() => false),
     host: '::',
     defaults: documentedDefaults(registry),
     compiler: new ObjectCompiler(registry),
@@ -271,8 +271,8 @@ test('class, Gateway and routes are told what became of them', async () => {
   assert.deepEqual(
     translation.listeners.map(({ name, address, backend }) => `${name} ${address.port} ${backend}`),
     [
-      'http-80 8080 null',
-      'https-443 8443 null',
+      'http-80 10080 null',
+      'https-443 10443 null',
       `tcp-5432 5432 service:${infra.name}/v1:8080:tcp`,
       'tls-9443 9443 null',
     ],

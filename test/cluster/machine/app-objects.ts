@@ -13,6 +13,8 @@ export interface AppOptions {
   annotations?: Readonly<Record<string, string>>;
   /** Default: 30. */
   terminationGracePeriodSeconds?: number;
+  /** Pause between the pod's deletion and SIGTERM. Default: none. */
+  preStopSeconds?: number;
   /** Merged over the pod's specification. */
   podSpec?: object;
 }
@@ -52,6 +54,9 @@ function podSpec(options: AppOptions): object {
         imagePullPolicy: 'Never',
         env: Object.entries(options.env ?? {}).map(([name, value]) => ({ name, value })),
         ports: [{ name: 'http', containerPort: 8080 }],
+        ...(options.preStopSeconds === undefined
+          ? {}
+          : { lifecycle: { preStop: { sleep: { seconds: options.preStopSeconds } } } }),
         // A busy machine answers late: that is no reason to be taken out of its Service.
         readinessProbe: { httpGet: { path: '/healthz', port: 'http' }, periodSeconds: 1, timeoutSeconds: 10 },
         securityContext: { runAsNonRoot: true, readOnlyRootFilesystem: true, allowPrivilegeEscalation: false },

@@ -31,6 +31,19 @@ export function buildKedaImages(): Promise<Image[]> {
   ]);
 }
 
+/** Those of the Gateway API's conformance suite, under the names that its manifests have. */
+export async function buildConformanceImages(names: readonly string[]): Promise<Image[]> {
+  const [echo, coredns] = [
+    await buildGoImage('dormouse.test/echo-basic:latest', 'echo-basic'),
+    await buildCorednsImage(),
+  ];
+  return names.map((name) => {
+    const of = name.includes('/echo-basic:') ? echo : name.includes('/coredns:') ? coredns : null;
+    if (of === null) throw new Error(`the conformance suite wants the image ${name}, which nothing here builds`);
+    return { name, archive: of.archive };
+  });
+}
+
 /** A static program and nothing else. */
 function buildGoImage(name: string, file: string, user = NOBODY): Promise<Image> {
   return buildImage({ name, files: { [`/${file}`]: program(file) }, entrypoint: [`/${file}`], user });

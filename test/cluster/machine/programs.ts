@@ -13,6 +13,8 @@ interface GoModule {
   folder: string;
   /** File in the cache -> package. */
   programs: Readonly<Record<string, string>>;
+  /** File in the cache -> package whose tests are the program. */
+  tests?: Readonly<Record<string, string>>;
   linkerFlags?: string;
 }
 
@@ -42,6 +44,11 @@ const MODULES = {
     },
   },
   helm: { folder: 'helm', programs: { helm: 'helm.sh/helm/v3/cmd/helm' } },
+  'gateway-conformance': {
+    folder: 'gateway-conformance',
+    programs: { 'echo-basic': 'sigs.k8s.io/gateway-api/conformance/echo-basic' },
+    tests: { 'gateway-conformance': 'sigs.k8s.io/gateway-api/conformance' },
+  },
 } satisfies Record<string, GoModule>;
 
 export type ModuleName = keyof typeof MODULES;
@@ -66,7 +73,10 @@ export function isBuilt(name: ModuleName): boolean {
 
 /** The path of one program; `ensureBuilt` must have been there before. */
 export function program(name: string): string {
-  const found = MODULE_NAMES.find((module) => name in MODULES[module].programs);
+  const found = MODULE_NAMES.find((key) => {
+    const { programs, tests = {} }: GoModule = MODULES[key];
+    return name in programs || name in tests;
+  });
   if (found === undefined) throw new Error(`none of the modules in ${join(import.meta.dirname, 'go')} makes ${name}`);
   return join(programsFolder(found), name);
 }
@@ -89,17 +99,15 @@ async function build(name: ModuleName): Promise<void> {
   mkdirSync(temporary, { recursive: true });
   try {
     // One call for all packages of a module compiles what they share once; programs that are to be named otherwise are renamed afterwards.
-    await run(
-      [
-        ...[goProgram(), 'build', '-trimpath', '-ldflags', `-s -w ${module.linkerFlags ?? ''}`.trim()],
-        ...['-o', `${temporary}/`, ...Object.values(module.programs)],
-      ],
-      {
-        cwd: pathOf(module),
-        env: { CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false' },
-        timeoutMs: BUILD_TIMEOUT_MS,
-      },
-    );
+    const flags = ['-trimpath', '-ldflags', `-s -w ${module.linkerFlags ?? ''}`.trim()];
+    const options = {
+      cwd: pathOf(module),
+      env: { CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false' },
+      timeoutMs: BUILD_TIMEOUT_MS,
+    };
+    await run([goProgram(), 'build', ...flags, '-o', `${temporary}/`, ...Object.values(module.programs)], options);
+    for (const [file, path] of Object.entries(module.tests ?? {}))
+      await run([goProgram(), 'test', '-c', ...flags, '-o', join(temporary, file), path], options);
     for (const [file, path] of Object.entries(module.programs)) {
       const built = join(temporary, builtName(path));
       if (built !== join(temporary, file)) renameSync(built, join(temporary, file));
@@ -116,7 +124,10 @@ function builtName(path: string): string {
 }
 
 /** The folder of a module's files (manifests, CRDs) in Go's module cache; fetched when it is not there. */
-export async function moduleFiles(folder: 'keda' | 'gateway-api', path: string): Promise<string> {
+export async function moduleFiles(
+  folder: 'keda' | 'gateway-api' | 'gateway-conformance',
+  path: string,
+): Promise<string> {
   const cwd = join(import.meta.dirname, 'go', folder);
   const list = [goProgram(), 'mod', 'download', '-json', path];
   const { Dir } = JSON.parse(await run(list, { cwd, timeoutMs: BUILD_TIMEOUT_MS })) as { Dir: string };
