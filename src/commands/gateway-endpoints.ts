@@ -42,6 +42,7 @@ export class OwnEndpoints implements Link<UpMessage, DownMessage> {
   readonly #timer: NodeJS.Timeout;
   #aloneMs = 0;
   #watching: AbortController | null = null;
+  #slices: Informer<EndpointSlice> | null = null;
   #gather: NodeJS.Timeout | null = null;
 
   constructor(deps: OwnEndpointsDeps) {
@@ -50,6 +51,11 @@ export class OwnEndpoints implements Link<UpMessage, DownMessage> {
     this.#timer = setInterval(() => this.#look(lookMs), lookMs);
     this.#timer.unref();
     deps.link.onClose(() => this.#end());
+  }
+
+  /** Whether slices have been read, and count. */
+  get isWatching(): boolean {
+    return this.#slices?.isSynced === true;
   }
 
   send(message: UpMessage): void {
@@ -108,6 +114,7 @@ export class OwnEndpoints implements Link<UpMessage, DownMessage> {
     logger.warn('no operator leads: this gateway watches EndpointSlices itself', { backends: this.#sliced.size });
     const slices = await watch(signal);
     if (signal.aborted) return;
+    this.#slices = slices;
     const changed = (): void => {
       // Before all slices were read, what is not there proves nothing.
       if (!slices.isSynced || this.#gather !== null || signal.aborted) return;
@@ -155,6 +162,7 @@ export class OwnEndpoints implements Link<UpMessage, DownMessage> {
     this.#gather = null;
     this.#watching?.abort();
     this.#watching = null;
+    this.#slices = null;
   }
 
   #end(): void {

@@ -90,6 +90,7 @@ export async function runGateway(flags: GatewayFlags, io: GatewayProcessIo): Pro
         gateway.families(),
         processMetrics({ version: io.version, role: 'gateway', startedAtMs }),
         linkFamilies(operators.state),
+        [ownFamily(link instanceof OwnEndpoints && link.isWatching)],
       ]),
     ready: () => readiness(gateway, stop.stopping.aborted),
     logger,
@@ -156,6 +157,15 @@ function readiness(gateway: Gateway, stopping: boolean): { ready: boolean; reaso
   if (stopping) return { ready: false, reasons: ['it is leaving'] };
   if (!gateway.isConfigured) return { ready: false, reasons: ['no operator has sent a configuration yet'] };
   return { ready: true, reasons: [] };
+}
+
+function ownFamily(isWatching: boolean): MetricFamily {
+  return {
+    name: 'dormouse_link_own_endpoints',
+    help: '1 while this gateway watches EndpointSlices itself, since no operator leads.',
+    type: 'gauge',
+    series: [{ labels: {}, value: isWatching ? 1 : 0 }],
+  };
 }
 
 function linkFamilies({ operators, connected, leader, relinks }: LinkState): MetricFamily[] {
