@@ -20,6 +20,15 @@ export async function account(
   }
   for (const { clients } of stages) clients.pause();
   await Promise.all(stages.map(({ clients }) => clients.ledger.settled()));
+  stages.forEach(({ clients, drains, redirectsMs }, index) => {
+    // A program that ends at once takes with it what it was answering; what came after the redirect was told to nobody but gateways.
+    if (drains) return;
+    for (const line of clients.ledger.lines.slice(from[index])) {
+      const { atMs, tookMs, lost } = line;
+      if (!/ECONNRESET|hang up|stream reset|closed with/.test(lost ?? '')) continue;
+      line.pinned ||= redirectsMs.some((at) => atMs < at && atMs + tookMs >= at);
+    }
+  });
   const lines = stages.flatMap(({ clients }, index) => clients.ledger.lines.slice(from[index]));
   return judge(name, lines, chaos.witness, { end, startedAtMs });
 }

@@ -11,7 +11,7 @@ const AROUND_MS = 1800;
 const EDGE_MS = 600;
 const EVERY_MS = 5;
 const KEPT = 8;
-const STAGES = 3;
+const STAGES = 2;
 
 export interface CycleOptions {
   drains: boolean;

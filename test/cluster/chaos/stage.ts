@@ -14,6 +14,7 @@ import { programObjects, scaledObject } from './program.ts';
 
 const BOUND_MS = 180_000;
 const END_STATE_MS = 30_000;
+const MAX_HELD = 10_000;
 
 interface Service extends KubernetesObject {
   spec: { clusterIP: string; selector: Record<string, string> };
@@ -102,6 +103,8 @@ export class Stage implements AsyncDisposable {
   readonly name: string;
   readonly home: Home;
   readonly clients: Clients;
+  /** Wall clock ms at which it was known each time that all of its traffic passes gateways. */
+  readonly redirectsMs: number[] = [];
   readonly #cluster: Cluster;
   readonly #options: StageOptions;
 
@@ -123,9 +126,19 @@ export class Stage implements AsyncDisposable {
     await namespace.kubectl('rollout', 'status', `deployment/${name}`, '--timeout=180s');
     const service = await home.services.until(`Service ${name}`, () => home.services.get(name));
     const stage = new Stage(options, home, { host: service.spec.clusterIP, port: 80, grpcPort: 90 });
+    let before: HandoverStep = 'serving';
+    home.backends.onChange(({ metadata }) => {
+      if (metadata.name !== name || stage.step === before) return;
+      before = stage.step;
+      if (before === 'pausing') stage.redirectsMs.push(Date.now());
+    });
     await stage.declare();
     await stage.until('it is awake', () => stage.state === 'awake');
     return stage;
+  }
+
+  get drains(): boolean {
+    return this.#options.drains ?? true;
   }
 
   get namespace(): TestNamespace {
@@ -146,6 +159,8 @@ export class Stage implements AsyncDisposable {
           kubernetes: { target: { apiVersion: 'apps/v1', kind: 'Deployment', name }, service: name, ...autoscaler },
           scale: { idleAfter, ...(keda ? { by: 'none' } : {}) },
           idle: { ...(this.#options.idle ?? { schedule: { timezone: 'UTC', allow: ['* * * * *'] } }), settle: '500ms' },
+          // A machine with more to do than it can takes its time to start a pod.
+          wake: { maxHeld: MAX_HELD },
           ...spec,
           ...more,
         },

@@ -24,7 +24,7 @@ export const MOMENTS: readonly Moment[] = [
   'serving',
 ];
 
-export const PACE = { freshEveryMs: 60, kept: { clients: 2, everyMs: 80 }, grpcEveryMs: 250, webSocketEveryMs: 150 };
+export const PACE = { freshEveryMs: 60, kept: { clients: 2, everyMs: 100 }, grpcEveryMs: 250, webSocketEveryMs: 150 };
 const STILL_MS = 300;
 const AFTER_MS = 1500;
 
