@@ -196,7 +196,8 @@ async function scale(scene: Scene, name: string, replicas: number): Promise<void
 
 async function measureAwake(scene: Scene, cluster: Cluster, requests: number): Promise<ColdResult['awake']> {
   const app = await install(scene, 'awake', 1, { scale: { idleAfter: '1h' } });
-  await app.untilServing();
+  await app.untilCondition('Ready', 'True');
+  await scene.backends.until('it is awake', () => app.object?.status?.state === 'awake');
   const before = await gatewayCounters(cluster);
   let failed = 0;
   for (let index = 0; index < requests; index++) {

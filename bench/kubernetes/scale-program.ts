@@ -22,6 +22,7 @@ import { cpuTimeMs, peakBytes, rssBytes } from '../measure/process-tree.ts';
 import { startProgram, untilListening, type Program } from '../processes.ts';
 import { apiWrites, writesBetween } from './api-writes.ts';
 import { appObjects, eachOf, nameOf } from './apps.ts';
+import { chartEnvironment } from './chart-environment.ts';
 import { buildCopy } from './package-copy.ts';
 
 export interface ScaleResult {
@@ -58,6 +59,10 @@ const OBSERVE = { operator: 8082, gateway: 8083 };
 const WRITERS = 16;
 const STEP_MS = 600_000;
 const SINGLES = 20;
+
+interface Workload extends KubernetesObject {
+  status?: { conditions?: { type: string; status: string }[] };
+}
 
 interface Cpu {
   operator: number;
@@ -198,7 +203,7 @@ class Scale {
   async #start(): Promise<ScaleResult['start']> {
     const writes = await apiWrites();
     const startedAt = performance.now();
-    this.#operator = this.#run([
+    this.#operator = this.#run('operator', [
       ...['operator', '--kubeconfig', this.#kubeconfig, '--namespace', NAMESPACE, '--no-lease'],
       ...['--link', `127.0.0.1:${LINK_PORT}`, '--observe', `127.0.0.1:${OBSERVE.operator}`],
     ]);
@@ -206,7 +211,7 @@ class Scale {
     await this.#writeCertificates(certificates);
     // Not sooner: it would pause between its tries.
     await untilListening(this.#operator, LINK_PORT, STEP_MS);
-    this.#gateway = this.#run([
+    this.#gateway = this.#run('gateway', [
       ...['gateway', '--operator', `dormouse-operator:${LINK_PORT}`, '--certificates', certificates],
       ...['--name', GATEWAY, '--observe', `127.0.0.1:${OBSERVE.gateway}`, '--delay', '0s', '--drain', '1s'],
     ]);
@@ -218,11 +223,11 @@ class Scale {
     };
   }
 
-  #run(args: readonly string[]): Program {
+  #run(component: 'operator' | 'gateway', args: readonly string[]): Program {
     return startProgram([...this.#command, ...args], {
       core: null,
       cwd: this.#dir,
-      env: { NODE_ENV: 'production' },
+      env: { NODE_ENV: 'production', ...chartEnvironment(`dormouse-${component}`) },
     });
   }
 
@@ -258,6 +263,7 @@ class Scale {
       all.map(({ service }) => service),
     );
     this.#size = size;
+    await this.#untilObserved();
     await this.#untilStill();
     const startedAt = performance.now();
     const before = this.#cpu();
@@ -271,6 +277,15 @@ class Scale {
       ms: performance.now() - startedAt,
       operatorCpuMs: this.#cpu().operator - before.operator,
     };
+  }
+
+  /** The controller manager has its own pace, and what it writes must not be taken for ours. */
+  async #untilObserved(): Promise<void> {
+    await until('the controller manager has seen all Deployments', async () => {
+      await delay(1000);
+      const { items } = await this.#client.list<Workload>(DEPLOYMENTS, { namespace: APPS });
+      return items.every(({ status }) => (status?.conditions ?? []).some(({ type }) => type === 'Progressing'));
+    });
   }
 
   async #quiet(seconds: number): Promise<ScaleResult['quiet']> {
