@@ -238,7 +238,11 @@ function parts(
       signal.addEventListener('abort', () => create.close(), { once: true });
       return create;
     },
-    replicas: async (kubernetes, signal) => (await readScale(client, kubernetes, signal))?.spec.replicas ?? null,
+    replicas: async (kubernetes, signal) => {
+      const scale = await readScale(client, kubernetes, signal);
+      // What is zero is left out.
+      return scale === null ? null : (scale.spec.replicas ?? 0);
+    },
   };
 }
 

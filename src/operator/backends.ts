@@ -7,6 +7,7 @@ import { isReason } from '../kubernetes/api-error.ts';
 import type { Informer, KubernetesClient } from '../kubernetes/client.ts';
 import type { BackendConfig, KubernetesConfig, ListenerConfig, RouteConfig } from '../model/config.ts';
 import type { IdleVerdict } from '../model/demand.ts';
+import { DormouseError } from '../model/errors.ts';
 import type { Clock, Logger, RandomSource } from '../model/ports.ts';
 import type { BackendStatus } from '../model/status.ts';
 import type { WakeCause } from '../model/backend.ts';
@@ -36,6 +37,9 @@ import { stateOf } from './status-of.ts';
 
 /** How long a deleted object's Service may take to be as it was; afterwards it is tried again. */
 const RESTORE_BOUND_MS = 660_000;
+/** A target that can't be used is looked for again after this, ms. */
+const LOOK_AGAIN_MS = 5000;
+const LOOK_BOUND_MS = 10_000;
 
 export type Compiled = { ok: true; backend: BackendConfig } | { ok: false; problems: string[] };
 
@@ -107,6 +111,11 @@ interface Entry {
   /** What the handover says against sleeping; null: nothing. */
   kept: string | null;
   handover: Handover | null;
+  /** Why a step of it can't be taken; null: it can. */
+  failure: string | null;
+  /** The target that was looked for, and why it can't be used; null: it can. */
+  looked: { target: string; problem: string | null } | null;
+  lookAgain: NodeJS.Timeout | undefined;
   /** What `handover` was made for. */
   handoverOf: unknown;
   end: AbortController | null;
@@ -226,7 +235,43 @@ export class Backends {
     const known = this.#entries.get(key) ?? this.#add(key, object);
     known.object = object;
     this.#look(known);
-    if (this.#leads) await this.#writeStatus(known, signal);
+    if (!this.#leads) return;
+    await this.#lookForTarget(known, signal);
+    await this.#writeStatus(known, signal);
+  }
+
+  /** Once for each target, and again as long as it can't be used. What pods run of is there. */
+  async #lookForTarget(entry: Entry, signal: AbortSignal): Promise<void> {
+    const { compiled, key } = entry;
+    const kubernetes =
+      compiled.ok && compiled.backend.source.driver === 'kubernetes' ? compiled.backend.source.kubernetes : null;
+    clearTimeout(entry.lookAgain);
+    if (kubernetes === null || this.#rival(entry) !== null) {
+      entry.looked = null;
+      return;
+    }
+    const target = targetKey(kubernetes);
+    const hasPods = (this.#deps.controller.backend(key)?.instances.length ?? 0) > 0;
+    if (!hasPods && entry.looked?.target === target && entry.looked.problem === null) return;
+    const problem = hasPods ? null : await this.#targetProblem(kubernetes, signal);
+    const before = entry.looked?.problem ?? null;
+    entry.looked = { target, problem };
+    if (before !== problem) entry.handover?.notify();
+    if (problem !== null) entry.lookAgain = setTimeout(() => this.#deps.enqueue(key), LOOK_AGAIN_MS).unref();
+  }
+
+  async #targetProblem(kubernetes: KubernetesConfig, signal: AbortSignal): Promise<string | null> {
+    const { kind, name } = kubernetes.target;
+    const bound = AbortSignal.any([signal, AbortSignal.timeout(LOOK_BOUND_MS)]);
+    try {
+      if ((await this.#deps.replicas(kubernetes, bound)) !== null) return null;
+      return `${kind} ${name} is not there, or has no /scale; create it, or correct kubernetes.target`;
+    } catch (error) {
+      signal.throwIfAborted();
+      const isSaid = isReason(error, 'Forbidden') || (error instanceof DormouseError && error.userFault);
+      // An API server that does not answer says nothing of it.
+      return isSaid ? (error as Error).message : null;
+    }
   }
 
   #add(key: string, object: BackendObject): Entry {
@@ -243,6 +288,9 @@ export class Backends {
       idleOf: null,
       kept: null,
       handover: null,
+      failure: null,
+      looked: null,
+      lookAgain: undefined,
       handoverOf: null,
       end: null,
       running: Promise.resolve(),
@@ -424,6 +472,7 @@ export class Backends {
         ? null
         : new Handover(this.#host(entry, kubernetes), handoverStatus(entry));
     const next = entry.handover;
+    entry.failure = null;
     entry.kept = next === null ? null : 'its handover begins';
     entry.running = (async () => {
       formerEnd?.abort();
@@ -464,6 +513,7 @@ export class Backends {
       plan: () => {
         const { plan, allocated, compiled } = entry;
         if (plan?.ok !== true || allocated === null || !compiled.ok || entry.parts === null) return null;
+        if (entry.looked?.problem != null) return null;
         if (!this.#hasIdleSource(entry) && deps.controller.backend(entry.key)?.phase === 'awake') return null;
         if (!new Autoscaler(kubernetes, deps.autoscalers).check().ok) return null;
         const { settleMs, prometheus } = compiled.backend.idle;
@@ -486,6 +536,10 @@ export class Backends {
       replicas: (signal) => deps.replicas(kubernetes, signal),
       record: (status, signal) => this.#record(entry, status, signal),
       event: (type, reason, note) => deps.event(entry.object, type, reason, note),
+      failing: (reason) => {
+        entry.failure = reason;
+        deps.enqueue(entry.key);
+      },
     };
   }
 
@@ -533,8 +587,10 @@ export class Backends {
     this.#entries.delete(entry.key);
     entry.end?.abort();
     entry.idle?.stop();
-    this.#targets.drop(entry.key);
-    this.#services.drop(entry.key);
+    clearTimeout(entry.lookAgain);
+    // Whoever stood behind it may have the target or the Service now.
+    for (const other of [...this.#targets.drop(entry.key), ...this.#services.drop(entry.key)])
+      this.#deps.enqueue(other);
     await entry.running;
     const { key, parts } = entry;
     if (parts === null || parts.listeners.length === 0) this.#free(key);
@@ -598,6 +654,10 @@ export class Backends {
           'no gateway ports are left for its Service: widen the range (--gateway-ports)',
         ),
       );
+    } else if (entry.failure !== null) {
+      findings.push(
+        no('ServiceReady', 'HandoverFailed', `its Service can not be redirected or handed back: ${entry.failure}`),
+      );
     } else
       findings.push(yes('ServiceReady', 'Redirectable', plan.warnings.join('; ') || 'its Service can be redirected'));
     const autoscaler = new Autoscaler(source.kubernetes, this.#deps.autoscalers).check();
@@ -623,10 +683,11 @@ export class Backends {
     return findings;
   }
 
-  #targetFinding({ key, compiled }: Entry): Finding {
+  #targetFinding({ key, compiled, looked }: Entry): Finding {
     const target =
       compiled.ok && compiled.backend.source.driver === 'kubernetes' ? compiled.backend.source.kubernetes.target : null;
     const name = `${target?.kind} ${target?.name}`;
+    if (looked?.problem != null) return no('TargetReady', 'TargetUnusable', looked.problem);
     const crash = this.#deps.controller.backend(key)?.crash ?? null;
     const missing = crash !== null && /not found|there is no|can not be scaled|forbidden/i.test(crash.reason);
     return missing
@@ -714,6 +775,7 @@ export class Backends {
   async close(): Promise<void> {
     this.#leftovers.close();
     for (const entry of this.#entries.values()) {
+      clearTimeout(entry.lookAgain);
       entry.end?.abort();
       entry.idle?.stop();
     }

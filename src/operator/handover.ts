@@ -17,6 +17,8 @@ const LISTEN_BOUND_MS = 30_000;
 const REDIRECT_BOUND_MS = 30_000;
 const PAUSE_BOUND_MS = 60_000;
 const SLEEP_BOUND_MS = 120_000;
+/** How long the controller may take to learn of pods that run, ms: then it is asked again, later each time. */
+const MEET_MS = { least: 500, most: 15_000 };
 /** A sleep that was taken back is tried again after this, ms. */
 const AGAIN_AFTER_MS = 10_000;
 /** Beyond the scrape interval, for the scrape itself and for its way into the store, ms. */
@@ -53,6 +55,8 @@ export interface HandoverHost {
   /** Writes it into the object's status; resolves when it is written. */
   record(status: HandoverStatus, signal: AbortSignal): Promise<void>;
   event(type: 'Normal' | 'Warning', reason: string, note: string): void;
+  /** A step can't be taken, and why; null: that is over. Told when it changes. */
+  failing(reason: string | null): void;
 }
 
 export interface HandoverPlan {
@@ -84,6 +88,7 @@ export class Handover {
   /** Wall clock ms since which all of the Service's traffic passes gateways; 0: not now. */
   #redirectedAtMs = 0;
   #notBeforeMs = 0;
+  #failure: string | null = null;
 
   /** `status`: where it stood when somebody led before. */
   constructor(host: HandoverHost, status: HandoverStatus | undefined) {
@@ -146,14 +151,32 @@ export class Handover {
 
   async #serve(signal: AbortSignal): Promise<void> {
     this.#redirectedAtMs = 0;
+    let meetMs = MEET_MS.least;
     for (;;) {
       // Looked at once: time that passes between two looks would end a wait that nothing else ends.
       const leftMs = this.#leftMs();
       const reason = this.#keptBy(leftMs);
       this.#host.keep(reason ?? 'its Service is being redirected');
-      if (reason === null) return;
+      if (reason === null) {
+        if (this.#host.backend()?.phase !== 'asleep' || (await this.#isAtZero(signal))) return;
+        // The controller has not met its pods yet, or they don't start.
+        await this.#pause(meetMs, signal);
+        meetMs = Math.min(MEET_MS.most, meetMs * 2);
+        continue;
+      }
+      meetMs = MEET_MS.least;
       const waitMs = Math.max(leftMs.ofBackOff, leftMs.ofIdle);
       await this.#pause(waitMs > 0 ? waitMs : Number.POSITIVE_INFINITY, signal);
+    }
+  }
+
+  async #isAtZero(signal: AbortSignal): Promise<boolean> {
+    try {
+      return (await this.#host.replicas(signal)) === 0;
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#host.logger.debug('the target can not be read', { reason: String(error) });
+      return false;
     }
   }
 
@@ -205,7 +228,7 @@ export class Handover {
 
       await this.#record('redirected', signal);
       await this.#stage('the pods are still listed', REDIRECT_BOUND_MS, signal, () => host.redirect.podEndpoints === 0);
-      if (!isAtZero) await this.#seeRedirect(signal);
+      await this.#seeRedirect(isAtZero, signal);
       this.#redirectedAtMs = host.clock.wallMs();
 
       await this.#record('pausing', signal, {
@@ -214,6 +237,7 @@ export class Handover {
       if (!isAtZero) await this.#pauseAutoscaler(signal);
 
       await this.#record('settling', signal);
+      this.#fails(null);
       if (!isAtZero) await this.#settle(plan, signal);
 
       const replicasBefore = isAtZero ? this.#status.replicasBefore : ((await host.replicas(signal)) ?? undefined);
@@ -227,7 +251,10 @@ export class Handover {
       if (signal.aborted) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       if (error instanceof TakenBack) host.logger.info('a sleep was taken back', { reason });
-      else host.logger.warn('a sleep was taken back: a step failed', { reason });
+      else {
+        host.logger.warn('a sleep was taken back: a step failed', { reason });
+        this.#fails(reason);
+      }
       this.#notBeforeMs = host.clock.nowMs() + AGAIN_AFTER_MS;
       host.keep(`its sleep was taken back: ${reason}`);
       host.event('Normal', 'SleepTakenBack', reason);
@@ -247,12 +274,15 @@ export class Handover {
     return phase === 'asleep' || phase === 'waking';
   }
 
-  async #seeRedirect(signal: AbortSignal): Promise<void> {
+  /** At zero there is nobody to lose a request: it is looked for until somebody wakes it, so that `asleep` is said when clients reach a gateway. */
+  async #seeRedirect(isAtZero: boolean, signal: AbortSignal): Promise<void> {
     const host = this.#host;
     const endsAtMs = host.clock.nowMs() + REDIRECT_BOUND_MS;
     while (!(await host.seeRedirect(signal))) {
       this.#mustGoOn();
-      if (host.clock.nowMs() > endsAtMs) throw new TakenBack('the redirect was not seen to work on every node');
+      const isOver = host.clock.nowMs() > endsAtMs;
+      if (isAtZero && (isOver || host.backend()?.phase !== 'asleep')) return;
+      if (isOver) throw new TakenBack('the redirect was not seen to work on every node');
       await this.#pause(LOOK_MS, signal);
     }
   }
@@ -378,13 +408,23 @@ export class Handover {
     this.#host.logger.debug('handover', { step });
   }
 
+  #fails(reason: string | null): void {
+    if (this.#failure === reason) return;
+    this.#failure = reason;
+    this.#host.failing(reason);
+  }
+
   /** Tries until it works. */
   async #persist<T>(what: string, signal: AbortSignal, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
     for (let tries = 0; ; tries++) {
       try {
-        return await action(signal);
+        const result = await action(signal);
+        if (tries > 0) this.#fails(null);
+        return result;
       } catch (error) {
         signal.throwIfAborted();
+        // Once may be chance, or somebody else's write at the same moment.
+        if (tries > 0) this.#fails(error instanceof Error ? error.message : String(error));
         const waitMs =
           Math.min(RETRY_MS.most, RETRY_MS.least * 2 ** Math.min(tries, 10)) * (0.5 + this.#host.random() / 2);
         this.#host.logger.warn('a step of a handover failed and is tried again', {

@@ -2,6 +2,7 @@
  * A kind of a user's own with a scale subresource, as Argo's Rollout is one, and the small controller that makes its pods. Its number of replicas is at a place
  * of its own, so that only /scale tells it.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ApiClient } from '../../../src/kubernetes/api-client.ts';
 import type { KubernetesObject, Resource } from '../../../src/kubernetes/client.ts';
 import { CUSTOM_RESOURCES, PODS } from '../../../src/kubernetes/resources.ts';
@@ -68,7 +69,7 @@ export class Replicator implements AsyncDisposable {
     const replicator = new Replicator(client);
     const informer = client.informer<ReplicatorObject>(RESOURCE);
     informer.onChange(({ type, object }) => {
-      if (type !== 'removed') replicator.#turn = replicator.#turn.then(() => replicator.#reconcile(object));
+      if (type !== 'removed') replicator.#turn = replicator.#turn.then(() => replicator.#untilReconciled(object));
     });
     informer.start(replicator.#ending.signal);
     await informer.synced(replicator.#ending.signal);
@@ -83,6 +84,20 @@ export class Replicator implements AsyncDisposable {
     this.#ending.abort();
     await this.#turn;
     await this.#client.delete(CUSTOM_RESOURCES, { name: CRD.metadata.name });
+  }
+
+  /** As controllers do: a failure is tried again. */
+  async #untilReconciled({ metadata }: ReplicatorObject): Promise<void> {
+    const name = { namespace: metadata.namespace!, name: metadata.name };
+    for (let tries = 0; tries < 20 && !this.#ending.signal.aborted; tries++) {
+      try {
+        const object = await this.#client.get<ReplicatorObject>(RESOURCE, name);
+        if (object !== null) await this.#reconcile(object);
+        return;
+      } catch {
+        await delay(100);
+      }
+    }
   }
 
   async #reconcile({ metadata, spec }: ReplicatorObject): Promise<void> {
