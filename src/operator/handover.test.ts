@@ -39,3 +39,43 @@ test(
     await assert.rejects(run, /over/);
   },
 );
+
+test(
+  'a target whose pods the controller has not met yet is not taken for one that is at zero',
+  { timeout: 10_000 },
+  async () => {
+    const end = new AbortController();
+    const recorded = Promise.withResolvers<string>();
+    const answers = [2, null, new Error('no answer'), 0];
+    let asked = 0;
+    const host = {
+      clock: { nowMs: () => performance.now(), wallMs: () => Date.now() },
+      random: () => 0.5,
+      logger: silentLogger,
+      redirect: {},
+      autoscaler: {},
+      plan: () => ({ ports: [], allocated: [], idleAfterMs: 0, settleMs: 0, scrapeMs: 0 }),
+      backend: () => ({ phase: 'asleep', sinceMs: 0, crash: null }) as unknown as BackendStatus,
+      verdict: () => ({ keptBy: [], wake: null }),
+      direct: () => {},
+      keep: () => {},
+      gatewaysListen: () => true,
+      replicas: () => {
+        const answer = answers[asked++]!;
+        // Something changes: it looks again at once.
+        setImmediate(() => handover.notify());
+        return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
+      },
+      record: (status: { step: string }, signal: AbortSignal) => {
+        recorded.resolve(status.step);
+        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+      },
+    } as unknown as HandoverHost;
+    const handover = new Handover(host, undefined);
+    const run = handover.run(end.signal);
+    assert.equal(await recorded.promise, 'listening');
+    assert.equal(asked, answers.length);
+    end.abort(new Error('over'));
+    await assert.rejects(run, /over/);
+  },
+);
