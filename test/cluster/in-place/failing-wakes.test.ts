@@ -120,7 +120,10 @@ test('probes, user agents and addresses are answered at zero without a wake', as
           },
           { match: { path: { prefix: '/any' }, headers: { 'x-scraper': { exact: 'yes' } } }, status: 204 },
         ],
-        never: { userAgents: [{ regex: '(?i).*curious-robot.*' }, { regex: 'probe/[0-9]+' }], clients: ['192.0.2.0/24'] },
+        never: {
+          userAgents: [{ regex: '(?i).*curious-robot.*' }, { regex: 'probe/[0-9]+' }],
+          clients: ['192.0.2.0/24'],
+        },
       },
     },
   });
