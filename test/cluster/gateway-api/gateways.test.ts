@@ -1,5 +1,7 @@
 /** Gateways themselves: they are rolled while routes have traffic and requests wait, and follow grants and policies at run time. */
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { INSTALLATION_NAMESPACE, installDormouse } from '../fixtures/installation.ts';
 import { Scene } from '../fixtures/scene.ts';
@@ -109,7 +111,7 @@ test('a route leads into another namespace while a ReferenceGrant lets it', asyn
   await becomes(500);
 });
 
-test('a RoutePolicy says how often is tried again', async () => {
+test('a RoutePolicy says how often is tried again', async (t) => {
   const app = await scene.guarded({ name: 'half', backend: null });
   const own = (kind: string, name: string, spec: object): object => ({
     apiVersion: 'dormouse.dev/v1alpha1',
@@ -117,15 +119,20 @@ test('a RoutePolicy says how often is tried again', async () => {
     metadata: { name },
     spec,
   });
-  // Every second request goes where nobody listens.
-  const servers = [{ url: `http://${app.host}:80` }, { url: `http://${cluster.nodeAddress}:1` }];
-  await scene.namespace.apply([own('Backend', 'halves', { servers, ejection: { consecutiveErrors: 0 } })]);
+  // Every second request goes to one that refuses it.
+  const refusing = createServer((_request, response) => response.writeHead(503).end());
+  await new Promise<void>((resolve) => refusing.listen(0, cluster.nodeAddress, resolve));
+  t.after(() => refusing.close());
+  const { port } = refusing.address() as AddressInfo;
+  const servers = [{ url: `http://${app.host}:80` }, { url: `http://${cluster.nodeAddress}:${port}` }];
+  const ejection = { consecutiveErrors: 0, failurePercent: 0 };
+  await scene.namespace.apply([own('Backend', 'halves', { servers, ejection })]);
   const policy = (attempts: number): object =>
     own('RoutePolicy', 'again', {
       targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'HTTPRoute', name: 'half' }],
-      retry: { attempts, conditions: ['connect'] },
+      retry: { attempts, conditions: ['503'] },
     });
-  await scene.namespace.apply([policy(0)]);
+  await scene.namespace.apply([policy(1)]);
   await edge.route('half', [{ backendRefs: [{ group: 'dormouse.dev', kind: 'Backend', name: 'halves' }] }]);
   await edge.untilTold('RoutePolicy', 'again', 'Accepted');
   const statuses = async (): Promise<Set<number>> =>
