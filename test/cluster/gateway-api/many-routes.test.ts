@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { installDormouse } from '../fixtures/installation.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { INSTALLATION_NAMESPACE, installDormouse } from '../fixtures/installation.ts';
 import { Scene } from '../fixtures/scene.ts';
 import { ensureCluster, until } from '../machine/index.ts';
 import { Edge } from './gateway.fixture.ts';
@@ -10,8 +11,9 @@ import { Edge } from './gateway.fixture.ts';
 const ROUTES = 1000;
 const CHANGES = 20;
 /** For the slowest of the changes, on a machine that others use too. */
-const BOUND_MS = 3000;
+const BOUND_MS = 10_000;
 const AT_ONCE = 8;
+const REST_MS = 1200;
 const HTTP_ROUTES = {
   group: 'gateway.networking.k8s.io',
   version: 'v1',
@@ -42,27 +44,35 @@ const rulesOf = (value: string): object[] => [
   },
 ];
 
-/** Resident, MB, of the processes of a command. */
-function memory(command: string): number[] {
-  return readdirSync('/proc').flatMap((pid) => {
-    if (!/^\d+$/.test(pid)) return [];
+/** Resident, MB, all processes of each pod of the part together. */
+async function memory(part: string): Promise<number[]> {
+  const { stdout } = await scene.cluster.kubectl([
+    ...['-n', INSTALLATION_NAMESPACE, 'get', 'pods', '-l', `app.kubernetes.io/component=${part}`],
+    ...['-o', 'jsonpath={.items[*].metadata.uid}'],
+  ]);
+  const pods = new Map(
+    stdout
+      .trim()
+      .split(' ')
+      .map((uid) => [uid, 0]),
+  );
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
     try {
-      const args = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      // In this cluster's network: others may run beside it.
-      if (!args.includes('/dormouse/src/commands/main.ts') || !args.includes(command)) return [];
+      const of = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
       const kilobytes = Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
-      return [Math.round(kilobytes / 1024)];
+      for (const [uid, sum] of pods) if (of.includes(uid)) pods.set(uid, sum + kilobytes / 1024);
     } catch {
       // It has ended meanwhile.
-      return [];
     }
-  });
+  }
+  return [...pods.values()].map(Math.round);
 }
 
 test('a change of one of a thousand routes', { timeout: 600_000 }, async (t) => {
   await scene.guarded({ name: 'one', backend: null });
   const { name: namespace } = scene.namespace;
-  const before = { gateways: memory('gateway'), operators: memory('operator') };
+  const before = { gateways: await memory('gateway'), operators: await memory('operator') };
   const startedAtMs = performance.now();
   const numbers = Array.from({ length: ROUTES }, (_, number) => number);
   await Promise.all(
@@ -100,6 +110,8 @@ test('a change of one of a thousand routes', { timeout: 600_000 }, async (t) => 
       everyMs: 2,
     });
     tookMs.push(performance.now() - atMs);
+    // Large configurations rest for up to a second between two: each change is measured by itself.
+    await delay(REST_MS);
   }
   tookMs.sort((a, b) => a - b);
   const round = (ms: number): string => `${Math.round(ms)} ms`;
@@ -110,6 +122,8 @@ test('a change of one of a thousand routes', { timeout: 600_000 }, async (t) => 
     `a change in force in a gateway: median ${round(tookMs[CHANGES / 2]!)}, slowest ${round(tookMs.at(-1)!)}`,
   );
   t.diagnostic(`MB before: gateways ${before.gateways.join(', ')}; operators ${before.operators.join(', ')}`);
-  t.diagnostic(`MB after: gateways ${memory('gateway').join(', ')}; operators ${memory('operator').join(', ')}`);
+  t.diagnostic(
+    `MB after: gateways ${(await memory('gateway')).join(', ')}; operators ${(await memory('operator')).join(', ')}`,
+  );
   assert.ok(tookMs.at(-1)! < BOUND_MS, round(tookMs.at(-1)!));
 });
