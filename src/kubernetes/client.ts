@@ -137,7 +137,8 @@ export interface Informer<T extends KubernetesObject> {
   /** Milliseconds since the server was last heard of (a list, an event, a bookmark); Infinity: never. */
   silentMs(): number;
   get(namespace: string, name: string): T | undefined;
-  list(): Iterable<T>;
+  /** All, or those of one namespace. */
+  list(namespace?: string): Iterable<T>;
   readonly size: number;
   /** Called for each change, after it is in the cache, in order. Returns what ends it. What it throws is logged. */
   onChange(listener: (change: Change<T>) => void): () => void;

@@ -137,8 +137,8 @@ export class ResourceInformer<T extends KubernetesObject> implements Informer<T>
     return this.#cache.get(namespace, name);
   }
 
-  list(): Iterable<T> {
-    return this.#cache.all();
+  list(namespace?: string): Iterable<T> {
+    return namespace === undefined ? this.#cache.all() : this.#cache.of(namespace);
   }
 
   get size(): number {

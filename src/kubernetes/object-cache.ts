@@ -17,6 +17,10 @@ export class ObjectCache<T extends KubernetesObject> {
     for (const space of this.#spaces.values()) yield* space.values();
   }
 
+  of(namespace: string): Iterable<T> {
+    return this.#spaces.get(namespace)?.values() ?? [];
+  }
+
   /** What is different now: nothing when it is the version that is known; two changes when it is another object of the same name. */
   put(object: T): Change<T>[] {
     const { namespace = '', name, uid, resourceVersion } = object.metadata;

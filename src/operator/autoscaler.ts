@@ -47,7 +47,7 @@ export class Autoscaler {
         `there is no ScaledObject ${autoscaler.name} in namespace ${namespace}. Create it, or correct kubernetes.autoscaler.name`,
       );
     }
-    for (const other of this.#deps.scaledObjects?.list() ?? []) {
+    for (const other of this.#deps.scaledObjects?.list(namespace) ?? []) {
       if (other.metadata.namespace !== namespace || other.metadata.name === autoscaler?.name) continue;
       if (!scales(other.spec.scaleTargetRef, target)) continue;
       return refused(
@@ -70,7 +70,7 @@ export class Autoscaler {
         );
       }
     }
-    for (const hpa of this.#deps.autoscalers.list()) {
+    for (const hpa of this.#deps.autoscalers.list(namespace)) {
       if (hpa.metadata.namespace !== namespace || !scales(hpa.spec.scaleTargetRef, target)) continue;
       if (hpa.spec.minReplicas === 0) {
         return refused(

@@ -34,7 +34,7 @@ export class NetworkPolicies {
    */
   concern(namespace: string, selector: Labels): string | null {
     const restricting: NetworkPolicy[] = [];
-    for (const policy of this.#policies.list()) {
+    for (const policy of this.#policies.list(namespace)) {
       if (policy.metadata.namespace === namespace && isRestricting(policy)) restricting.push(policy);
     }
     if (restricting.length === 0) return null;
@@ -52,7 +52,7 @@ export class NetworkPolicies {
 
   #labels(namespace: string, selector: Labels): Labels[] {
     const found: Labels[] = [];
-    for (const { metadata } of this.#pods.list()) {
+    for (const { metadata } of this.#pods.list(namespace)) {
       if (metadata.namespace !== namespace || !matchesLabels(selector, metadata.labels)) continue;
       found.push(metadata.labels ?? {});
       if (found.length === MOST_PODS) break;
