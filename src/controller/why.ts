@@ -6,7 +6,7 @@ import { span } from '../autoscaling/index.ts';
 export function causeText(cause: WakeCause): string {
   switch (cause.kind) {
     case 'request':
-      return `woken by ${cause.method ?? 'a request'} ${cause.path ?? ''} from ${cause.client ?? 'a client'}${cause.route === undefined || cause.route === '' ? '' : ` on route ${cause.route}`}`;
+      return `woken by ${requestText(cause)} from ${cause.client ?? 'a client'}${cause.route === undefined || cause.route === '' ? '' : ` on route ${cause.route}`}`;
     case 'command':
       return 'woken by command';
     case 'min':
@@ -38,4 +38,9 @@ export function crashText(name: string, crash: Crash, wallMs: number): string {
   const wait = crash.retryAtMs - wallMs;
   const next = wait > 0 ? `the next attempt is possible in ${span(wait)}` : 'the next request tries again';
   return `${name} is crashing: ${crash.reason} (attempt ${crash.attempts}); ${next}`;
+}
+
+/** Raw TCP has neither method nor path. */
+function requestText({ method = '', path = '' }: WakeCause): string {
+  return method === '' ? 'a connection' : `${method} ${path}`;
 }

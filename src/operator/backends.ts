@@ -516,9 +516,16 @@ export class Backends {
         if (entry.looked?.problem != null) return null;
         if (!this.#hasIdleSource(entry) && deps.controller.backend(entry.key)?.phase === 'awake') return null;
         if (!new Autoscaler(kubernetes, deps.autoscalers).check().ok) return null;
-        const { settleMs, prometheus } = compiled.backend.idle;
+        const { settleMs, prometheus, webSockets } = compiled.backend.idle;
         const { idleAfterMs } = compiled.backend.scale;
-        return { ports: plan.ports, allocated, idleAfterMs, settleMs, scrapeMs: prometheus?.scrapeIntervalMs ?? 0 };
+        return {
+          ports: plan.ports,
+          allocated,
+          idleAfterMs,
+          settleMs,
+          scrapeMs: prometheus?.scrapeIntervalMs ?? 0,
+          ignoresTunnels: webSockets === 'ignore',
+        };
       },
       backend: () => deps.controller.backend(entry.key),
       verdict: () => entry.idle?.verdict ?? { keptBy: ['nothing can say that it is idle'], wake: null },

@@ -17,6 +17,9 @@ const LISTEN_BOUND_MS = 30_000;
 const REDIRECT_BOUND_MS = 30_000;
 const PAUSE_BOUND_MS = 60_000;
 const SLEEP_BOUND_MS = 120_000;
+/** How often connections that keep it awake are looked at, ms. */
+const OPEN_LOOK_MS = 1000;
+const KEPT_OPEN = 'a connection that was made while it slept is still open at a gateway';
 /** How long the controller may take to learn of pods that run, ms: then it is asked again, later each time. */
 const MEET_MS = { least: 500, most: 15_000 };
 /** A sleep that was taken back is tried again after this, ms. */
@@ -67,6 +70,8 @@ export interface HandoverPlan {
   settleMs: number;
   /** Between two scrapes of the idle source; 0: it has none. */
   scrapeMs: number;
+  /** Whether connections at gateways that are open without a request (WebSockets, raw TCP) let it sleep. */
+  ignoresTunnels: boolean;
 }
 
 interface LeftMs {
@@ -166,7 +171,9 @@ export class Handover {
       }
       meetMs = MEET_MS.least;
       const waitMs = Math.max(leftMs.ofBackOff, leftMs.ofIdle);
-      await this.#pause(waitMs > 0 ? waitMs : Number.POSITIVE_INFINITY, signal);
+      // Nobody tells when the last connection goes.
+      const longestMs = reason === KEPT_OPEN ? OPEN_LOOK_MS : Number.POSITIVE_INFINITY;
+      await this.#pause(waitMs > 0 ? waitMs : longestMs, signal);
     }
   }
 
@@ -200,8 +207,14 @@ export class Handover {
     if (backend.phase !== 'awake') return `it is ${backend.phase}`;
     if (leftMs.ofBackOff > 0) return 'its last sleep was taken back only just now';
     if (leftMs.ofIdle > 0) return 'it has not been awake for as long as scale.idleAfter says';
+    // Of the time before it was handed back.
+    if (this.#isKeptOpen(backend)) return KEPT_OPEN;
     const { keptBy, wake } = host.verdict();
     return wake ?? keptBy[0] ?? null;
+  }
+
+  #isKeptOpen({ demand }: BackendStatus): boolean {
+    return demand.tunnels > 0 && this.#host.plan()?.ignoresTunnels === false;
   }
 
   // ---- to sleep
@@ -335,7 +348,8 @@ export class Handover {
     if (backend === null) return 'it was removed';
     if (this.#isDown()) return null;
     const { demand, lastActivityMs } = backend;
-    if (demand.held > 0 || demand.inFlight > 0 || demand.tunnels > 0) return 'a request came';
+    if (demand.held > 0 || demand.inFlight > 0) return 'a request came';
+    if (this.#isKeptOpen(backend)) return 'a connection at a gateway is open';
     if (this.#redirectedAtMs > 0 && lastActivityMs > this.#redirectedAtMs) return 'a request came';
     const { wake, keptBy } = host.verdict();
     return wake ?? (step === 'sleeping' ? null : (keptBy[0] ?? null));

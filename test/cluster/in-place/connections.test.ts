@@ -52,6 +52,7 @@ test('keep-alive, WebSocket, gRPC and raw TCP at all ports of a Service, across 
     methods: 'both',
   });
   const ending = new AbortController();
+  t.after(() => ending.abort());
   let paused = false;
   using calls = new Calls(app.host, 9090);
   const others = Promise.all([
