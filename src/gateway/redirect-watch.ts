@@ -8,7 +8,7 @@ import type { DownMessage, UpMessage } from '../link/messages.ts';
 /** Silent connections that are held back at once for one look; more go on as usual. */
 const MOST_WAITING = 1000;
 /** After the look those that were opened for it are closed by the other end within this, ms; whoever is still there is a client. */
-const GRACE_MS = 200;
+const GRACE_MS = 1000;
 
 export interface SilentConnection {
   address: string;

@@ -94,6 +94,12 @@ export class Autoscaler {
     return paused && annotations[PAUSED_BY_US] === undefined;
   }
 
+  /** Whether `pause` has something to do. */
+  get willPause(): boolean {
+    const check = this.check();
+    return check.ok && check.scaledObject !== null && !this.isPausedByOthers;
+  }
+
   /** Asks KEDA to stand still. Nothing to do without a ScaledObject, or when somebody else has paused it. */
   async pause(signal: AbortSignal): Promise<void> {
     const object = this.#scaledObject;

@@ -86,7 +86,7 @@ export interface BackendsDeps {
   /** Whether every gateway has a configuration in force that is not older than what `parts()` said when `mark()` was called. */
   mark(): number;
   isInForce(mark: number): boolean;
-  seeRedirect(service: Service, backend: string, signal: AbortSignal): Promise<boolean>;
+  seeRedirect(service: Service, backend: string, seen: Set<string>, signal: AbortSignal): Promise<boolean>;
   replicas(kubernetes: KubernetesConfig, signal: AbortSignal): Promise<number | null>;
   /** Whether a route leads to it: then it sleeps behind the gateways, and its Service is left alone. */
   isRouted(key: string): boolean;
@@ -538,8 +538,10 @@ export class Backends {
         this.#tellVerdict(entry);
       },
       gatewaysListen: () => deps.isInForce(entry.mark) && deps.gateways.listening > 0,
-      seeRedirect: (signal) =>
-        redirect.service === undefined ? Promise.resolve(false) : deps.seeRedirect(redirect.service, entry.key, signal),
+      seeRedirect: (seen, signal) =>
+        redirect.service === undefined
+          ? Promise.resolve(false)
+          : deps.seeRedirect(redirect.service, entry.key, seen, signal),
       replicas: (signal) => deps.replicas(kubernetes, signal),
       record: (status, signal) => this.#record(entry, status, signal),
       event: (type, reason, note) => deps.event(entry.object, type, reason, note),

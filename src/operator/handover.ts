@@ -51,8 +51,8 @@ export interface HandoverHost {
   keep(reason: string | null): void;
   /** Whether every gateway on the link listens on the allocated ports, and there is one. */
   gatewaysListen(): boolean;
-  /** Whether a connection to the Service from every gateway's node ends at a gateway. */
-  seeRedirect(signal: AbortSignal): Promise<boolean>;
+  /** Whether a connection to the Service from every gateway's node ends at a gateway. `seen` is kept between calls of one redirect: what was found is put there. */
+  seeRedirect(seen: Set<string>, signal: AbortSignal): Promise<boolean>;
   /** The target's replicas, as they are now; null: there is no target. */
   replicas(signal: AbortSignal): Promise<number | null>;
   /** Writes it into the object's status; resolves when it is written. */
@@ -245,7 +245,7 @@ export class Handover {
       this.#redirectedAtMs = host.clock.wallMs();
 
       await this.#record('pausing', signal, {
-        pausedAutoscaler: host.autoscaler.check().ok && !host.autoscaler.isPausedByOthers,
+        pausedAutoscaler: host.autoscaler.willPause,
       });
       if (!isAtZero) await this.#pauseAutoscaler(signal);
 
@@ -291,7 +291,8 @@ export class Handover {
   async #seeRedirect(isAtZero: boolean, signal: AbortSignal): Promise<void> {
     const host = this.#host;
     const endsAtMs = host.clock.nowMs() + REDIRECT_BOUND_MS;
-    while (!(await host.seeRedirect(signal))) {
+    const seen = new Set<string>();
+    while (!(await host.seeRedirect(seen, signal))) {
       this.#mustGoOn();
       const isOver = host.clock.nowMs() > endsAtMs;
       if (isAtZero && (isOver || host.backend()?.phase !== 'asleep')) return;

@@ -352,7 +352,7 @@ class Leading {
       },
       mark: () => this.#configuration.change(),
       isInForce: (mark) => this.#configuration.isInForce(mark),
-      seeRedirect: (service, backend, signal) => this.#probe.see(service, backend, this.#present(), signal),
+      seeRedirect: (service, backend, seen, signal) => this.#probe.see(service, backend, this.#present(), seen, signal),
       replicas: options.replicas,
       isRouted: (key) => this.#routed.has(key),
       causeText: options.causeText,

@@ -43,17 +43,30 @@ export class RedirectProbe {
     };
   }
 
-  /** True when connections from each of these gateways ended at gateways alone, for every port of the Service. False also when somebody did not answer in time. */
-  async see(service: Service, backend: string, gateways: readonly string[], signal: AbortSignal): Promise<boolean> {
+  /**
+   * True when connections from each of these gateways ended at gateways alone, for every port of the Service. False also when somebody did not answer in time. `seen`: what
+   * was found so since the Service was redirected, which is not looked at again: a busy cluster need not be quick everywhere at once.
+   */
+  async see(
+    service: Service,
+    backend: string,
+    gateways: readonly string[],
+    seen: Set<string>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const host = service.spec.clusterIP;
     if (host === undefined || host === '' || gateways.length === 0) return false;
-    for (const { port } of service.spec.ports ?? []) {
+    const ports = service.spec.ports ?? [];
+    // One look at a time for each listener.
+    const all = ports.map(async ({ port }) => {
       const listener = listenerName(backend, port);
       for (const from of gateways) {
-        if (!(await this.#look({ host, port, listener }, from, gateways, signal))) return false;
+        const what = `${port} ${from}`;
+        if (!seen.has(what) && (await this.#look({ host, port, listener }, from, gateways, signal))) seen.add(what);
       }
-    }
-    return true;
+    });
+    await Promise.all(all);
+    return ports.every(({ port }) => gateways.every((from) => seen.has(`${port} ${from}`)));
   }
 
   async #look(

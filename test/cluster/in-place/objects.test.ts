@@ -27,7 +27,7 @@ test('kubectl waits for its conditions and its state, and prints what matters', 
   await app.untilPassed('serving', passed);
   const [head = '', line = ''] = (await scene.namespace.kubectl('get', 'backends')).split('\n');
   assert.deepEqual(head.trim().split(/\s+/), ['NAME', 'STATE', 'INSTANCES', 'SINCE', 'WOKEN-BY', 'READY', 'AGE']);
-  assert.match(line, /^printed\s+awake\s+1\s+\S+\s+GET \/hello from \S+\s+True\s+\S+/);
+  assert.match(line, /^printed\s+awake\s+1\s+\S+\s+GET \/hello from .*\s+True\s+\S+$/);
   const wide = await scene.namespace.kubectl('get', 'dmb', 'printed', '-o', 'wide');
   assert.match(wide, /WHY/);
   await app.delete();
@@ -95,7 +95,8 @@ test('a right that is taken away is told by a condition and an event, and all go
       const one = await asleep.get();
       return one.status === 503 ? one : null;
     });
-    assert.match(answer.text, /give the service account .*"patch" on "deployments\/scale"/);
+    const { detail } = JSON.parse(answer.text) as { detail: string };
+    assert.match(detail, /give the service account .*"patch" on "deployments\/scale"/);
     const condition = await asleep.untilCondition('TargetReady', 'False');
     assert.match(condition.message, /give the service account/);
     t.diagnostic(`${condition.reason}: ${condition.message}`);

@@ -57,7 +57,6 @@ for (const name of ['dormouse-gateway', 'dormouse-operator']) {
       timeoutMs: 60_000,
     });
     const held = Promise.all(Array.from({ length: 20 }, () => slow.get('/', { timeoutMs: 120_000 })));
-    await slow.untilPassed('asleep');
     await restart(name);
     const answers = await held;
     assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
@@ -66,7 +65,7 @@ for (const name of ['dormouse-gateway', 'dormouse-operator']) {
     const passed = falling.steps.length;
     assert.equal((await falling.get()).status, 200);
     await falling.untilPassed('serving', passed);
-    await slow.untilServing();
+    await slow.untilPassed('serving');
     const report = await traffic.end();
     t.diagnostic(`${answers.length} held; ${summary(report)}`);
     assert.equal(report.lost.length, 0, summary(report));
