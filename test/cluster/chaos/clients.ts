@@ -4,7 +4,7 @@
  */
 import { Agent, request, type ClientRequest, type IncomingMessage } from 'node:http';
 import { connect, constants } from 'node:http2';
-import type { Socket } from 'node:net';
+import { connect as tcp, type Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { Ledger, type Kind, type Line } from './ledger.ts';
 
@@ -24,6 +24,7 @@ export interface Pace {
 
 /** Longer than any wake that a test waits for. */
 const ANSWER_MS = 120_000;
+const REACHED_MS = 60_000;
 /** Of one WebSocket: one that passes a gateway keeps its service awake. */
 const MESSAGES = 10;
 /** What an answer says of the program and of the way to it. */
@@ -40,7 +41,8 @@ export class Clients implements AsyncDisposable {
   readonly #running: Promise<void>[] = [];
   readonly #resumed = new Set<() => void>();
   readonly #sockets = new Set<WebSocket>();
-  /** Kept connections whose other end is the program itself. */
+  /** Kept connections on which something was answered, and those of them whose other end is the program itself. (`reusedSocket` of Node is not set for requests that waited for their connection.) */
+  readonly #used = new WeakSet<Socket>();
   readonly #straight = new WeakSet<Socket>();
   #sends = true;
   #ended = false;
@@ -50,6 +52,18 @@ export class Clients implements AsyncDisposable {
     this.#address = address;
     this.#run = run;
     this.ledger = new Ledger(run);
+  }
+
+  /** Resolves when the Service's address leads to its program, for both of its protocols: kube-proxy has a pace of its own. None of this is in the account. */
+  async reached(timeoutMs = REACHED_MS): Promise<void> {
+    const endsAtMs = Date.now() + timeoutMs;
+    const { host, port, grpcPort } = this.#address;
+    for (const number of [port, grpcPort]) {
+      while (!(await connects(host, number))) {
+        if (Date.now() > endsAtMs) throw new Error(`nobody listens at ${host}:${number} after ${timeoutMs / 1000} s`);
+        await pause(50);
+      }
+    }
   }
 
   /** Sends from now on. */
@@ -130,6 +144,7 @@ export class Clients implements AsyncDisposable {
         this.ledger.end(line, lost);
         resolve(line);
       };
+      let isReused = false;
       const { host, port } = this.#address;
       const outgoing: ClientRequest = request({
         host,
@@ -142,11 +157,12 @@ export class Clients implements AsyncDisposable {
       const timer = setTimeout(() => outgoing.destroy(new Error(`no answer within ${ANSWER_MS / 1000} s`)), ANSWER_MS);
       outgoing.once('close', () => clearTimeout(timer));
       outgoing.once('socket', (socket) => {
-        line.pinned = outgoing.reusedSocket && this.#straight.has(socket);
+        line.pinned = this.#straight.has(socket);
+        isReused = this.#used.has(socket);
       });
       outgoing.once('response', (answer) => void this.#read(answer, line, outgoing.socket).then(end));
       outgoing.once('error', (error: NodeJS.ErrnoException) => {
-        const isRace = outgoing.reusedSocket && line.method === 'GET' && error.code === 'ECONNRESET' && !line.retried;
+        const isRace = isReused && line.method === 'GET' && error.code === 'ECONNRESET' && !line.retried;
         if (!isRace) return end(`${error.code ?? ''} ${error.message}`.trim());
         line.retried = true;
         resolve(this.#exchange(line, false));
@@ -163,6 +179,7 @@ export class Clients implements AsyncDisposable {
       return `in the answer: ${(error as Error).message}`;
     }
     if (answer.statusCode !== 200) return `${answer.statusCode} ${text.slice(0, 200)}`;
+    if (socket !== null) this.#used.add(socket);
     const { name, headers } = JSON.parse(text) as Seen;
     if (name !== this.#run) return `answered by another service: ${name}`;
     if (socket !== null && headers !== undefined && headers['x-forwarded-for'] === undefined)
@@ -285,6 +302,16 @@ export class Clients implements AsyncDisposable {
       });
     });
   }
+}
+
+function connects(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = tcp({ host, port }, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
 }
 
 /** Length-prefixed, empty (gRPC over HTTP/2, "Length-Prefixed-Message"). */

@@ -47,6 +47,7 @@ async function oneCycle(stage: Stage, turn: number): Promise<boolean> {
     await delay(Math.random() * Math.max(0, endsAtMs - Date.now()));
   }
   await Promise.all(asked);
+  stage.clients.resume();
   await stage.untilServing();
   off();
   return isZero;
@@ -95,6 +96,7 @@ async function oneEdge(stage: Stage): Promise<void> {
   }
   await Promise.all(asked);
   for (const one of kept) one.end();
+  clients.resume();
   await stage.untilServing();
 }
 

@@ -85,6 +85,8 @@ export function programObjects(
     podSpec: { volumes: [witness.volume, files] },
   }) as [Workload, object];
   const [container] = deployment.spec.template.spec.containers;
+  // Without it, a pod gets next to nothing of a machine that has more to do than it can.
+  container!.resources = { requests: { cpu: '40m' } };
   container!.volumeMounts = [witness.mount, { name: 'preload', mountPath: '/preload', readOnly: true }];
   const ports = [
     { name: 'http', port: 80, targetPort: 'http' },
@@ -99,7 +101,7 @@ export function programObjects(
 }
 
 interface Workload {
-  spec: { template: { spec: { containers: { volumeMounts?: object[] }[] } } };
+  spec: { template: { spec: { containers: { volumeMounts?: object[]; resources?: object }[] } } };
 }
 
 /** Scales the Deployment and has something to say all the time: a cron trigger that wants as many as there are. */

@@ -132,6 +132,7 @@ export class Stage implements AsyncDisposable {
       before = stage.step;
       if (before === 'pausing') stage.redirectsMs.push(Date.now());
     });
+    await stage.clients.reached();
     await stage.declare();
     await stage.until('it is awake', () => stage.state === 'awake');
     return stage;
