@@ -1,45 +1,78 @@
 /** The way of a Service to the gateways and back, with everything around it made up; the rest is tested on a real cluster (test/cluster). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { silentLogger } from '../model/ports.ts';
+import type { IdleVerdict } from '../model/demand.ts';
+import { silentLogger, systemClock } from '../model/ports.ts';
 import type { BackendStatus } from '../model/status.ts';
+import type { HandoverStep } from './backend-object.ts';
 import { Handover, type HandoverHost } from './handover.ts';
+
+const SINCE_MS = 1_700_000_000_000;
+const NO_DEMAND = { concurrency: 0, requestsPerSecond: 0, inFlight: 0, held: 0, tunnels: 0 };
+
+/** An awake backend that nothing keeps awake, whose Service is redirected as soon as it is asked for; `reached` is told each step as it is recorded. */
+function made(reached: (step: HandoverStep) => void) {
+  const redirect = {
+    gatewayEndpoints: 1,
+    podEndpoints: 0,
+    isTurnedAway: true,
+    service: undefined,
+    standIn: async () => {},
+    turnAway: async () => {},
+    takeBack: async () => {},
+    standBack: async () => {},
+  };
+  const world = {
+    phase: 'awake' as BackendStatus['phase'],
+    verdict: { keptBy: [], wake: null } as IdleVerdict,
+    clock: systemClock,
+    idleAfterMs: 0,
+  };
+  const host = {
+    clock: { nowMs: () => world.clock.nowMs(), wallMs: () => world.clock.wallMs() },
+    random: () => 0.5,
+    logger: silentLogger,
+    redirect,
+    autoscaler: {
+      check: () => ({ ok: true }),
+      isPausedByOthers: false,
+      pause: async () => {},
+      isPaused: async () => true,
+      resume: async () => {},
+    },
+    plan: () => ({
+      ports: [],
+      allocated: [],
+      idleAfterMs: world.idleAfterMs,
+      settleMs: 0,
+      scrapeMs: 0,
+      ignoresTunnels: false,
+    }),
+    backend: () => ({ phase: world.phase, sinceMs: SINCE_MS, crash: null, demand: NO_DEMAND, lastActivityMs: 0 }),
+    verdict: () => world.verdict,
+    askAgain: async () => world.verdict,
+    direct: () => {},
+    keep: () => {},
+    gatewaysListen: () => true,
+    seeRedirect: async () => true,
+    replicas: async () => 1,
+    record: async ({ step }: { step: HandoverStep }) => reached(step),
+    event: () => {},
+  };
+  return { world, host: host as unknown as HandoverHost };
+}
 
 test(
   'a sleep begins also when the time that it has to be awake ends between two looks',
   { timeout: 5000 },
   async () => {
-    const IDLE_AFTER_MS = 3000;
-    const sinceMs = 1_700_000_000_000;
+    const recorded = Promise.withResolvers<HandoverStep>();
+    const { world, host } = made(recorded.resolve);
+    world.idleAfterMs = 3000;
     // The monotonic clock has fractions of a millisecond, the other one has none: it stands just where the time is over.
     let nowMs = 0;
-    const clock = { nowMs: () => (nowMs += 0.001), wallMs: () => sinceMs + IDLE_AFTER_MS };
+    world.clock = { nowMs: () => (nowMs += 0.001), wallMs: () => SINCE_MS + world.idleAfterMs };
     const end = new AbortController();
-    const recorded = Promise.withResolvers<string>();
-    const host = {
-      clock,
-      random: () => 0.5,
-      logger: silentLogger,
-      redirect: {},
-      autoscaler: {},
-      plan: () => ({
-        ports: [],
-        allocated: [],
-        idleAfterMs: IDLE_AFTER_MS,
-        settleMs: 0,
-        scrapeMs: 0,
-        ignoresTunnels: false,
-      }),
-      backend: () => ({ phase: 'awake', sinceMs, crash: null, demand: { tunnels: 0 } }) as unknown as BackendStatus,
-      verdict: () => ({ keptBy: [], wake: null }),
-      direct: () => {},
-      keep: () => {},
-      gatewaysListen: () => true,
-      record: (status: { step: string }, signal: AbortSignal) => {
-        recorded.resolve(status.step);
-        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
-      },
-    } as unknown as HandoverHost;
     const run = new Handover(host, undefined).run(end.signal);
     assert.equal(await recorded.promise, 'listening');
     end.abort(new Error('over'));
@@ -86,3 +119,37 @@ test(
     await assert.rejects(run, /over/);
   },
 );
+
+test('a Service is not handed back to pods that are being ended', { timeout: 5000 }, async () => {
+  const steps: HandoverStep[] = [];
+  const back = Promise.withResolvers<void>();
+  const { world, host } = made((step) => {
+    steps.push(step);
+    // The controller begins at once; then something wants it awake, too late: its scale is written already.
+    if (step === 'sleeping') {
+      world.phase = 'falling-asleep';
+      setTimeout(() => {
+        world.verdict = { keptBy: [], wake: 'the schedule wants it awake' };
+        handover.notify();
+        setTimeout(() => {
+          world.phase = 'waking';
+          handover.notify();
+        }, 50);
+      }, 20);
+    }
+    if (step === 'asleep')
+      setTimeout(() => {
+        world.phase = 'awake';
+        handover.notify();
+      }, 20);
+    if (step === 'handing-back') back.resolve();
+  });
+  const end = new AbortController();
+  const handover = new Handover(host, undefined);
+  const run = handover.run(end.signal);
+  await back.promise;
+  end.abort(new Error('over'));
+  await assert.rejects(run, /over/);
+  const way = steps.slice(steps.indexOf('sleeping'), steps.indexOf('handing-back') + 1);
+  assert.deepEqual(way, ['sleeping', 'asleep', 'handing-back']);
+});

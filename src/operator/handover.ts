@@ -270,6 +270,7 @@ export class Handover {
       }
       this.#notBeforeMs = host.clock.nowMs() + AGAIN_AFTER_MS;
       host.keep(`its sleep was taken back: ${reason}`);
+      if (this.#status.step === 'sleeping' && (await this.#isDownAfterAll(signal))) return true;
       host.event('Normal', 'SleepTakenBack', reason);
       return false;
     }
@@ -285,6 +286,12 @@ export class Handover {
   #isDown(): boolean {
     const phase = this.#host.backend()?.phase;
     return phase === 'asleep' || phase === 'waking';
+  }
+
+  /** Whether it was too late: pods that are being ended are not handed back to clients. A sleep that only drains yet ends at once with the word that keeps it awake. */
+  async #isDownAfterAll(signal: AbortSignal): Promise<boolean> {
+    await this.#until(() => this.#host.backend()?.phase !== 'falling-asleep', SLEEP_BOUND_MS, signal);
+    return this.#isDown();
   }
 
   /** At zero there is nobody to lose a request: it is looked for until somebody wakes it, so that `asleep` is said when clients reach a gateway. */
