@@ -131,12 +131,14 @@ export class Handover {
   async restore(wake: () => void, signal: AbortSignal): Promise<void> {
     if (this.#status.step === 'serving') return;
     const phase = (): string => this.#host.backend()?.phase ?? 'asleep';
-    if (phase() !== 'awake' && (this.#status.replicasBefore ?? 0) > 0) {
+    const isWoken = phase() === 'waking' || (this.#status.replicasBefore ?? 0) > 0;
+    if (phase() !== 'awake' && isWoken) {
       wake();
       // A target that can't start is handed back all the same: it would not start without us either.
       await this.#until(() => phase() === 'awake' || this.#host.backend()?.crash != null, LIST_BOUND_MS, signal);
     }
-    await this.#handBack(signal);
+    // Nobody waits for pods of a target that was at zero before we came, or does not start.
+    await this.#handBack(signal, phase() === 'awake');
   }
 
   /** From where a former leader stopped: forwards when pods are gone, backwards when they run. */
@@ -388,7 +390,7 @@ export class Handover {
 
   // ---- back
 
-  async #handBack(signal: AbortSignal): Promise<void> {
+  async #handBack(signal: AbortSignal, awaitsPods = true): Promise<void> {
     const host = this.#host;
     this.#host.keep('its Service is being handed back');
     await this.#persist('handing back', signal, async (own) => {
@@ -399,7 +401,10 @@ export class Handover {
     const resumed = this.#persist('resuming the autoscaler', signal, (own) => host.autoscaler.resume(own));
     await this.#until(
       () =>
-        host.redirect.podEndpoints > 0 || host.redirect.service === undefined || host.redirect.gatewayEndpoints === 0,
+        !awaitsPods ||
+        host.redirect.podEndpoints > 0 ||
+        host.redirect.service === undefined ||
+        host.redirect.gatewayEndpoints === 0,
       LIST_BOUND_MS,
       signal,
     );

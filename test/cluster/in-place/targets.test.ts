@@ -103,6 +103,17 @@ async function scaledDownAwake(): Promise<void> {
   await scene.backends.untilGone('lowered');
 }
 
+/** And stays there when we go: nobody waits for pods that nobody wants. */
+async function leftAtZero(): Promise<void> {
+  const app = await scene.guarded({ name: 'left', replicas: 0 });
+  await app.untilAsleep();
+  await app.delete();
+  await scene.backends.untilGone('left', 20_000);
+  await app.untilWithoutGateways();
+  assert.equal(app.selector[SELECTOR_KEY], undefined);
+  assert.equal(app.replicas, 0);
+}
+
 async function atZeroBefore(): Promise<void> {
   const app = await scene.guarded({ name: 'zero', replicas: 0 });
   await app.untilAsleep();
@@ -117,7 +128,7 @@ async function atZeroBefore(): Promise<void> {
 }
 
 test('what others scale is accepted: up while it sleeps, to zero while it is awake, at zero before we came', async () => {
-  await Promise.all([scaledUpAsleep(), scaledDownAwake(), atZeroBefore()]);
+  await Promise.all([scaledUpAsleep(), scaledDownAwake(), atZeroBefore(), leftAtZero()]);
 });
 
 test('what can not sleep in place is refused with a condition and an event, and left alone', async (t) => {
