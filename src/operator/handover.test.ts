@@ -153,3 +153,30 @@ test('a Service is not handed back to pods that are being ended', { timeout: 500
   const way = steps.slice(steps.indexOf('sleeping'), steps.indexOf('handing-back') + 1);
   assert.deepEqual(way, ['sleeping', 'asleep', 'handing-back']);
 });
+
+test('a target that was at zero before is handed back at once when its Backend goes', { timeout: 5000 }, async () => {
+  const steps: string[] = [];
+  const host = {
+    clock: { nowMs: () => performance.now(), wallMs: () => Date.now() },
+    random: () => 0.5,
+    logger: silentLogger,
+    redirect: {
+      service: {},
+      podEndpoints: 0,
+      gatewayEndpoints: 2,
+      takeBack: () => Promise.resolve(),
+      standBack: () => Promise.resolve(),
+    },
+    autoscaler: { resume: () => Promise.resolve() },
+    backend: () => ({ phase: 'asleep', crash: null }) as unknown as BackendStatus,
+    direct: () => {},
+    keep: () => {},
+    record: ({ step }: { step: string }) => {
+      steps.push(step);
+      return Promise.resolve();
+    },
+  } as unknown as HandoverHost;
+  const handover = new Handover(host, { step: 'asleep', since: '2026-01-01T00:00:00Z' });
+  await handover.restore(() => assert.fail('it is woken'), new AbortController().signal);
+  assert.deepEqual(steps, ['handing-back', 'resuming', 'serving']);
+});
