@@ -80,9 +80,10 @@ function tableOf(results: readonly ScaleResult[]): { id: string; title: string; 
 }
 
 function failuresOf(results: readonly ScaleResult[]): string[] {
-  return results.flatMap(({ size, operatorMb, quiet, change }) => [
+  return results.flatMap(({ size, start, operatorMb, quiet, change }) => [
     ...(operatorMb > MOST_OPERATOR_MB ? [`${size}: the operator has ${operatorMb.toFixed(0)} MB`] : []),
     ...(change.totalMs > MOST_CHANGE_MS ? [`${size}: all changed took ${seconds(change.totalMs)} s`] : []),
+    ...(count(start.writes) > 0 ? [`${size}: written by a start: ${JSON.stringify(start.writes)}`] : []),
     ...(count(quiet.writes) > 0 ? [`${size}: written while nothing changed: ${JSON.stringify(quiet.writes)}`] : []),
   ]);
 }
