@@ -25,6 +25,7 @@ import {
 import { Claims } from './claims.ts';
 import { conditionsOf, withReady, type Finding } from './conditions.ts';
 import type { GatewayPods } from './gateway-pods.ts';
+import { conflict, findingsOf, invalid, valid } from './findings.ts';
 import { Handover, type HandoverHost } from './handover.ts';
 import { inPlaceParts, portName, type InPlaceDefaults } from './in-place-config.ts';
 import type { Service } from './kinds.ts';
@@ -636,96 +637,31 @@ export class Backends {
   // ---- status
 
   #findings(entry: Entry): Finding[] {
-    const { compiled, plan, allocated, handover } = entry;
-    if (!compiled.ok) {
-      return [no('Accepted', 'Invalid', compiled.problems.join('; '))];
-    }
+    const { compiled, plan, allocated, handover, failure, looked, key } = entry;
+    if (!compiled.ok) return invalid(compiled.problems);
     const rival = this.#rival(entry);
-    if (rival !== null) {
-      return [
-        no(
-          'Accepted',
-          'Conflict',
-          `${rival.what} belongs to Backend ${rival.key}, which is older. Delete one of the two, or name another target`,
-        ),
-      ];
-    }
+    if (rival !== null) return conflict(rival);
     const { source } = compiled.backend;
-    if (source.driver !== 'kubernetes') return [yes('Accepted', 'Valid', 'the object is valid')];
-    const findings = [yes('Accepted', 'Valid', 'the object is valid'), this.#targetFinding(entry)];
-    if (plan === null) findings.push(yes('ServiceReady', 'Routed', 'routes lead to it; its Service is left alone'));
-    else if (!plan.ok) findings.push(no('ServiceReady', plan.reason, plan.message));
-    else if (allocated === null) {
-      findings.push(
-        no(
-          'ServiceReady',
-          'NoPortsLeft',
-          'no gateway ports are left for its Service: widen the range (--gateway-ports)',
-        ),
-      );
-    } else if (entry.failure !== null) {
-      findings.push(
-        no('ServiceReady', 'HandoverFailed', `its Service can not be redirected or handed back: ${entry.failure}`),
-      );
-    } else
-      findings.push(yes('ServiceReady', 'Redirectable', plan.warnings.join('; ') || 'its Service can be redirected'));
-    const autoscaler = new Autoscaler(source.kubernetes, this.#deps.autoscalers).check();
-    findings.push(
-      autoscaler.ok
-        ? yes(
-            'AutoscalerReady',
-            autoscaler.scaledObject === null ? 'None' : 'Pausable',
-            autoscaler.scaledObject === null
-              ? 'nothing else scales the target'
-              : `ScaledObject ${autoscaler.scaledObject} is paused while it sleeps`,
-          )
-        : no('AutoscalerReady', autoscaler.reason, autoscaler.message),
-    );
-    findings.push(this.#idleFinding(entry, handover !== null || plan !== null));
-    findings.push(this.#reachFinding(source.kubernetes));
-    const crash = this.#deps.controller.backend(entry.key)?.crash ?? null;
-    findings.push(
-      crash === null
-        ? no('Crashing', 'No', 'its pods start')
-        : { type: 'Crashing', status: 'True', reason: 'StartFailed', message: crash.reason },
-    );
-    return findings;
-  }
-
-  #targetFinding({ key, compiled, looked }: Entry): Finding {
-    const target =
-      compiled.ok && compiled.backend.source.driver === 'kubernetes' ? compiled.backend.source.kubernetes.target : null;
-    const name = `${target?.kind} ${target?.name}`;
-    if (looked?.problem != null) return no('TargetReady', 'TargetUnusable', looked.problem);
-    const crash = this.#deps.controller.backend(key)?.crash ?? null;
-    const missing = crash !== null && /not found|there is no|can not be scaled|forbidden/i.test(crash.reason);
-    return missing
-      ? no('TargetReady', 'TargetUnusable', crash.reason)
-      : yes('TargetReady', 'Found', `${name} is scaled by its /scale subresource`);
-  }
-
-  #reachFinding({ namespace, service }: KubernetesConfig): Finding {
-    const selector = service === null ? undefined : this.#deps.services.get(namespace, service)?.spec.selector;
-    const { [SELECTOR_KEY]: _ours, ...labels } = selector ?? {};
-    const concern = Object.keys(labels).length === 0 ? null : this.#deps.policies.concern(namespace, labels);
-    return concern === null
-      ? yes('PodsReachable', 'NoPolicy', 'no NetworkPolicy restricts who reaches its pods')
-      : { type: 'PodsReachable', status: 'Unknown', reason: 'NetworkPolicy', message: concern };
-  }
-
-  #idleFinding(entry: Entry, isInPlace: boolean): Finding {
-    if (!isInPlace) return yes('IdleSource', 'Gateways', 'gateways see all of its requests');
-    if (!this.#hasIdleSource(entry)) {
-      return no(
-        'IdleSource',
-        'NoIdleSource',
-        'while it is awake its traffic does not pass a gateway, so nothing can say that it is idle and it never sleeps. Add idle.prometheus or idle.schedule, or route to it through a Gateway',
-      );
-    }
-    const broken = entry.idle?.verdict.keptBy.find((reason) => /Prometheus.*(answer|reach|error|empty)/i.test(reason));
-    return broken === undefined
-      ? yes('IdleSource', 'Configured', 'its idle sources answer')
-      : no('IdleSource', 'NoAnswer', broken);
+    if (source.driver !== 'kubernetes') return valid();
+    const { namespace, target, service } = source.kubernetes;
+    const { [SELECTOR_KEY]: _ours, ...labels } =
+      (service === null ? undefined : this.#deps.services.get(namespace, service)?.spec.selector) ?? {};
+    return findingsOf({
+      target: `${target.kind} ${target.name}`,
+      targetProblem: looked?.problem ?? null,
+      plan,
+      hasPorts: allocated !== null,
+      failure,
+      autoscaler: new Autoscaler(source.kubernetes, this.#deps.autoscalers).check(),
+      idle:
+        handover === null && plan === null
+          ? 'gateways'
+          : this.#hasIdleSource(entry)
+            ? (entry.idle?.verdict.keptBy ?? [])
+            : 'nothing',
+      concern: Object.keys(labels).length === 0 ? null : this.#deps.policies.concern(namespace, labels),
+      crash: this.#deps.controller.backend(key)?.crash?.reason ?? null,
+    });
   }
 
   async #writeStatus(entry: Entry, signal: AbortSignal): Promise<void> {
@@ -809,12 +745,4 @@ function handoverStatus({ object, handover }: Entry): HandoverStatus | undefined
 function handoverIsOpen(object: BackendObject): boolean {
   const step = object.status?.handover?.step;
   return step !== undefined && step !== 'serving';
-}
-
-function yes(type: Finding['type'], reason: string, message: string): Finding {
-  return { type, status: 'True', reason, message };
-}
-
-function no(type: Finding['type'], reason: string, message: string): Finding {
-  return { type, status: 'False', reason, message };
 }
