@@ -66,7 +66,7 @@ export class OwnEndpoints implements Link<UpMessage, DownMessage> {
     this.#handler = handler;
     this.#deps.link.onMessage((message) => {
       // What a leader says is newer than any slice that was read without one.
-      this.#stop();
+      if (this.#deps.led()) this.#stop();
       this.#remember(message);
       handler(message);
     });

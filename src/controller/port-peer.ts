@@ -33,7 +33,7 @@ export class PortPeer implements Peer {
 }
 
 /** None when the instance does not have that port. */
-function atPort({ ports, ...endpoint }: Endpoint, name: string): Endpoint[] {
+export function atPort({ ports, ...endpoint }: Endpoint, name: string): Endpoint[] {
   const port = ports?.[name];
   return port === undefined ? [] : [{ ...endpoint, port }];
 }

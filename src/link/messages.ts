@@ -122,6 +122,8 @@ export interface WakeRequest {
   path: string;
   /** Wall clock ms. */
   atMs: number;
+  /** No operator leads: whoever gets it tells the pods, too. Missing: no. */
+  alone?: boolean;
 }
 
 export interface Drained {

@@ -145,6 +145,27 @@ describe('the link of a gateway to several operators', () => {
     assert.deepEqual({ ...link.state, leader: null }, { operators: 2, connected: 2, leader: null, relinks: 0 });
   });
 
+  it('while nobody leads, says so to whoever may wake, and hears of the pods from him; a leader has the only word', async () => {
+    const standby = await Operator.start(false);
+    const { link, events, got } = gateway([standby]);
+    if (standby.links.length === 0) await once(standby, 'link');
+    while (link.state.connected === 0) await new Promise(setImmediate);
+    link.send(wake);
+    assert.deepEqual(await standby.heard('wake'), { ...wake, alone: true });
+    const pods: DownMessage = {
+      ...{ type: 'backend', backend: 'b', version: 1, phase: 'awake', crash: null, wakingSinceMs: 0 },
+      endpoints: [{ id: 'b-1~0', host: '10.0.0.1', port: 80, weight: 1, state: 'ready' }],
+    };
+    standby.links[0]!.send({ type: 'collect', id: 1 });
+    standby.links[0]!.send(pods);
+    await once(events, 'message');
+    assert.deepEqual(got, [pods]);
+    standby.role(true, 1);
+    await once(events, 'leader');
+    link.send(wake);
+    assert.deepEqual(await standby.heard('wake', 2), wake);
+  });
+
   it('goes on without an operator, and tells the next one what has been since', async () => {
     const first = await Operator.start(true);
     const { link, events, addresses } = gateway([first]);

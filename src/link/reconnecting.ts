@@ -1,6 +1,7 @@
 /**
  * The link of a gateway in a cluster: a stream to each operator, which come and go, and of which one leads. To the gateway it is one link that never closes by
- * itself. What the leader says counts; all is told to the leader, and that somebody waits for a sleeping backend to every operator, since each may wake it.
+ * itself. What the leader says counts; all is told to the leader, and that somebody waits for a sleeping backend to every operator, since each may wake it. While
+ * nobody leads, the pods of what was woken come from whoever woke it.
  */
 import type { Clock, Logger, RandomSource } from '../model/ports.ts';
 import { Inbox } from './inbox.ts';
@@ -95,7 +96,8 @@ export class ReconnectingLink implements Link<UpMessage, DownMessage> {
   send(message: UpMessage): void {
     if (this.#stop.signal.aborted) return;
     if (message.type === 'wake') {
-      for (const { link } of this.#operators.values()) link?.send(message);
+      const wake = this.#leader === null ? { ...message, alone: true } : message;
+      for (const { link } of this.#operators.values()) link?.send(wake);
       return;
     }
     const link = this.#leader?.link ?? null;
@@ -239,8 +241,9 @@ export class ReconnectingLink implements Link<UpMessage, DownMessage> {
       if (began && this.#leader === operator) this.#leader = null;
       return this.#choose();
     }
-    // One that leads no more may not know it yet.
-    if (operator === this.#leader) this.#inbox.deliver(message);
+    // One that leads no more may not know it yet; while nobody leads, whoever woke a backend tells its pods.
+    const isWoken = this.#leader === null && message.type === 'backend';
+    if (operator === this.#leader || isWoken) this.#inbox.deliver(message);
   }
 
   #choose(): void {

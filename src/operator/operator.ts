@@ -5,7 +5,7 @@
 import { toGatewayConfig } from '../config/gateway-config.ts';
 import { Controller } from '../controller/index.ts';
 import { isDeepStrictEqual } from 'node:util';
-import type { CreateDriver } from '../drivers/driver.ts';
+import type { CreateDriver, Driver, DriverEvents } from '../drivers/driver.ts';
 import { StaticDriver } from '../drivers/static/static-driver.ts';
 import type { Informer, KubernetesClient, KubernetesObject } from '../kubernetes/client.ts';
 import { serviceKey, type EndpointSlice } from '../kubernetes/endpoint-slices.ts';
@@ -32,6 +32,7 @@ import { SliceIndex } from './redirect.ts';
 import { routablePorts } from './service-plan.ts';
 import { GatewayApi, ServiceEndpoints, type Translation, type TranslationSettings } from './gateway-api/index.ts';
 import { Standby } from './standby.ts';
+import { WokenPods } from './woken-pods.ts';
 
 /** Objects that are worked on at once. */
 const CONCURRENCY = 16;
@@ -96,6 +97,10 @@ export class Operator {
   readonly #policies: Informer<NetworkPolicy>;
   #scaledObjects: Informer<ScaledObject> | null = null;
   readonly #standby: Standby;
+  readonly #woken: WokenPods;
+  /** Of what is woken without a leader. */
+  #createDriver: CreateDriver | null = null;
+  readonly #ended = new AbortController();
   #leading: Leading | null = null;
   /** Of this replica's leadership; 0 before it leads. */
   #term = 0;
@@ -109,7 +114,20 @@ export class Operator {
     this.#services = client.informer<Service>(SERVICES, { trim: trimService });
     this.#slices = client.informer<EndpointSlice>(ENDPOINT_SLICES);
     this.#objects = client.informer<BackendObject>(BACKENDS);
-    this.#standby = new Standby({ client, logger: options.logger, objects: this.#objects, compile: options.compile });
+    this.#woken = new WokenPods({
+      createDriver: (backend, events) => this.#driver(backend, events),
+      tell: (update) => {
+        for (const link of this.#links.keys()) link.send(update);
+      },
+    });
+    this.#standby = new Standby({
+      client,
+      logger: options.logger,
+      objects: this.#objects,
+      services: this.#services,
+      compile: options.compile,
+      pods: this.#woken,
+    });
     this.#autoscalers = client.informer<HorizontalPodAutoscaler>(AUTOSCALERS);
     this.#policies = client.informer<NetworkPolicy>(NETWORK_POLICIES);
   }
@@ -128,6 +146,7 @@ export class Operator {
       this.#objects,
       this.#autoscalers,
     ];
+    signal.addEventListener('abort', () => this.#ended.abort(), { once: true });
     for (const informer of all) informer.start(signal);
     // Only conditions need them: nothing waits.
     this.#policies.start(signal);
@@ -150,6 +169,12 @@ export class Operator {
       await election.finished();
     }
     await looking;
+  }
+
+  #driver(backend: BackendConfig, events: DriverEvents): Driver {
+    const informers = { pods: this.#pods, services: this.#services };
+    this.#createDriver ??= this.#options.drivers(informers, () => 1, this.#ended.signal);
+    return this.#createDriver(backend, events);
   }
 
   /** A gateway has come over the link. */
@@ -188,6 +213,7 @@ export class Operator {
       await leading.run(signal, () => {
         // Gateways are met only when it is known what runs: one that was told too early would hold what it could send on.
         for (const [link, id] of this.#links) this.#greet(link, id);
+        this.#woken.close();
       });
     } finally {
       this.#leading = null;

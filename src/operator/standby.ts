@@ -5,10 +5,14 @@
 import type { Informer, KubernetesClient, Scale } from '../kubernetes/client.ts';
 import { isReason } from '../kubernetes/api-error.ts';
 import type { UpMessage } from '../link/messages.ts';
-import type { KubernetesConfig } from '../model/config.ts';
+import type { BackendConfig, KubernetesConfig } from '../model/config.ts';
 import type { Logger } from '../model/ports.ts';
 import type { BackendObject } from './backend-object.ts';
 import type { Compiled } from './backends.ts';
+import { portName } from './in-place-config.ts';
+import type { Service } from './kinds.ts';
+import { routablePorts } from './service-plan.ts';
+import type { WokenPods } from './woken-pods.ts';
 
 /** For one wake, ms: the gateway asks again. */
 const WAKE_MS = 10_000;
@@ -19,7 +23,10 @@ export interface StandbyDeps {
   client: KubernetesClient;
   logger: Logger;
   objects: Informer<BackendObject>;
+  services: Informer<Service>;
   compile(object: BackendObject): Compiled;
+  /** Tells the pods of what is woken while nobody leads. */
+  pods: Pick<WokenPods, 'follow'>;
 }
 
 export class Standby {
@@ -34,6 +41,7 @@ export class Standby {
     if (message.type !== 'wake') return;
     // A further port's name comes behind a colon.
     const key = message.backend.split(':')[0]!;
+    if (message.alone === true) this.#follow(key);
     if (this.#waking.has(key) || this.#waking.size >= MOST_WAKES) return;
     this.#waking.add(key);
     this.#wake(key)
@@ -46,13 +54,32 @@ export class Standby {
       .finally(() => this.#waking.delete(key));
   }
 
-  async #wake(key: string): Promise<void> {
+  #find(key: string): { object: BackendObject; backend: BackendConfig; kubernetes: KubernetesConfig } | null {
     const [namespace = '', name = ''] = key.split('/');
     const object = this.#deps.objects.get(namespace, name);
-    if (object === undefined || object.metadata.deletionTimestamp !== undefined) return;
+    if (object === undefined || object.metadata.deletionTimestamp !== undefined) return null;
     const compiled = this.#deps.compile(object);
-    if (!compiled.ok || compiled.backend.source.driver !== 'kubernetes') return;
-    const { kubernetes } = compiled.backend.source;
+    if (!compiled.ok || compiled.backend.source.driver !== 'kubernetes') return null;
+    return { object, backend: compiled.backend, kubernetes: compiled.backend.source.kubernetes };
+  }
+
+  #follow(key: string): void {
+    const found = this.#find(key);
+    if (found === null) return;
+    const { backend, kubernetes } = found;
+    const { namespace, service } = kubernetes;
+    const [main, ...further] = routablePorts(
+      service === null ? undefined : this.#deps.services.get(namespace, service),
+    );
+    const protocol = main?.protocol ?? backend.endpoints.protocol;
+    const ports = further.map((port) => ({ name: portName(port), protocol: port.protocol }));
+    this.#deps.pods.follow({ ...backend, endpoints: { ...backend.endpoints, protocol }, ports });
+  }
+
+  async #wake(key: string): Promise<void> {
+    const found = this.#find(key);
+    if (found === null) return;
+    const { object, kubernetes } = found;
     await this.#raise(kubernetes, object.status?.handover?.replicasBefore ?? 1, AbortSignal.timeout(WAKE_MS));
   }
 
