@@ -9,7 +9,7 @@ export interface Result {
   lost: Line[];
   /** On connections that a client had made straight to a pod before the redirect: nobody but the program can answer for them. */
   pinned: Line[];
-  /** Under way at a gateway that was killed, or refused before its address was taken out of the Service. */
+  /** Under way at a gateway as it was killed. */
   ofKilled: Line[];
   /** POSTs that reached a program more than once. */
   duplicates: string[];
@@ -22,8 +22,8 @@ export interface Result {
   seconds: number;
 }
 
-/** A killed gateway's address is listed until the kubelet, the operator and kube-proxy have looked. */
-const LISTED_MS = 10_000;
+/** How long a client may take to see that its connection has ended. */
+const ENDS_MS = 2000;
 
 export function judge(
   name: string,
@@ -54,12 +54,11 @@ export function judge(
   return result;
 }
 
+/** Under way at that moment, on a connection that ended with it. One that is made afterwards, and refused as the gateway is listed still, is lost like any other. */
 function isOfKilled({ atMs, tookMs, lost }: Line, killedAtMs: number): boolean {
   const endedAtMs = atMs + tookMs;
-  if (atMs <= killedAtMs && endedAtMs >= killedAtMs - 50) return true;
-  return (
-    /ECONNREFUSED|ECONNRESET|socket hang up/.test(lost ?? '') && atMs - killedAtMs < LISTED_MS && atMs > killedAtMs
-  );
+  if (/ECONNREFUSED/.test(lost ?? '')) return false;
+  return atMs <= killedAtMs && endedAtMs >= killedAtMs - 50 && endedAtMs <= killedAtMs + ENDS_MS;
 }
 
 export function isClean({ lost, duplicates, end }: Result): boolean {

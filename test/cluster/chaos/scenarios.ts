@@ -45,14 +45,13 @@ export const SCENARIOS: readonly Scenario[] = [
   ...FAULTS.map(faulty),
 ];
 
-/** What a change is tried with in a few minutes. */
+/** What a change is tried with in a few minutes. Not `gateway-killed`, which is not clean: docs/reliability.md says what is lost there. */
 export const SAMPLE: readonly Plan[] = [
   { name: 'backend-deleted', moments: ['sleeping', 'waking'] },
   { name: 'service-selector-replaced', moments: ['settling', 'asleep'] },
   { name: 'cycles', rounds: 3 },
   { name: 'edges', rounds: 3 },
   { name: 'operator-killed', moments: ['settling'] },
-  { name: 'gateway-killed', moments: ['waking'] },
   { name: 'gateway-deleted', moments: ['handing-back'] },
 ];
 
