@@ -30,5 +30,5 @@ export async function account(
     }
   });
   const lines = stages.flatMap(({ clients }, index) => clients.ledger.lines.slice(from[index]));
-  return judge(name, lines, chaos.witness, { end, startedAtMs });
+  return judge(name, lines, chaos.witness, { end, startedAtMs, drains: stages.every((stage) => stage.drains) });
 }

@@ -4,6 +4,8 @@ import type { Line } from './ledger.ts';
 
 export interface Result {
   name: string;
+  /** Whether its programs drain. */
+  drains: boolean;
   requests: number;
   /** What counts: everything not answered that is in none of the other columns. */
   lost: Line[];
@@ -29,10 +31,16 @@ export function judge(
   name: string,
   lines: readonly Line[],
   witness: Witness,
-  { end, startedAtMs, killedAtMs }: { end: string[]; startedAtMs: number; killedAtMs?: number | undefined },
+  {
+    end,
+    startedAtMs,
+    killedAtMs,
+    drains = true,
+  }: { end: string[]; startedAtMs: number; killedAtMs?: number | undefined; drains?: boolean },
 ): Result {
   const result: Result = {
     name,
+    drains,
     requests: lines.length,
     lost: [],
     pinned: [],
@@ -61,8 +69,9 @@ function isOfKilled({ atMs, tookMs, lost }: Line, killedAtMs: number): boolean {
   return atMs <= killedAtMs && endedAtMs >= killedAtMs - 50 && endedAtMs <= killedAtMs + ENDS_MS;
 }
 
-export function isClean({ lost, duplicates, end }: Result): boolean {
-  return lost.length === 0 && duplicates.length === 0 && end.length === 0;
+/** A program that ends at once may take with it what is on connections of its own; one that drains may lose nothing. */
+export function isClean({ lost, pinned, drains, duplicates, end }: Result): boolean {
+  return lost.length + (drains ? pinned.length : 0) + duplicates.length + end.length === 0;
 }
 
 /** As a table in Markdown, one line for each result. */

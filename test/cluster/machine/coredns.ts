@@ -78,6 +78,8 @@ function deploymentSpec(): object {
             image: COREDNS_IMAGE,
             imagePullPolicy: 'Never',
             args: ['-conf', '/etc/coredns/Corefile'],
+            // As its own manifest has it: without a share, names are not found in time when the machine has more to do than it can.
+            resources: { requests: { cpu: '100m' } },
             ports: [
               { containerPort: 53, name: 'dns', protocol: 'UDP' },
               { containerPort: 53, name: 'dns-tcp', protocol: 'TCP' },
