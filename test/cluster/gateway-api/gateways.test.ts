@@ -130,7 +130,8 @@ test('a RoutePolicy says how often is tried again', async (t) => {
   const policy = (attempts: number): object =>
     own('RoutePolicy', 'again', {
       targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'HTTPRoute', name: 'half' }],
-      retry: { attempts, conditions: ['503'] },
+      // Half of all requests: more than the budget would let through by default.
+      retry: { attempts, conditions: ['503'], budgetPercent: 100 },
     });
   await scene.namespace.apply([policy(1)]);
   await edge.route('half', [{ backendRefs: [{ group: 'dormouse.dev', kind: 'Backend', name: 'halves' }] }]);
