@@ -429,36 +429,53 @@ class Leading {
     this.controller.attach(id, this.#probe.through(id, link));
   }
 
-  /** `met`: called when it is known what runs. */
+  /** `met`: called when it is known what runs. However it ends, nothing of it acts any more then. */
   async run(signal: AbortSignal, met: () => void): Promise<void> {
-    const informers = this.#informers;
-    const backends = this.#backends;
-    const queue = this.#queue;
-    this.#listen();
-    const ticketKeys = this.#options.ticketKeys((keys) => this.controller.setTicketKeys(keys));
-    this.#stops.push(() => ticketKeys.close());
-    backends.lead(signal);
-    queue.start();
-    const routing = this.#routing.run(signal);
-    for (const object of informers.objects.list()) queue.add(keyOf(object));
-    await queue.idle();
+    let routing = Promise.resolve();
+    try {
+      this.#listen();
+      const ticketKeys = this.#options.ticketKeys((keys) => this.controller.setTicketKeys(keys));
+      this.#stops.push(() => ticketKeys.close());
+      this.#backends.lead(signal);
+      this.#queue.start();
+      routing = this.#routing.run(signal);
+      routing.catch(() => {});
+      await this.#meet(signal);
+      this.meets = true;
+      met();
+      await new Promise<void>((resolve) => {
+        if (signal.aborted) resolve();
+        else signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    } finally {
+      await this.#close(routing);
+    }
+  }
+
+  /** Resolves when it is known what runs. */
+  async #meet(signal: AbortSignal): Promise<void> {
+    for (const object of this.#informers.objects.list()) this.#queue.add(keyOf(object));
+    await this.#queue.idle();
     this.#routing.changed();
     await this.#untilTranslated(signal);
     await this.#routing.setWriting(true);
     while (!this.#configuration.isSettled && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10));
-    this.meets = true;
-    met();
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+  }
+
+  /**
+   * The controller first: somebody else may lead already, and one that gateways have left sees no demand, and would put everything to sleep past its handover. What else there is may take
+   * its time.
+   */
+  async #close(routing: Promise<void>): Promise<void> {
     for (const stop of this.#stops) stop();
     this.#configuration.close();
-    await routing;
-    await queue.stop(1000);
-    await backends.close();
     this.#ended.abort();
-    await this.controller.close();
+    await Promise.all([
+      this.controller.close(),
+      this.#queue.stop(1000).then(() => this.#backends.close()),
+      // It ends with the leadership: what it says then is of no use to anybody.
+      routing.catch(() => {}),
+    ]);
     this.#endpoints.close();
     this.#slices.close();
   }
