@@ -105,6 +105,8 @@ interface Entry {
   plan: ServicePlan | null;
   allocated: PortAllocation[] | null;
   mark: number;
+  /** The mark that a refused configuration had. */
+  refused: number;
   parts: BackendParts | null;
   idle: IdleWatch | null;
   /** What `idle` was made for. */
@@ -136,6 +138,8 @@ export class Backends {
   readonly #targets = new Claims();
   readonly #services = new Claims();
   readonly #leftovers = new Leftovers();
+  /** Those whose generation is told once gateways go by it. */
+  readonly #awaiting = new Set<string>();
   /** Gateways that slices list, as they were last. */
   #gateways = '';
   #leads = false;
@@ -196,7 +200,11 @@ export class Backends {
   }
 
   /** What `apply` announced has been given to the controller, or was refused. */
-  applied(): void {
+  applied(refusal: string | null): void {
+    for (const key of refusal === null ? [] : this.#awaiting) {
+      const entry = this.#entries.get(key);
+      if (entry !== undefined) entry.refused = entry.mark;
+    }
     this.gatewaysChanged();
     for (const entry of this.#entries.values()) {
       if (entry.isTold || entry.parts === null) continue;
@@ -212,6 +220,8 @@ export class Backends {
     this.#gateways = mark;
     for (const { handover } of this.#entries.values())
       if (isListedAnew || handover?.step !== 'asleep') handover?.notify();
+    for (const key of this.#awaiting) this.#deps.enqueue(key);
+    this.#awaiting.clear();
   }
 
   /** One object as it is now; called by the work queue, never twice at once for the same. Rejects when the API server did not answer: it is called again then. */
@@ -284,6 +294,7 @@ export class Backends {
       plan: null,
       allocated: null,
       mark: 0,
+      refused: 0,
       parts: null,
       idle: null,
       idleOf: null,
@@ -669,6 +680,10 @@ export class Backends {
     const backend = this.#deps.controller.backend(entry.key);
     // Written when it is known, in a moment.
     if (backend === null && entry.parts !== null && !entry.isTold) return;
+    if (this.#isAwaited(entry)) {
+      this.#awaiting.add(entry.key);
+      return;
+    }
     const conditions = conditionsOf(
       withReady(this.#findings(entry)),
       entry.conditions,
@@ -692,6 +707,18 @@ export class Backends {
     this.#tellConditions(entry, conditions);
     entry.written = steady;
     entry.conditions = conditions;
+  }
+
+  /** Whoever waits for the generation that he wrote may then ask the gateways for what it says. */
+  #isAwaited({ object, parts, mark, refused }: Entry): boolean {
+    const { isInForce, gateways } = this.#deps;
+    return (
+      parts !== null &&
+      object.status?.observedGeneration !== object.metadata.generation &&
+      gateways.listening > 0 &&
+      refused !== mark &&
+      !isInForce(mark)
+    );
   }
 
   /** What a former leader saw and this one did not see change is still so. */

@@ -333,7 +333,7 @@ class Leading {
       build: () => this.#build(),
       configure: (config) => this.controller.configure(config, this.#share(config)),
       gateways: () => this.controller.gateways(),
-      applied: () => this.#backends.applied(),
+      applied: (refusal) => this.#backends.applied(refusal),
     });
     this.#gateways = new GatewayPods(
       informers.gatewayPods,

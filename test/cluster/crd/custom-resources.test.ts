@@ -72,7 +72,8 @@ const BACKENDS: readonly object[] = [
   { servers: [{ url: 'http://10.0.0.7:8080' }, { url: 'http://10.0.0.8', weight: 3, backup: true }] },
   {
     kubernetes: {
-      target: { apiVersion: 'argoproj.io/v1alpha1', kind: 'Rollout', name: 'users.v2' },
+      // Of the kinds that the installation of the tests lets be scaled, when it is there.
+      target: { apiVersion: 'driver.dormouse.test/v1', kind: 'Replicator', name: 'users.v2' },
       port: 8080,
       autoscaler: { kind: 'ScaledObject', name: 'users' },
       ready: 'pod',

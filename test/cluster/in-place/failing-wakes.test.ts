@@ -138,11 +138,11 @@ test('probes, user agents and addresses are answered at zero without a wake', as
     assert.equal(refused.status, 503, agent);
   }
   // Everybody's address.
-  await app.patch({ spec: { wake: { never: { clients: ['0.0.0.0/0', '::/0'] } } } });
-  await scene.backends.until('the change is in force', () => {
-    const { generation } = app.object!.metadata;
-    return app.object?.status?.observedGeneration === generation;
-  });
+  const { metadata } = await app.patch({ spec: { wake: { never: { clients: ['0.0.0.0/0', '::/0'] } } } });
+  await scene.backends.until(
+    'the change is in force',
+    () => app.object?.status?.observedGeneration === metadata.generation,
+  );
   const refused = await app.get();
   assert.equal(refused.status, 503, refused.text);
   // Long enough for a wake to be seen.
