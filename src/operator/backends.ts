@@ -155,6 +155,14 @@ export class Backends {
   /** Only the leader writes. */
   lead(signal: AbortSignal): void {
     this.#leads = true;
+    const { allocator, objects } = this.#deps;
+    allocator.reserve(
+      Array.from(objects.list(), (object) => ({
+        owner: keyOf(object),
+        known: object.status?.handover?.ports ?? [],
+        isRedirected: handoverIsOpen(object),
+      })),
+    );
     signal.addEventListener('abort', () => (this.#leads = false), { once: true });
     for (const key of this.#entries.keys()) this.#deps.enqueue(key);
   }
@@ -231,6 +239,8 @@ export class Backends {
     const entry = this.#entries.get(key);
     if (object === undefined) {
       if (entry !== undefined) await this.#forget(entry);
+      // What was reserved for it, if nothing of it was ever looked at.
+      else if (this.#leftovers.get(key) === null) this.#deps.allocator.release(key);
       return;
     }
     if (entry !== undefined && entry.object.metadata.uid !== object.metadata.uid) await this.#forget(entry);

@@ -24,6 +24,19 @@ export class PortAllocator {
   }
 
   /**
+   * What statuses say, before anything is allocated: whoever comes first would be given a port at which the clients of another Service arrive. Those come first whose
+   * Service is redirected now; what one of them has is no longer kept for others.
+   */
+  reserve(owners: Iterable<{ owner: string; known: readonly PortAllocation[]; isRedirected: boolean }>): void {
+    const ordered = [...owners].sort((a, b) => Number(b.isRedirected) - Number(a.isRedirected));
+    for (const { owner, known } of ordered) {
+      const free = known.filter(({ gatewayPort }) => this.#isFree(gatewayPort));
+      for (const { gatewayPort } of free) this.#taken.set(gatewayPort, owner);
+      if (free.length > 0) this.#byOwner.set(owner, free);
+    }
+  }
+
+  /**
    * One gateway port for each of `ports`. What `known` (from a status) says is kept as far as it is within the range and nobody else's. null when there
    * are not enough.
    */
