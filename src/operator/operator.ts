@@ -223,12 +223,12 @@ export class Operator {
     }
   }
 
-  /** Rises with each change of the leader. */
+  /** Rises with each change of the leader. One that leads again after nobody else did has the same: its former streams are closed by then. */
   async #readTerm(signal: AbortSignal): Promise<number> {
     const { client, namespace, lease } = this.#options;
     if (lease === null) return this.#term + 1;
     const held = await client.get<Lease>(LEASES, { namespace, name: lease }, { signal });
-    return Math.max(this.#term, held?.spec?.leaseTransitions ?? 0) + 1;
+    return (held?.spec?.leaseTransitions ?? 0) + 1;
   }
 
   async #discover(signal: AbortSignal): Promise<void> {
