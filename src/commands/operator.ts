@@ -72,6 +72,14 @@ export async function run(context: CommandContext, _args: readonly string[], opt
     userAgent: `dormouse-operator/${version}`,
   });
   closing.defer(() => client.close());
+  const leaseClient = createClient(cluster, {
+    logger,
+    clock,
+    random: Math.random,
+    userAgent: `dormouse-operator/${version} (leader election)`,
+    connections: 2,
+  });
+  closing.defer(() => leaseClient.close());
 
   const certificates = new LinkCertificates({
     client,
@@ -103,6 +111,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
   });
   const operator = new Operator({
     client,
+    leaseClient,
     clock,
     random: Math.random,
     logger,

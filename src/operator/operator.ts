@@ -46,6 +46,8 @@ const DISCOVERY_MS = 60_000;
 
 export interface OperatorOptions {
   client: KubernetesClient;
+  /** For the Lease alone: a renewal doesn't wait behind what many Backends write at once. Default: `client`. */
+  leaseClient?: KubernetesClient;
   clock: Clock;
   random: RandomSource;
   logger: Logger;
@@ -157,7 +159,7 @@ export class Operator {
     if (lease === null) await this.#lead(signal);
     else {
       const election = new LeaderElection({
-        client,
+        client: this.#options.leaseClient ?? client,
         lock: { namespace, name: lease },
         identity,
         logger,
