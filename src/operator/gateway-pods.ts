@@ -3,6 +3,9 @@ import type { Informer } from '../kubernetes/client.ts';
 import type { SliceEndpoint } from '../kubernetes/endpoint-slices.ts';
 import type { Pod } from './kinds.ts';
 
+/** As the chart names the port of probes and metrics. */
+const OBSERVE_PORT = 'observe';
+
 export interface GatewayPod {
   /** The pod's name, under which it greets the controller. */
   name: string;
@@ -11,17 +14,22 @@ export interface GatewayPod {
   nodeName: string;
   ipv4: string | null;
   ipv6: string | null;
+  /** A port at which the gateway accepts connections whenever it runs; null: its pod names none. */
+  port: number | null;
 }
 
 export class GatewayPods {
   readonly #pods: Informer<Pod>;
   /** Names of gateways on the link that have the configuration in force and are not leaving. */
   readonly #inForce: () => ReadonlySet<string>;
+  /** Whether connections to a pod are refused though the kubelet does not say so yet. */
+  readonly #isDead: (uid: string) => boolean;
 
   /** `pods`: of gateways only. */
-  constructor(pods: Informer<Pod>, inForce: () => ReadonlySet<string>) {
+  constructor(pods: Informer<Pod>, inForce: () => ReadonlySet<string>, isDead: (uid: string) => boolean) {
     this.#pods = pods;
     this.#inForce = inForce;
+    this.#isDead = isDead;
   }
 
   /** Calls back when pods change. */
@@ -29,26 +37,30 @@ export class GatewayPods {
     return this.#pods.onChange(listener);
   }
 
-  /** Running, ready pods; whether each may be listed anew. */
-  present(): { pod: GatewayPod; listens: boolean }[] {
-    const inForce = this.#inForce();
-    const present: { pod: GatewayPod; listens: boolean }[] = [];
+  /** Running pods that the kubelet calls ready. */
+  get ready(): GatewayPod[] {
+    const ready: GatewayPod[] = [];
     for (const { metadata, spec, status } of this.#pods.list()) {
       if (metadata.deletionTimestamp !== undefined || !isReady(status)) continue;
       const ips = status.podIPs?.map(({ ip }) => ip) ?? [status.podIP ?? ''];
-      present.push({
-        pod: {
-          name: metadata.name,
-          namespace: metadata.namespace ?? '',
-          uid: metadata.uid,
-          nodeName: spec.nodeName ?? '',
-          ipv4: ips.find((ip) => ip.includes('.')) ?? null,
-          ipv6: ips.find((ip) => ip.includes(':')) ?? null,
-        },
-        listens: inForce.has(metadata.name),
+      const ports = spec.containers?.flatMap((container) => container.ports ?? []) ?? [];
+      ready.push({
+        name: metadata.name,
+        namespace: metadata.namespace ?? '',
+        uid: metadata.uid,
+        nodeName: spec.nodeName ?? '',
+        ipv4: ips.find((ip) => ip.includes('.')) ?? null,
+        ipv6: ips.find((ip) => ip.includes(':')) ?? null,
+        port: ports.find(({ name }) => name === OBSERVE_PORT)?.containerPort ?? null,
       });
     }
-    return present.sort((a, b) => (a.pod.name < b.pod.name ? -1 : 1));
+    return ready.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Those of `ready` that are there indeed; whether each may be listed anew. */
+  present(): { pod: GatewayPod; listens: boolean }[] {
+    const inForce = this.#inForce();
+    return this.ready.filter(({ uid }) => !this.#isDead(uid)).map((pod) => ({ pod, listens: inForce.has(pod.name) }));
   }
 
   /** Differs when `endpoints` may give something else. */

@@ -22,6 +22,7 @@ import type { TraceSink } from '../model/trace.ts';
 import { BACKENDS, keyOf, type BackendObject } from './backend-object.ts';
 import { Backends, type Compiled, type IdleWatch } from './backends.ts';
 import { Configuration } from './configuration.ts';
+import { DeadGateways } from './dead-gateways.ts';
 import { GatewayPods } from './gateway-pods.ts';
 import { SCALED_OBJECTS, type HorizontalPodAutoscaler, type Pod, type ScaledObject, type Service } from './kinds.ts';
 import { NetworkPolicies, type NetworkPolicy } from './network-policies.ts';
@@ -294,6 +295,7 @@ class Leading {
   readonly #queue: WorkQueue;
   readonly #configuration: Configuration;
   readonly #gateways: GatewayPods;
+  readonly #dead: DeadGateways;
   readonly #probe = new RedirectProbe();
   readonly #slices: SliceIndex;
   readonly #endpoints: ServiceEndpoints;
@@ -339,14 +341,14 @@ class Leading {
     });
     this.#gateways = new GatewayPods(
       informers.gatewayPods,
-      () =>
-        new Set(
-          this.controller
-            .gateways()
-            .filter(({ inForce, leaving }) => inForce > 0 && !leaving)
-            .map(({ id }) => id),
-        ),
+      () => new Set(this.#present()),
+      (uid) => this.#dead.has(uid),
     );
+    this.#dead = new DeadGateways({
+      linked: () => new Set(this.controller.gateways().map(({ id }) => id)),
+      ready: () => this.#gateways.ready,
+      changed: () => this.#backends.gatewaysChanged(),
+    });
     this.#backends = new Backends({
       client,
       clock,
@@ -517,11 +519,17 @@ class Leading {
       autoscalers.onChange(({ object }) => this.#changedIn(object.metadata.namespace ?? '')),
       this.#informers.policies.onChange(({ object }) => this.#changedIn(object.metadata.namespace ?? '')),
       this.controller.onEvent(({ backend }) => backends.changed(backend)),
-      this.controller.onGateways(() => backends.gatewaysChanged()),
-      this.#gateways.onChange(() => backends.gatewaysChanged()),
+      this.controller.onGateways(() => this.#gatewaysChanged()),
+      this.#gateways.onChange(() => this.#gatewaysChanged()),
+      () => this.#dead.close(),
     );
     const known = scaledObjects();
     if (known !== null) this.watchScaledObjects(known);
+  }
+
+  #gatewaysChanged(): void {
+    this.#dead.look();
+    this.#backends.gatewaysChanged();
   }
 
   /** What scales something in this namespace has changed. */
