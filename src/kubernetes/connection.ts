@@ -2,6 +2,7 @@
 import { Pool, type Dispatcher } from 'undici';
 import { DormouseError } from '../model/errors.ts';
 import type { ClusterConfig, Credentials } from './cluster-config.ts';
+import { resettingConnector } from './connector.ts';
 
 export interface Exchange {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -78,13 +79,13 @@ export class Connection {
     if (this.#closed) throw new DormouseError('DORMOUSE_API_UNREACHABLE', 'the client of the API server was closed');
     if (this.#pools?.revision === tlsRevision) return this.#pools;
     const { connections, watchConnections, connectTimeoutMs } = this.#options;
-    const connect = {
+    const connect = resettingConnector({
       timeout: connectTimeoutMs,
       rejectUnauthorized: !tls.insecure,
       ...(tls.ca === null ? {} : { ca: tls.ca }),
       ...(tls.cert === null || tls.key === null ? {} : { cert: tls.cert, key: tls.key }),
       ...(tls.serverName === null ? {} : { servername: tls.serverName }),
-    };
+    });
     // Timeouts of head and body are those of the signal. The API server keeps an idle connection for 90 s or longer.
     const pool = (bound: number): Pool =>
       new Pool(this.#origin, {

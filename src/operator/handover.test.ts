@@ -27,6 +27,7 @@ function made(reached: (step: HandoverStep) => void) {
     verdict: { keptBy: [], wake: null } as IdleVerdict,
     clock: systemClock,
     idleAfterMs: 0,
+    replicas: 1,
   };
   const host = {
     clock: { nowMs: () => world.clock.nowMs(), wallMs: () => world.clock.wallMs() },
@@ -55,7 +56,7 @@ function made(reached: (step: HandoverStep) => void) {
     keep: () => {},
     gatewaysListen: () => true,
     seeRedirect: async () => true,
-    replicas: async () => 1,
+    replicas: async () => world.replicas,
     record: async ({ step }: { step: HandoverStep }) => reached(step),
     event: () => {},
   };
@@ -153,6 +154,40 @@ test('a Service is not handed back to pods that are being ended', { timeout: 500
   const way = steps.slice(steps.indexOf('sleeping'), steps.indexOf('handing-back') + 1);
   assert.deepEqual(way, ['sleeping', 'asleep', 'handing-back']);
 });
+
+test(
+  'a Service is not handed back while its target is at zero, whatever was seen of its pods',
+  { timeout: 5000 },
+  async () => {
+    const steps: HandoverStep[] = [];
+    const back = Promise.withResolvers<void>();
+    const { world, host } = made((step) => {
+      steps.push(step);
+      if (step === 'sleeping') {
+        // A scale to zero was not answered, and done all the same; pods were not heard of since.
+        world.replicas = 0;
+        world.verdict = { keptBy: [], wake: 'the schedule wants it awake' };
+        setImmediate(() => handover.notify());
+      }
+      if (step === 'asleep')
+        setTimeout(() => {
+          assert.equal(steps.at(-1), 'asleep');
+          world.replicas = 1;
+          handover.notify();
+        }, 50);
+      if (step === 'handing-back') back.resolve();
+    });
+    const end = new AbortController();
+    const handover = new Handover(host, undefined);
+    const run = handover.run(end.signal);
+    await back.promise;
+    end.abort(new Error('over'));
+    await assert.rejects(run, /over/);
+    const way = steps.slice(steps.indexOf('sleeping'), steps.indexOf('handing-back') + 1);
+    assert.deepEqual(way, ['sleeping', 'asleep', 'handing-back']);
+    assert.equal(world.replicas, 1);
+  },
+);
 
 test('a target that was at zero before is handed back at once when its Backend goes', { timeout: 5000 }, async () => {
   const steps: string[] = [];

@@ -147,9 +147,8 @@ export class Handover {
     if (step === 'serving') return;
     if (step === 'asleep') {
       await this.#asleep(signal);
-    } else if (step === 'sleeping') {
-      const replicas = await this.#persist('the target', signal, (own) => this.#host.replicas(own));
-      if (replicas === 0) await this.#asleep(signal);
+    } else if (step === 'sleeping' && (await this.#hasNone(signal))) {
+      await this.#asleep(signal);
     }
     await this.#handBack(signal);
   }
@@ -293,7 +292,12 @@ export class Handover {
   /** Whether it was too late: pods that are being ended are not handed back to clients. A sleep that only drains yet ends at once with the word that keeps it awake. */
   async #isDownAfterAll(signal: AbortSignal): Promise<boolean> {
     await this.#until(() => this.#host.backend()?.phase !== 'falling-asleep', SLEEP_BOUND_MS, signal);
-    return this.#isDown();
+    return this.#isDown() || (await this.#hasNone(signal));
+  }
+
+  /** Whether the target is at zero, as the API server has it now: its pods are ending then, whatever was seen of them last. A write may have been done of which nobody has heard. */
+  async #hasNone(signal: AbortSignal): Promise<boolean> {
+    return (await this.#persist('the target', signal, (own) => this.#host.replicas(own))) === 0;
   }
 
   /** At zero there is nobody to lose a request: it is looked for until somebody wakes it, so that `asleep` is said when clients reach a gateway. */
@@ -375,7 +379,12 @@ export class Handover {
       const phase = host.backend()?.phase;
       return phase === 'awake' || phase === 'falling-asleep';
     };
-    while (!isUp()) {
+    for (;;) {
+      if (isUp()) {
+        if (!(await this.#hasNone(signal))) return;
+        await this.#pause(LOOK_MS, signal);
+        continue;
+      }
       const notified = this.#notified;
       // Gateways come and go, and somebody may have undone what we did: harmless while our slice remains, mended all the same.
       await this.#persist('the Service of a sleeping target', signal, async (own) => {
