@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { BACKEND_TRANSITIONS, type BackendPhase, type Crash, type WakeCause } from '../model/backend.ts';
 import type { BackendConfig } from '../model/config.ts';
-import type { DemandWindow, IdleVerdict, TriggerDemand } from '../model/demand.ts';
+import type { DemandWindow, IdleVerdict, ScaleMetric, TriggerDemand } from '../model/demand.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
 import type { BackendEvent } from '../model/status.ts';
@@ -30,6 +30,8 @@ import { causeText, crashText } from './why.ts';
 
 /** An instance that is taken away for scale-down stays draining this long at most; then it serves again and a later decision tries anew. */
 const SCALE_DOWN_BOUND_MS = 300_000;
+/** The metric that is the load of requests. */
+const HTTP_METRIC = 'http';
 
 export class BackendController implements Machine, Neighbour {
   readonly name: string;
@@ -144,6 +146,25 @@ export class BackendController implements Machine, Neighbour {
 
   get verdict(): IdleVerdict | null {
     return this.#verdict;
+  }
+
+  /** What it is scaled by. `routed`: whether requests can reach it through gateways. */
+  scaleMetrics(routed: boolean): ScaleMetric[] {
+    const metrics = (this.#triggers?.metrics ?? []).map(({ name, value, target, active, atMs }) => ({
+      name,
+      value,
+      target,
+      active,
+      atMs,
+    }));
+    return routed ? [...metrics, this.#ofRequests()] : metrics;
+  }
+
+  #ofRequests(): ScaleMetric {
+    const { demand } = this;
+    const { value, target } = this.#scaling.ofRequests(demand, this.#nowMs());
+    const active = value > 0 || demand.inFlight > 0 || demand.held > 0;
+    return { name: HTTP_METRIC, value, target, active, atMs: this.#wallMs() };
   }
 
   get shortWindowMs(): number {

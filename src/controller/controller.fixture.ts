@@ -1,7 +1,7 @@
 /** A controller whose time, driver and gateways are in a test's hands: behaviour at exact edges can't be made with real processes. */
 import type { Crash } from '../model/backend.ts';
 import type { BackendConfig, BackendSource, Config, KubernetesConfig } from '../model/config.ts';
-import { defaultBackend, defaultTelemetry } from '../model/config.fixture.ts';
+import { defaultBackend, defaultListener, defaultRoute, defaultTelemetry } from '../model/config.fixture.ts';
 import type { DemandWindow } from '../model/demand.ts';
 import type { Clock, Logger } from '../model/ports.ts';
 import type { BackendEvent, BackendStatus } from '../model/status.ts';
@@ -523,6 +523,15 @@ export class World {
 
   async configure(...backends: BackendConfig[]): Promise<void> {
     await this.controller.configure(...configOf(backends));
+  }
+
+  /** The same with a route to each of them. */
+  async route(...backends: BackendConfig[]): Promise<void> {
+    const [config, share] = configOf(backends);
+    await this.controller.configure(
+      { ...config, listeners: [defaultListener()], routes: backends.map(({ name }) => defaultRoute(name)) },
+      share,
+    );
   }
 
   gateway(id = `g${this.gateways.length + 1}`): FakeGateway {

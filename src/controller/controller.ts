@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { WakeCause } from '../model/backend.ts';
 import type { BackendConfig, Config } from '../model/config.ts';
-import type { IdleVerdict, TriggerDemand } from '../model/demand.ts';
+import type { IdleVerdict, ScaleMetric, TriggerDemand } from '../model/demand.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import { nearestName } from '../model/nearest-name.ts';
@@ -54,6 +54,8 @@ export class Controller {
   /** Removed ones that still drain. */
   readonly #leaving = new Set<BackendController>();
   #dependents = new Map<string, BackendController[]>();
+  /** Names of backends that requests can reach. */
+  #routed: ReadonlySet<string> = new Set();
   readonly #ticking = new Set<Neighbour>();
   readonly #tickAlarm: Alarm;
   readonly #listeners = new Set<(event: BackendEvent) => void>();
@@ -218,7 +220,7 @@ export class Controller {
     void backend.remove().then(() => this.#leaving.delete(backend));
   }
 
-  /** Who wakes with whom. */
+  /** Who wakes with whom, and to whom routes lead. */
   #link(config: Config): void {
     const dependents = new Map<string, BackendController[]>();
     for (const { name, wake } of config.backends) {
@@ -231,6 +233,7 @@ export class Controller {
       }
     }
     this.#dependents = dependents;
+    this.#routed = reachable(config);
   }
 
   // ---- gateways
@@ -485,6 +488,14 @@ export class Controller {
     this.#turns.run(() => this.#backends.get(name)?.triggered(demand));
   }
 
+  /**
+   * What a backend is scaled by: what each of its triggers measured and, where routes or listeners lead to it, `http`: requests at once averaged over
+   * scale.windows.stable, or per second. null: there is no backend of this name.
+   */
+  scaleMetrics(name: string): ScaleMetric[] | null {
+    return this.#backends.get(name)?.scaleMetrics(this.#routed.has(name)) ?? null;
+  }
+
   /** What the idle sources of a backend say has changed; null: it has none. A name that isn't there is left out. */
   idleVerdict(name: string, verdict: IdleVerdict | null): void {
     this.#turns.run(() => this.#backends.get(name)?.idleVerdict(verdict));
@@ -610,4 +621,12 @@ function asPeers(session: GatewaySession, { name, ports = [] }: BackendConfig): 
       return peer;
     }),
   ];
+}
+
+/** Names of backends to which a route or a listener leads. */
+function reachable({ listeners, routes }: Config): Set<string> {
+  const names = new Set<string>();
+  for (const { rules } of routes) for (const { backends } of rules) for (const { name } of backends) names.add(name);
+  for (const { backend } of listeners) if (backend !== null) names.add(backend);
+  return names;
 }

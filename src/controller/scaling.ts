@@ -83,15 +83,26 @@ export class Scaling {
     return { decision: desired === present ? 'hold' : 'scale', desired, reason };
   }
 
+  /** The load of requests over the stable window, and what one instance is meant to have of it: scale.target times utilization. */
+  ofRequests(demand: DemandSum<unknown>, nowMs: number): { value: number; target: number } {
+    return {
+      value: this.#average(demand, nowMs, this.#config.windows.stableMs),
+      target: targetPerInstance(this.#limits),
+    };
+  }
+
+  #average(demand: DemandSum<unknown>, nowMs: number, windowMs: number): number {
+    return this.#config.target.metric === 'rps'
+      ? demand.requestsPerSecond(nowMs, windowMs)
+      : demand.concurrency(nowMs, windowMs);
+  }
+
   #ofRequests(demand: DemandSum<unknown>, nowMs: number, ready: number, present: number): ScaleDecision {
-    const { metric } = this.#config.target;
     const { stableMs } = this.#config.windows;
-    const average = (windowMs: number): number =>
-      metric === 'rps' ? demand.requestsPerSecond(nowMs, windowMs) : demand.concurrency(nowMs, windowMs);
     const { result, state } = desiredScale(this.#limits, this.#state, {
       nowMs,
-      stable: average(stableMs),
-      panic: average(this.shortWindowMs),
+      stable: this.#average(demand, nowMs, stableMs),
+      panic: this.#average(demand, nowMs, this.shortWindowMs),
       ready,
       present,
       hasData: demand.hasData(nowMs),

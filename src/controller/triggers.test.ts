@@ -2,8 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backendConfig, settled, World } from './controller.fixture.ts';
 
-const busy = (desired: number, reason = '12 messages wait') => ({ desired, active: [`trigger jobs: ${reason}`] });
-const QUIET = { desired: 0, active: [] };
+const jobs = (value: number, active: boolean) => ({ name: 'jobs', type: 'queue', value, target: 1, active, atMs: 5 });
+const busy = (desired: number, reason = '12 messages wait') => ({
+  desired,
+  active: [`trigger jobs: ${reason}`],
+  metrics: [jobs(desired, true)],
+});
+const QUIET = { desired: 0, active: [], metrics: [jobs(0, false)] };
 
 async function world(scale: { min?: number; max?: number; idleAfterMs?: number; scaleDownDelayMs?: number } = {}) {
   const made = new World();
@@ -111,5 +116,22 @@ test('a sleep by command is refused while a trigger is active, and an activation
   assert.equal(made.status('worker').phase, 'awake');
   made.controller.triggered('worker', null);
   made.controller.triggered('nobody', busy(1));
+  await made.end();
+});
+
+test('what it is scaled by: all triggers, and requests where a route leads to it', async () => {
+  const { world: made, gateway } = await world();
+  assert.equal(made.controller.scaleMetrics('nobody'), null);
+  assert.deepEqual(made.controller.scaleMetrics('worker'), []);
+  made.controller.triggered('worker', busy(3));
+  const own = { name: 'jobs', value: 3, target: 1, active: true, atMs: 5 };
+  assert.deepEqual(made.controller.scaleMetrics('worker'), [own]);
+  await made.route(
+    backendConfig('worker', { scale: { target: { metric: 'concurrency', value: 10, utilizationPercent: 70 } } }),
+  );
+  const http = { name: 'http', value: 0, target: 7, active: false, atMs: made.time.wallMs() };
+  assert.deepEqual(made.controller.scaleMetrics('worker'), [own, http]);
+  gateway.report('worker', { concurrencyMs: 4000, requests: 2, inFlight: 4, lastActivityMs: made.time.wallMs() });
+  assert.deepEqual(made.controller.scaleMetrics('worker')?.[1], { ...http, value: 4, active: true });
   await made.end();
 });

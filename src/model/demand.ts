@@ -4,6 +4,27 @@ export interface TriggerDemand {
   desired: number;
   /** One sentence for each that is active, "trigger jobs: 12 messages wait"; empty: none is. */
   active: string[];
+  /** One for each trigger that has reported. */
+  metrics: TriggerMetric[];
+}
+
+/** How much work there is for a backend as a whole. Instances that would be right: value / target, rounded up. */
+export interface ScaleMetric {
+  /** Unique among the backend's. */
+  name: string;
+  /** Of the whole backend (messages, requests at once), >= 0. */
+  value: number;
+  /** How much of it one instance is meant to have, > 0. */
+  target: number;
+  /** Whether it alone is a reason to be awake. */
+  active: boolean;
+  /** When the value was measured, wall clock ms. */
+  atMs: number;
+}
+
+export interface TriggerMetric extends ScaleMetric {
+  /** The trigger's name in the registry. */
+  type: string;
 }
 
 /** What the idle sources of one backend say together (Prometheus, schedules, a handover that is not done). */

@@ -45,15 +45,38 @@ test('the largest number counts, active ones say why, and equal reports are told
   runs[0]!.report({ active: true, desired: 1.2, reason: 'two wait' });
   runs[1]!.report({ active: false, desired: 5, reason: 'nothing' });
   runs[1]!.report({ active: false, desired: 5, reason: 'nothing' });
-  assert.deepEqual(told.slice(1), [
-    ['shop', { desired: 2, active: ['trigger a: two wait'] }],
-    ['shop', { desired: 5, active: ['trigger a: two wait'] }],
-  ]);
+  assert.deepEqual(
+    told.slice(1).map(([name, demand]) => [name, demand?.desired, demand?.active]),
+    [
+      ['shop', 2, ['trigger a: two wait']],
+      ['shop', 5, ['trigger a: two wait']],
+    ],
+  );
+  assert.deepEqual(
+    told.at(-1)![1]!.metrics.map(({ atMs, ...metric }) => [metric, atMs > 0]),
+    [
+      [{ name: 'a', type: 'queue', value: 2, target: 1, active: true }, true],
+      [{ name: 'b', type: 'queue', value: 5, target: 1, active: false }, true],
+    ],
+    'one without a metric measures instances',
+  );
   assert.deepEqual([runs[0]!.context.backend, runs[0]!.context.name], ['shop', 'a']);
   runner.close();
   assert.ok(runs.every(({ signal }) => signal.aborted));
   runs[0]!.report({ active: true, desired: 9, reason: 'late' });
   assert.equal(told.length, 3, 'after its end nobody listens');
+});
+
+test('what it measured is handed on as it is; nonsense is refused', () => {
+  const { runs, told, failures, configure, runner } = setup();
+  configure({ shop: [trigger('a')] });
+  const report = { active: true, desired: 3, reason: '12 messages wait' };
+  runs[0]!.report({ ...report, metric: { value: 12, target: 5, activation: 0 } });
+  const [metric] = told.at(-1)![1]!.metrics;
+  assert.deepEqual([metric?.value, metric?.target], [12, 5]);
+  runs[0]!.report({ ...report, metric: { value: NaN, target: 5, activation: 0 } });
+  assert.match(failures.join(), /its metric is something else than/);
+  runner.close();
 });
 
 test('a new configuration ends what is gone or changed and leaves the rest alone', () => {

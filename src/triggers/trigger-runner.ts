@@ -10,6 +10,8 @@ const MAX_RESTART_MS = 60_000;
 const MAX_REASON = 200;
 /** A trigger that reports more instances than this means something else. */
 const MAX_DESIRED = 1_000_000;
+/** An equal report is told again after this. */
+const SAME_AGAIN_MS = 1000;
 
 export interface TriggerRunnerOptions {
   clock: Clock;
@@ -57,8 +59,8 @@ export class TriggerRunner {
   }
 
   #tell(backend: string): void {
-    const reports = (this.#running.get(backend) ?? []).flatMap(({ name, report }) =>
-      report === null ? [] : [{ name, ...report }],
+    const reports = (this.#running.get(backend) ?? []).flatMap(({ name, type, atMs, report }) =>
+      report === null ? [] : [{ name, type, atMs, ...report }],
     );
     this.#options.onDemand(
       backend,
@@ -67,6 +69,14 @@ export class TriggerRunner {
         : {
             desired: Math.max(...reports.map(({ desired }) => desired)),
             active: reports.filter(({ active }) => active).map(({ name, reason }) => `trigger ${name}: ${reason}`),
+            metrics: reports.map(({ name, type, atMs, active, metric }) => ({
+              name,
+              type,
+              value: metric.value,
+              target: metric.target,
+              active,
+              atMs,
+            })),
           },
     );
   }
@@ -74,7 +84,10 @@ export class TriggerRunner {
 
 class RunningTrigger {
   readonly name: string;
-  report: TriggerReport | null = null;
+  readonly type: string;
+  report: Required<TriggerReport> | null = null;
+  /** When it last reported, wall clock ms. */
+  atMs = 0;
   readonly #config: TriggerConfig;
   readonly #definition: TriggerDefinition;
   readonly #backend: string;
@@ -92,6 +105,7 @@ class RunningTrigger {
     changed: () => void,
   ) {
     this.name = config.name;
+    this.type = config.type;
     this.#backend = backend;
     this.#config = config;
     this.#definition = definition;
@@ -148,17 +162,33 @@ class RunningTrigger {
 
   /** Throws an Error when it is no report. */
   #take(report: TriggerReport): void {
-    const { active, desired, reason } = report;
+    const { active, desired, reason, metric } = report;
     if (typeof active !== 'boolean' || typeof desired !== 'number' || !(desired >= 0) || typeof reason !== 'string')
       throw new TypeError('it reported something else than { active, desired, reason }');
+    if (metric !== undefined && !isMetric(metric))
+      throw new TypeError('its metric is something else than { value >= 0, target > 0, activation }');
     this.#restartMs = RESTART_MS;
+    const instances = Math.min(Math.ceil(desired), MAX_DESIRED);
     const taken = {
       active,
-      desired: Math.min(Math.ceil(desired), MAX_DESIRED),
+      desired: instances,
       reason: reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON - 1)}…` : reason,
+      metric:
+        metric === undefined
+          ? { value: instances, target: 1, activation: 0 }
+          : { value: metric.value, target: metric.target, activation: metric.activation },
     };
-    if (isDeepStrictEqual(taken, this.report)) return;
+    const atMs = this.#options.clock.wallMs();
+    // The same again is told only so that nobody takes the number for an old one.
+    if (isDeepStrictEqual(taken, this.report) && atMs - this.atMs < SAME_AGAIN_MS) return;
     this.report = taken;
+    this.atMs = atMs;
     this.#changed();
   }
+}
+
+function isMetric({ value, target, activation }: NonNullable<TriggerReport['metric']>): boolean {
+  return (
+    Number.isFinite(value) && value >= 0 && Number.isFinite(target) && target > 0 && typeof activation === 'number'
+  );
 }

@@ -14,6 +14,11 @@ export interface TriggerReport {
   desired: number;
   /** For people, in `dormouse status`: "12 messages wait in jobs". Cut to 200 characters. */
   reason: string;
+  /**
+   * What it measured, for a formula and for whoever else scales (HPA, KEDA). `value`: of the whole backend, e.g. messages, >= 0; `target`: of one instance, > 0;
+   * `activation`: it is active above this. `desired` is value / target then, rounded up. Left out: the value is `desired`, the target 1.
+   */
+  metric?: { value: number; target: number; activation: number };
 }
 
 export interface TriggerContext {
