@@ -7,7 +7,7 @@ import { Pool } from 'undici';
 import { issueOperator, renewedAuthority, trustBundle } from '../tls/authority.ts';
 import { resettingConnector } from './connector.ts';
 
-async function stage(port?: number) {
+async function stage({ port, keepAliveTimeout }: { port?: number; keepAliveTimeout?: number } = {}) {
   const nowMs = Date.now();
   const authority = await renewedAuthority([], nowMs);
   const { cert, key } = await issueOperator(authority, ['localhost'], nowMs);
@@ -18,6 +18,7 @@ async function stage(port?: number) {
   const pool = new Pool(`https://127.0.0.1:${at}`, {
     connect: resettingConnector({ ca: trustBundle(authority), servername: 'localhost', timeout: 5000 }),
     connections: 1,
+    ...(keepAliveTimeout === undefined ? {} : { keepAliveTimeout }),
   });
   return {
     server,
@@ -61,6 +62,32 @@ test('connections are kept, and a server that is not there is told as ECONNREFUS
     assert.equal(statusCode, 200);
   }
   assert.equal(connections, 1);
-  await using off = await stage(1);
+  await using off = await stage({ port: 1 });
   await assert.rejects(off.pool.request({ method: 'GET', path: '/' }), { code: 'ECONNREFUSED' });
+});
+
+test('a connection that the server ends or resets, or that has been idle for long, is replaced', async () => {
+  await using on = await stage({ keepAliveTimeout: 50 });
+  const below: net.Socket[] = [];
+  on.server.on('connection', (socket: net.Socket) => below.push(socket));
+  on.server.on('secureConnection', (socket: tls.TLSSocket) => {
+    socket.on('error', () => {});
+    socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'));
+  });
+  const ends = [
+    (socket: net.Socket) => socket.end(),
+    (socket: net.Socket) => socket.resetAndDestroy(),
+    (socket: net.Socket) => socket.destroy(),
+    // undici's own bound.
+    () => {},
+  ];
+  for (const [n, end] of ends.entries()) {
+    const { statusCode, body } = await on.pool.request({ method: 'GET', path: '/', signal: AbortSignal.timeout(5000) });
+    await body.dump();
+    assert.equal(statusCode, 200);
+    assert.equal(below.length, n + 1);
+    const gone = once(on.pool, 'disconnect');
+    end(below[n]!);
+    await gone;
+  }
 });

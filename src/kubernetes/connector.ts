@@ -16,10 +16,18 @@ export function resettingConnector(options: buildConnector.BuildOptions): buildC
         below.destroy();
         return callback(error, null);
       }
+      let isGivenUp = false;
       const destroy = socket.destroy.bind(socket);
       socket.destroy = (reason?: Error) => {
-        if (reason !== undefined && !socket.destroyed) below.resetAndDestroy();
+        isGivenUp ||= reason !== undefined;
         return destroy(reason);
+      };
+      // The end of the TLS socket ends the one below in its own time: a reset before that would have it close before it tells its error.
+      const destroyBelow = below.destroy.bind(below);
+      below.destroy = (reason?: Error) => {
+        if (!isGivenUp) return destroyBelow(reason);
+        isGivenUp = false;
+        return below.resetAndDestroy();
       };
       callback(null, socket);
     });
