@@ -13,6 +13,8 @@ import type { PluginParts } from './schema/file.ts';
 export interface BackendContext extends CertificateContext {
   folder: string;
   plugins: PluginParts | undefined;
+  /** An object of a cluster, whose operator makes what scale.by asks for. Missing: a file. */
+  inCluster?: boolean;
 }
 
 /** One entry of `backends:` in the shape of the model. What is inconsistent goes to `problems`; the result counts only when nothing did. */
@@ -31,7 +33,7 @@ export function compileBackend(name: string, entry: BackendEntry, context: Backe
     proxyProtocol: entry.proxyProtocol,
     ejection: compileEjection(entry.ejection),
     breaker: compileBreaker(entry.breaker, [...at, 'breaker'], files, problems),
-    scale: compileScale(entry, at, problems),
+    scale: compileScale(entry, at, context.inCluster === true, problems),
     idle: compileIdle(entry.idle, [...at, 'idle'], problems),
     wake: compileWake(entry, [...at, 'wake'], problems),
     balance: compileBalance(entry, at, context.plugins, problems),
@@ -166,8 +168,9 @@ function compileTriggers(entry: BackendEntry, at: Path, problems: Problem[]): Ba
   });
 }
 
-function compileScale(entry: BackendEntry, at: Path, problems: Problem[]): BackendConfig['scale'] {
+function compileScale(entry: BackendEntry, at: Path, inCluster: boolean, problems: Problem[]): BackendConfig['scale'] {
   const { scale } = entry;
+  checkScaler(entry, [...at, 'scale', 'by'], inCluster, problems);
   const fixedPort = typeof entry.process?.port === 'number';
   let max = scale.max ?? 1;
   let why = scale.max === undefined ? ' (the default)' : '';
@@ -214,6 +217,27 @@ function compileScale(entry: BackendEntry, at: Path, problems: Problem[]): Backe
     scaleDownDelayMs: scale.scaleDownDelay,
   };
 }
+
+/** An HPA or a ScaledObject is made by the operator of a cluster, for a target that it may scale. */
+function checkScaler(
+  { scale: { by }, kubernetes }: BackendEntry,
+  at: Path,
+  inCluster: boolean,
+  problems: Problem[],
+): void {
+  if (by !== 'hpa' && by !== 'keda') return;
+  if (!inCluster) {
+    const hint = 'write by: dormouse, or make a Backend object in the cluster';
+    problems.push(problem(at, `${by} needs a cluster: its operator makes the ${SCALER_KINDS[by]}`, hint));
+  } else if (kubernetes === undefined) {
+    problems.push(problem(at, `${by} scales a workload, but there is no kubernetes`, 'remove it'));
+  } else if (kubernetes.autoscaler !== undefined) {
+    const hint = 'remove kubernetes.autoscaler, or write by: none to go on with the one that it names';
+    problems.push(problem(at, `${by} has no place beside kubernetes.autoscaler, which names another one`, hint));
+  }
+}
+
+const SCALER_KINDS = { hpa: 'HorizontalPodAutoscaler', keda: 'ScaledObject' } as const;
 
 function compileHash(entry: BackendEntry, at: Path, problems: Problem[]): HashKey | null {
   const { hash } = entry.balance;

@@ -3,7 +3,6 @@
  * and take it out of here. A value equal to the documented default says nothing, so it is accepted and dropped.
  */
 import type { Path, Problem } from './config-error.ts';
-import { shown } from './config-error.ts';
 import { isMapping } from './plain-data.ts';
 import { readDuration } from './schema/scalars.ts';
 
@@ -12,15 +11,12 @@ interface PlannedKey {
   at: string;
   /** The documented default, accepted silently. */
   standard: unknown;
-  /** When set, only these values are refused and the key itself is available. */
-  values?: readonly string[];
 }
 
 export const PLANNED_KEYS: readonly PlannedKey[] = [
   { at: 'events', standard: { bus: 'memory', each: false, stream: 'dormouse.traffic', maxLength: 100_000 } },
   { at: 'admin', standard: { address: '127.0.0.1:8081', tokens: null, tls: null, commands: 'loopback' } },
 
-  { at: 'backends.*.scale.by', standard: 'dormouse', values: ['hpa', 'keda'] },
   { at: 'backends.*.scale.formula', standard: null },
   { at: 'backends.*.scale.fallback', standard: null },
   { at: 'backends.*.scale.jobs', standard: null },
@@ -64,12 +60,9 @@ export function takeOutPlannedKeys(data: unknown): Problem[] {
       if (entry === undefined) continue;
       path.push(name);
       if (child.planned === undefined) visit(entry, child);
-      else if (child.planned.values === undefined) {
+      else {
         delete value[name];
         if (!saysNothing(entry, child.planned.standard)) problems.push(notYet(path));
-      } else if (child.planned.values.includes(entry as string)) {
-        value[name] = child.planned.standard;
-        problems.push(notYetValue(path, entry));
       }
       path.pop();
     }
@@ -85,14 +78,6 @@ function notYet(path: Path): Problem {
     message: 'not yet available',
     hint: 'remove it: it is planned for a later version',
     atKey: true,
-  };
-}
-
-function notYetValue(path: Path, value: unknown): Problem {
-  return {
-    path: [...path],
-    message: `${shown(value)} is not yet available`,
-    hint: 'remove it: it is planned for a later version',
   };
 }
 

@@ -316,7 +316,8 @@ export interface StatusRange {
 export interface ScaleConfig {
   min: number;
   max: number;
-  by: 'dormouse' | 'none';
+  /** Who decides between one and max: dormouse, an HPA or KEDA (zero too), or whoever does already. The last three are of a cluster. */
+  by: 'dormouse' | 'hpa' | 'keda' | 'none';
   idleAfterMs: number;
   target: { metric: 'concurrency' | 'rps'; value: number; utilizationPercent: number };
   windows: { stableMs: number; panicPercent: number; panicThresholdPercent: number };

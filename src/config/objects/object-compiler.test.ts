@@ -83,8 +83,15 @@ test('what is wrong with a Backend is told like an error of the file, with the p
     ],
     [{ kubernetes: KUBERNETES, scale: { mx: 3 } }, 'spec.scale.mx: unknown key; did you mean "max"?'],
     [
-      { kubernetes: KUBERNETES, scale: { by: 'keda' } },
-      'spec.scale.by: "keda" is not yet available; remove it: it is planned for a later version',
+      { servers: [{ url: 'http://10.0.0.7' }], scale: { by: 'keda' } },
+      'spec.scale.by: keda scales a workload, but there is no kubernetes; remove it',
+    ],
+    [
+      {
+        kubernetes: { ...KUBERNETES, autoscaler: { kind: 'ScaledObject', name: 'users' } },
+        scale: { by: 'hpa' },
+      },
+      'spec.scale.by: hpa has no place beside kubernetes.autoscaler, which names another one; remove kubernetes.autoscaler, or write by: none to go on with the one that it names',
     ],
     [
       { kubernetes: KUBERNETES, tls: { ca: '/etc/passwd' } },

@@ -94,6 +94,7 @@ export class ObjectCompiler {
       folder: '/',
       files,
       plugins: this.#registry.plugins,
+      inCluster: true,
       problems,
       warnings,
       // No certificate is read here.

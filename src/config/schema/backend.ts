@@ -48,7 +48,7 @@ export function backendSchema(parts: BackendParts) {
     scale: section({
       min: number({ min: 0, max: 1000 }).prefault(0),
       max: number({ min: 1, max: 1000 }).optional(),
-      by: oneOf(['dormouse', 'none']).prefault('dormouse'),
+      by: oneOf(['dormouse', 'hpa', 'keda', 'none']).prefault('dormouse'),
       idleAfter: duration().prefault('60s'),
       target: section({
         concurrency: number({ min: 0, max: 1_000_000, whole: false, above: true }).optional(),
