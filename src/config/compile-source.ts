@@ -15,7 +15,11 @@ export function compileSource(
     return { driver: 'process', process: compileProcess(entry.process, [...at, 'process'], folder, problems) };
   }
   if (entry.kubernetes !== undefined) {
-    return { driver: 'kubernetes', kubernetes: compileKubernetes(entry.kubernetes, [...at, 'kubernetes'], problems) };
+    const triggered = entry.triggers.length > 0;
+    return {
+      driver: 'kubernetes',
+      kubernetes: compileKubernetes(entry.kubernetes, [...at, 'kubernetes'], triggered, problems),
+    };
   }
   if (entry.servers === undefined) return undefined;
   const path = [...at, 'servers'];
@@ -53,11 +57,13 @@ export function schemeOf(entry: BackendEntry): ServerUrl['scheme'] | undefined {
 function compileKubernetes(
   entry: NonNullable<BackendEntry['kubernetes']>,
   at: Path,
+  triggered: boolean,
   problems: Problem[],
 ): KubernetesConfig {
   const { namespace, target, service, port, autoscaler, ready } = entry;
-  if (service === undefined && port === undefined) {
-    problems.push(problem(at, 'has neither service nor port', 'name the Service that clients use: service: NAME'));
+  if (service === undefined && port === undefined && !triggered) {
+    const hint = 'name the Service that clients use: service: NAME; workers without one need triggers';
+    problems.push(problem(at, 'has neither service nor port', hint));
   } else if (service !== undefined && port !== undefined) {
     problems.push(problem([...at, 'port'], 'has no place beside service, whose ports count', 'keep one of them'));
   }
@@ -78,6 +84,18 @@ function compileProcess(
   if (ready.status !== undefined && ready.http === undefined) {
     problems.push(problem([...at, 'ready', 'status'], 'has no meaning without http', 'add http: /path, or remove it'));
   }
+  if (entry.port === 'none') {
+    const without = {
+      'ready.http': ready.http,
+      'ready.tcp': ready.tcp,
+      socket: entry.socket === 'inherited' || undefined,
+    };
+    for (const [key, value] of Object.entries(without)) {
+      if (value === undefined) continue;
+      const hint = 'remove it, or write port: auto';
+      problems.push(problem([...at, ...key.split('.')], 'has no meaning with port: none', hint));
+    }
+  }
   if (crash.backoff > crash.maxBackoff) {
     problems.push(
       problem([...at, 'crash', 'backoff'], `is longer than maxBackoff (${crash.maxBackoff}ms)`, 'raise maxBackoff'),
@@ -91,9 +109,11 @@ function compileProcess(
     port: entry.port,
     socket: entry.socket,
     ready:
-      ready.http === undefined
-        ? { kind: 'tcp' }
-        : { kind: 'http', path: ready.http, status: ready.status ?? { from: 200, to: 399 } },
+      entry.port === 'none'
+        ? { kind: 'started' }
+        : ready.http === undefined
+          ? { kind: 'tcp' }
+          : { kind: 'http', path: ready.http, status: ready.status ?? { from: 200, to: 399 } },
     startTimeoutMs: entry.startTimeout,
     stopGraceMs: entry.stopGrace,
     sleep: entry.sleep,

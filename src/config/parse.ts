@@ -21,7 +21,15 @@ import { deepFreeze } from './deep-freeze.ts';
 import { AsWritten, isMapping } from './plain-data.ts';
 import { placeProblems } from './places.ts';
 import { readYaml } from './read-yaml.ts';
-import { checkBackends, checkListeners, checkMentions, checkProcessPorts, checkRoutes } from './references.ts';
+import {
+  checkBackends,
+  checkListeners,
+  checkListening,
+  checkMentions,
+  checkProcessPorts,
+  checkRoutes,
+  listens,
+} from './references.ts';
 import { checkRawBackends, limitsBeforeIdentity, retriesWithoutEffect } from './protocol-rules.ts';
 import type { Placed } from './references.ts';
 import { fileSchema } from './schema/file.ts';
@@ -171,6 +179,7 @@ class Compilation {
     this.#add(checkRoutes(routes, names, listenersKnown ? protocols : null));
     this.#add(checkMentions(this.#mentions, backends, names));
     this.#add(checkRawBackends(listeners, routes, backends, names));
+    this.#add(checkListening(listeners, routes, this.#mentions, backends));
     for (const warning of retriesWithoutEffect(routes)) this.#warnings.push(warning);
     for (const warning of limitsBeforeIdentity(routes, (top?.plugins.length ?? 0) > 0)) this.#warnings.push(warning);
     if (top === undefined || this.#problems.length > 0) return undefined;
@@ -264,19 +273,22 @@ class Compilation {
     listeners: readonly Placed<ListenerConfig>[],
   ): Placed<RouteConfig>[] {
     if (list === undefined) {
-      if (names.size === 1) {
-        const name = [...names][0]!;
-        if (backends[0]?.endpoints.protocol === 'tcp') {
+      // Workers that listen nowhere are nothing that a route could lead to.
+      const silent = new Set(backends.filter((backend) => !listens(backend)).map(({ name }) => name));
+      const reachable = [...names].filter((name) => !silent.has(name));
+      const [name] = reachable;
+      if (name !== undefined && reachable.length === 1) {
+        if (backends.find((backend) => backend.name === name)?.endpoints.protocol === 'tcp') {
           const passing = listeners.filter(({ entry }) => entry.protocol === 'tls').map(({ entry }) => entry.name);
           return passing.length === 0 ? [] : [{ entry: { ...leadTo(name), listeners: passing }, index: -1 }];
         }
         return [{ entry: leadTo(name), index: -1 }];
       }
-      if (names.size > 1 && !listeners.some(({ entry }) => entry.backend !== null)) {
+      if (reachable.length > 1 && !listeners.some(({ entry }) => entry.backend !== null)) {
         this.#warnings.push(
           problem(
             [],
-            `no routes lead to the ${names.size} backends, so nothing reaches them`,
+            `no routes lead to the ${reachable.length} backends, so nothing reaches them`,
             'add routes: [{ hosts: [ … ], backend: … }]',
           ),
         );

@@ -73,7 +73,7 @@ export function checkProcessPorts(
   if (observe !== null) take(observe, 'observe');
   const problems: Problem[] = [];
   for (const { name, source } of backends) {
-    if (source.driver !== 'process' || source.process.port === 'auto') continue;
+    if (source.driver !== 'process' || typeof source.process.port !== 'number') continue;
     const { port } = source.process;
     const taker = takers.get(port);
     if (taker !== undefined)
@@ -177,6 +177,44 @@ export function checkRoutes(
     }
   }
   return problems;
+}
+
+/** Whether its instances have an address. Workers of a queue have none. */
+export function listens({ source }: BackendConfig): boolean {
+  if (source.driver === 'process') return source.process.port !== 'none';
+  return source.driver === 'static' || source.kubernetes.service !== null || source.kubernetes.port !== 0;
+}
+
+/** Nothing leads to a backend that listens nowhere: what is sent there would wait for ever. */
+export function checkListening(
+  listeners: readonly Placed<ListenerConfig>[],
+  routes: readonly Placed<RouteConfig>[],
+  mentions: readonly BackendMention[],
+  backends: readonly BackendConfig[],
+): Problem[] {
+  const silent = new Map(backends.filter((backend) => !listens(backend)).map(({ name, source }) => [name, source]));
+  if (silent.size === 0) return [];
+  const named: BackendMention[] = [...mentions];
+  for (const { entry, index } of listeners)
+    if (entry.backend !== null) named.push({ name: entry.backend, path: ['listeners', index, 'backend'] });
+  for (const { entry, index, shortForm } of routes) {
+    for (const [rule, { backends: leads }] of entry.rules.entries())
+      for (const [position, { name }] of leads.entries())
+        named.push({
+          name,
+          path:
+            shortForm === true
+              ? ['routes', index, 'backend']
+              : ['routes', index, 'rules', rule, 'backends', position, 'name'],
+        });
+  }
+  return named.flatMap(({ name, path }) => {
+    const source = silent.get(name);
+    if (source === undefined) return [];
+    return source.driver === 'process'
+      ? problem(path, `${name} listens nowhere (process.port is none)`, 'remove it, or write port: auto there')
+      : problem(path, `${name} has neither a Service nor a port`, 'remove it, or name its Service there');
+  });
 }
 
 /** Backends that filters ask, copy to or otherwise name. They are spoken to in HTTP. */

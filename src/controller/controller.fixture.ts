@@ -237,7 +237,7 @@ export class FakeDriver implements Driver {
   }
 
   /** The oldest starting instance answers. */
-  ready(): string {
+  ready({ listens = true }: { listens?: boolean } = {}): string {
     const [instance] = this.of('starting');
     if (instance === undefined) throw new Error('nothing is starting');
     const port = 5000 + Number(instance.id.split('-').at(-1));
@@ -247,7 +247,7 @@ export class FakeDriver implements Driver {
     this.#crash = null;
     this.#change(instance, {
       state: 'ready',
-      address: { host: '127.0.0.1', port },
+      address: listens ? { host: '127.0.0.1', port } : null,
       ...ports,
       readyAtMs: this.#time.wallMs(),
     });

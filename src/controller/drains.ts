@@ -14,6 +14,12 @@ interface Drain<G> {
 
 export class Drains<G> {
   readonly #drains = new Map<string, Drain<G>>();
+  readonly #isTold: (endpoint: string) => boolean;
+
+  /** `isTold`: whether gateways are told of this endpoint; of one without an address they know nothing, and owe nothing. */
+  constructor(isTold: (endpoint: string) => boolean = () => true) {
+    this.#isTold = isTold;
+  }
 
   has(endpoint: string): boolean {
     return this.#drains.has(endpoint);
@@ -34,17 +40,19 @@ export class Drains<G> {
   /** An update of this version, which lists all that drain, is being sent to these gateways. Call it before sending: an answer may come at once. */
   told(version: number, gateways: Iterable<G>): void {
     let all: G[] | null = null;
-    for (const drain of this.#drains.values()) {
+    for (const [endpoint, drain] of this.#drains) {
       if (drain.version !== 0) continue;
-      all ??= [...gateways];
       drain.version = version;
+      if (!this.#isTold(endpoint)) continue;
+      all ??= [...gateways];
       for (const gateway of all) drain.owing.add(gateway);
     }
   }
 
   /** A gateway that came later is told too, and asked too. */
   join(gateway: G): void {
-    for (const drain of this.#drains.values()) if (drain.version !== 0) drain.owing.add(gateway);
+    for (const [endpoint, drain] of this.#drains)
+      if (drain.version !== 0 && this.#isTold(endpoint)) drain.owing.add(gateway);
   }
 
   /** True when the answer counts. */

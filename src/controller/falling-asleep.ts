@@ -176,7 +176,8 @@ export class FallingAsleep {
     }
     const machine = this.#machine;
     const { source } = machine.config;
-    const alone = source.driver === 'process' && (source.process.port !== 'auto' || source.process.sleep === 'freeze');
+    const alone =
+      source.driver === 'process' && (typeof source.process.port === 'number' || source.process.sleep === 'freeze');
     if (alone || machine.fleet.old.length > 0) {
       edge.pendingWake ??= cause;
       return;

@@ -9,7 +9,7 @@ import { Generation, toEndpoint } from './generation.ts';
 import { LogFeed } from './log-feed.ts';
 
 export class Fleet {
-  readonly drains = new Drains<Peer>();
+  readonly drains = new Drains<Peer>((id) => this.#hasAddress(id));
   readonly logs = new LogFeed();
   /** How many instances of the present source are wanted. */
   target = 0;
@@ -95,6 +95,12 @@ export class Fleet {
     for (const generation of this.#generations) {
       if (generation.members().some((instance) => instance.id === id)) generation.driver.suspect(id, reason);
     }
+  }
+
+  #hasAddress(id: string): boolean {
+    return this.#generations.some((generation) =>
+      generation.members().some((instance) => instance.id === id && instance.address !== null),
+    );
   }
 
   // ---- generations

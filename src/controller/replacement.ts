@@ -84,5 +84,5 @@ export class Replacement {
 }
 
 function fixedPort({ source }: BackendConfig): number | null {
-  return source.driver === 'process' && source.process.port !== 'auto' ? source.process.port : null;
+  return source.driver === 'process' && typeof source.process.port === 'number' ? source.process.port : null;
 }

@@ -135,3 +135,22 @@ test('what it is scaled by: all triggers, and requests where a route leads to it
   assert.deepEqual(made.controller.scaleMetrics('worker')?.[1], { ...http, value: 4, active: true });
   await made.end();
 });
+
+test('an instance without an address is unknown to gateways: it is ended without waiting for their answers', async () => {
+  const { world: made, driver } = await world({ idleAfterMs: 1000, max: 2 });
+  made.controller.triggered('worker', busy(2));
+  for (const _ of [1, 2]) driver.ready({ listens: false });
+  made.time.advance(2000);
+  made.controller.triggered('worker', busy(1));
+  made.time.advance(2000);
+  assert.equal(driver.retirements.length, 1, 'scale-down');
+  driver.retirements[0]!.finish();
+  await settled();
+  made.controller.triggered('worker', QUIET);
+  made.time.advance(1100);
+  assert.equal(driver.retirements.length, 2, 'sleep');
+  driver.retirements[1]!.finish();
+  await settled();
+  assert.equal(made.status('worker').phase, 'asleep');
+  await made.end();
+});

@@ -239,7 +239,7 @@ export interface KubernetesConfig {
   target: { apiVersion: string; kind: string; name: string };
   /** The Service that its clients use: tells at which ports pods listen. null: `port` of the pods is used. */
   service: string | null;
-  /** Where pods listen when there is no Service; 0 otherwise. */
+  /** Where pods listen when there is no Service; 0 otherwise. With neither they listen nowhere: workers of a queue. */
   port: number;
   /** The KEDA object that scales the target and is paused while it sleeps; null: none. */
   autoscaler: { kind: 'ScaledObject'; name: string } | null;
@@ -296,10 +296,11 @@ export interface ProcessConfig {
   /** Added to the environment of dormouse; `${PORT}` and `${INSTANCE}` are still in it. */
   env: Record<string, string>;
   user: string | null;
-  /** 'auto': a free port, told in PORT. */
-  port: 'auto' | number;
+  /** 'auto': a free port, told in PORT. 'none': it listens nowhere, no route leads to it. */
+  port: 'auto' | 'none' | number;
   socket: 'connect' | 'inherited';
-  ready: { kind: 'tcp' } | { kind: 'http'; path: string; status: StatusRange };
+  /** started: as soon as it runs. */
+  ready: { kind: 'tcp' } | { kind: 'http'; path: string; status: StatusRange } | { kind: 'started' };
   startTimeoutMs: number;
   stopGraceMs: number;
   sleep: 'stop' | 'freeze';

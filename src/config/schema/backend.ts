@@ -129,12 +129,12 @@ function processSection() {
     cwd: text().prefault('.'),
     env: z.record(variableName(), text({ max: 131_072, empty: true, lines: true })).prefault({}),
     user: text({ max: 64 }).optional(),
-    port: scalar<'auto' | number>(
-      { anyOf: [{ const: 'auto' }, { type: 'integer', minimum: 1, maximum: 65_535 }] },
+    port: scalar<'auto' | 'none' | number>(
+      { anyOf: [{ enum: ['auto', 'none'] }, { type: 'integer', minimum: 1, maximum: 65_535 }] },
       (value) => {
-        if (value === 'auto') return value;
+        if (value === 'auto' || value === 'none') return value;
         if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535) return value;
-        return new Rejected(`expected auto or a port from 1 to 65535, got ${shown(value)}`);
+        return new Rejected(`expected auto, none or a port from 1 to 65535, got ${shown(value)}`);
       },
     ).prefault('auto'),
     socket: oneOf(['connect', 'inherited']).prefault('connect'),

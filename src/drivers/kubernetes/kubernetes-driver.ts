@@ -71,10 +71,12 @@ export class KubernetesDriver implements Driver {
     this.#config = config;
     this.#events = events;
     this.#deps = deps;
-    this.#ports = config.service === null ? [{ port: config.port }] : [];
+    const listens = config.service !== null || config.port !== 0;
+    this.#ports = config.service === null && listens ? [{ port: config.port }] : [];
     const { clock, client, random, pace } = deps;
     this.#around = {
       ready: config.ready,
+      listens,
       health: backend.health,
       speech: speechOf(backend),
       pace,
@@ -324,7 +326,7 @@ export class KubernetesDriver implements Driver {
 
   #portTrouble(instance: PodInstance): string | null {
     const { service, target } = this.#config;
-    if (hostOf(instance.pod) === null || instance.snapshot().address !== null) return null;
+    if (!this.#around.listens || hostOf(instance.pod) === null || instance.snapshot().address !== null) return null;
     if (this.#ports.length === 0) return `has no address: Service ${service} is not there or has no ports`;
     const wanted = this.#ports.map(({ port, targetPort = port }) => targetPort).join(', ');
     return `has no TCP port for Service ${service} (targetPort ${wanted}); name the port in ${target.kind} ${target.name}`;

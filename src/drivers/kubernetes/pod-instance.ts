@@ -26,6 +26,8 @@ import { probePod } from './pod-probe.ts';
 /** What all pods of a driver share. */
 export interface PodSurroundings {
   ready: 'probe' | 'pod';
+  /** false: they are workers without an address, and Ready when the kubelet says so. */
+  listens: boolean;
   health: BackendConfig['health'];
   speech: Speech;
   pace: ProbePace;
@@ -116,11 +118,11 @@ export class PodInstance {
     }
     if (isReady(this.#pod)) {
       this.#knownReady = true;
-      if (this.#address !== null && (this.#around.ready === 'pod' || settledMs > SETTLED_MS)) {
+      if (this.#isPlaced && (this.#kubeletDecides || settledMs > SETTLED_MS)) {
         this.#becomeReady(this.#readySinceMs());
         return;
       }
-    } else if (this.#address !== null && wasReady(this.#pod)) {
+    } else if (this.#isPlaced && wasReady(this.#pod)) {
       this.#knownReady = true;
       this.#againstByKubelet = notReadyReason(this.#pod);
       this.#move('unhealthy', this.#againstByKubelet);
@@ -182,6 +184,15 @@ export class PodInstance {
     return true;
   }
 
+  /** It has the address that it is to have. */
+  get #isPlaced(): boolean {
+    return this.#address !== null || !this.#around.listens;
+  }
+
+  get #kubeletDecides(): boolean {
+    return this.#around.ready === 'pod' || !this.#around.listens;
+  }
+
   #look(): void {
     if (isReady(this.#pod)) this.#kubeletAgrees();
     else this.#kubeletDisagrees();
@@ -190,9 +201,9 @@ export class PodInstance {
   #kubeletAgrees(): void {
     this.#knownReady = true;
     this.#restarts = restarts(this.#pod);
-    if (this.#address === null) return;
+    if (!this.#isPlaced) return;
     if (this.#state === 'starting') {
-      if (this.#around.ready === 'pod' || this.#unreachable) this.#becomeReady(this.#around.clock.wallMs());
+      if (this.#kubeletDecides || this.#unreachable) this.#becomeReady(this.#around.clock.wallMs());
       else this.#probe();
       return;
     }
@@ -203,7 +214,7 @@ export class PodInstance {
 
   #kubeletDisagrees(): void {
     if (this.#state === 'starting') {
-      if (this.#around.ready === 'probe' && startTrouble(this.#pod) === null) this.#probe();
+      if (!this.#kubeletDecides && startTrouble(this.#pod) === null) this.#probe();
       else this.#stopProbing();
       return;
     }
@@ -220,7 +231,7 @@ export class PodInstance {
     const runs = this.#pod.status?.containerStatuses?.every(({ state }) => state?.running !== undefined) === true;
     if (!runs) this.#stopProbing();
     // Its containers run anew: the port tells sooner than the kubelet that it is back.
-    else if (!this.#knownReady && this.#againstByKubelet !== null && this.#around.ready === 'probe') this.#probe();
+    else if (!this.#knownReady && this.#againstByKubelet !== null && !this.#kubeletDecides) this.#probe();
   }
 
   #probe(): void {

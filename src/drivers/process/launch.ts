@@ -43,7 +43,8 @@ export function planLaunch(config: ProcessConfig, context: LaunchContext): Launc
     env['USER'] = context.account.name;
     env['LOGNAME'] = context.account.name;
   }
-  env['PORT'] = String(context.port);
+  if (config.port === 'none') delete env['PORT'];
+  else env['PORT'] = String(context.port);
   env['INSTANCE'] = context.instance;
   for (const [name, value] of Object.entries(config.env)) env[name] = fill(value);
   env[MARKER_VARIABLE] = context.marker;

@@ -139,7 +139,7 @@ export class ProcessDriver implements Driver {
    * bound, when they take long to stop and are woken often.
    */
   #hasRoom(): boolean {
-    if (this.#config.port !== 'auto') return this.#unsettled.size === 0;
+    if (typeof this.#config.port === 'number') return this.#unsettled.size === 0;
     return this.#unsettled.size < 2 * this.#backend.scale.max + 2;
   }
 

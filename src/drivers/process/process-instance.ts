@@ -188,7 +188,8 @@ export class ProcessInstance {
     records.add({ instance: this.id, backend, pid, pgid: pid, marker, port });
     this.#options.changed(this);
     // An inherited socket accepts already: the kernel keeps what comes until the application asks for it.
-    if (config.socket === 'inherited' && config.ready.kind === 'tcp') this.#becomeReady('127.0.0.1', port);
+    if (config.ready.kind === 'started') this.#becomeReady(null, port);
+    else if (config.socket === 'inherited' && config.ready.kind === 'tcp') this.#becomeReady('127.0.0.1', port);
     else if (this.#state === 'starting') this.#awaitReadiness(port);
   }
 
@@ -211,10 +212,11 @@ export class ProcessInstance {
     }, config.startTimeoutMs);
   }
 
-  #becomeReady(host: string, port: number): void {
+  /** `host` null: it listens nowhere. */
+  #becomeReady(host: string | null, port: number): void {
     if (this.#state !== 'starting' || this.#hasExited) return;
     this.#stopWaiting();
-    this.#address = { host, port };
+    this.#address = host === null ? null : { host, port };
     this.#readyMs = this.#machine.clock.nowMs();
     this.#readyAtMs = this.#machine.clock.wallMs();
     this.#move('ready', '');

@@ -38,8 +38,8 @@ export async function startProcess(options: StartOptions): Promise<void> {
 
 async function startConnecting(options: StartOptions, account: Account | null): Promise<void> {
   const { config, ports, key } = options;
-  const port = config.port === 'auto' ? await ports.take().catch(noPort) : config.port;
-  if (config.port !== 'auto') await mustBeFree(config.port, key);
+  const port = config.port === 'auto' ? await ports.take().catch(noPort) : portOf(config);
+  if (port === config.port) await mustBeFree(port, key);
   if (!options.isWanted()) return;
   const failed = spawnOne(options, port, account, 'ignore');
   if (failed !== null) throw await inWords(failed, options, port);
@@ -47,7 +47,7 @@ async function startConnecting(options: StartOptions, account: Account | null): 
 
 async function startInheriting(options: StartOptions, account: Account | null): Promise<void> {
   const { config, environment, key } = options;
-  const wanted = config.port === 'auto' ? 0 : config.port;
+  const wanted = portOf(config);
   // The child's own PATH counts, as for execvp in the shell.
   const path = config.env['PATH'] ?? environment['PATH'];
   const problem = await executableProblem(fillIn(config.command[0] ?? '', options.instance, wanted), config.cwd, path);
@@ -66,6 +66,11 @@ async function startInheriting(options: StartOptions, account: Account | null): 
     throw new StartFailure(reason, { cause: error });
   }
   if (failed !== null) throw await inWords(failed, options, port);
+}
+
+/** 0: any, or none. */
+function portOf({ port }: ProcessConfig): number {
+  return typeof port === 'number' ? port : 0;
 }
 
 type SpawnError = Pick<NodeJS.ErrnoException, 'code'> & { message?: string };

@@ -51,6 +51,24 @@ test('it is told to be starting with its pid, then ready within milliseconds of 
   });
 });
 
+test('a program that listens nowhere is ready as soon as it runs, has no address and no PORT', async () => {
+  const command = [process.execPath, '-e', 'console.log(`PORT is ${process.env.PORT}`); setInterval(() => {}, 1000)'];
+  const environment = { ...process.env, PORT: '1' };
+  await withDriver(
+    { process: { command, port: 'none', ready: { kind: 'started' } } },
+    async (driver, witness) => {
+      driver.scaleUp(2);
+      const ready = await witness.ready(driver, 2);
+      assert.deepEqual(
+        ready.map(({ address }) => address),
+        [null, null],
+      );
+      await logged(driver, /PORT is undefined/);
+    },
+    { environment },
+  );
+});
+
 test('an application that listens on ::1 only is found there', async (context) => {
   if (!(await hasIpv6())) return context.diagnostic('this machine has no ::1');
   await withDriver({ process: { command: appCommand({ host: '::1' }) } }, async (driver, witness) => {
