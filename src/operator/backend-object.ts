@@ -1,5 +1,6 @@
 /** The Backend object (dormouse.dev/v1alpha1), as far as it is read and written here; its schema is generated from the configuration's (config/crd). */
 import type { KubernetesObject, Resource } from '../kubernetes/client.ts';
+import type { HandoverStep } from '../model/handover-step.ts';
 
 export const GROUP = 'dormouse.dev';
 
@@ -43,32 +44,6 @@ export interface BackendObjectStatus {
   handover?: HandoverStatus;
   conditions?: Condition[];
 }
-
-/**
- * How far the Service's traffic has been moved. Written before the step is taken, so that whoever leads next goes on from there.
- *
- * - `serving`: traffic goes to the pods; gateways have no part in it.
- * - `listening`: waits for every gateway to listen on the ports allocated.
- * - `redirecting`: gateways are listed as endpoints, then the pods are taken out.
- * - `redirected`: looks until the Service's address is answered by gateways alone.
- * - `pausing`: the autoscaler is paused, and seen to be paused.
- * - `settling`: nothing may come for a while; the idle source is asked again.
- * - `sleeping`: scaled to zero, if gateways agree that nothing is left.
- * - `asleep`: gateways stand in for the Service.
- * - `handing-back`: the Service selects its pods again; gateways stay until pods are listed.
- * - `resuming`: gateways are taken out, the autoscaler is resumed.
- */
-export type HandoverStep =
-  | 'serving'
-  | 'listening'
-  | 'redirecting'
-  | 'redirected'
-  | 'pausing'
-  | 'settling'
-  | 'sleeping'
-  | 'asleep'
-  | 'handing-back'
-  | 'resuming';
 
 export interface HandoverStatus {
   step: HandoverStep;

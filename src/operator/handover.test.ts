@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { IdleVerdict } from '../model/demand.ts';
 import { silentLogger, systemClock } from '../model/ports.ts';
 import type { BackendStatus } from '../model/status.ts';
-import type { HandoverStep } from './backend-object.ts';
+import type { HandoverStep } from '../model/handover-step.ts';
 import { Handover, type HandoverHost } from './handover.ts';
 
 const SINCE_MS = 1_700_000_000_000;

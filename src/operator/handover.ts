@@ -5,7 +5,8 @@
 import type { BackendStatus } from '../model/status.ts';
 import type { IdleVerdict } from '../model/demand.ts';
 import type { Clock, Logger, RandomSource } from '../model/ports.ts';
-import type { HandoverStatus, HandoverStep, PortAllocation } from './backend-object.ts';
+import type { HandoverStep } from '../model/handover-step.ts';
+import type { HandoverStatus, PortAllocation } from './backend-object.ts';
 import type { Autoscaler } from './autoscaler.ts';
 import type { Redirect } from './redirect.ts';
 import type { PlannedPort } from './service-plan.ts';

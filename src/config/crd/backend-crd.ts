@@ -1,4 +1,5 @@
 /** The custom resource Backend: an entry of `backends:` in its long form, with what the operator tells about it. */
+import { HANDOVER_STEPS } from '../../model/handover-step.ts';
 import { z } from 'zod';
 import { fileSchema, type ConfigRegistry } from '../schema/file.ts';
 import { AGE, conditions, count, customResource, observedGeneration, text, time } from './definition.ts';
@@ -193,18 +194,7 @@ function status(): Schema {
         properties: {
           step: {
             type: 'string',
-            enum: [
-              'serving',
-              'listening',
-              'redirecting',
-              'redirected',
-              'pausing',
-              'settling',
-              'sleeping',
-              'asleep',
-              'handing-back',
-              'resuming',
-            ],
+            enum: [...HANDOVER_STEPS],
           },
           since: time('When this step was begun'),
           message: text('What it waits for', 1024),

@@ -2,7 +2,8 @@
 import type { ApiClient } from '../../../src/kubernetes/api-client.ts';
 import type { KubernetesObject, Resource } from '../../../src/kubernetes/client.ts';
 import { DEPLOYMENTS, ENDPOINT_SLICES, PODS, SERVICES } from '../../../src/kubernetes/resources.ts';
-import { BACKENDS, type BackendObject, type HandoverStep } from '../../../src/operator/backend-object.ts';
+import { HANDOVER_STEPS, type HandoverStep } from '../../../src/model/handover-step.ts';
+import { BACKENDS, type BackendObject } from '../../../src/operator/backend-object.ts';
 import { SCALED_OBJECTS, type Pod } from '../../../src/operator/kinds.ts';
 import { SELECTOR_KEY } from '../../../src/operator/redirect.ts';
 import { Objects } from '../fixtures/objects.ts';
@@ -333,13 +334,5 @@ export class Stage implements AsyncDisposable {
   }
 }
 
-const ORDER: readonly HandoverStep[] = [
-  'serving',
-  'listening',
-  'redirecting',
-  'redirected',
-  'pausing',
-  'settling',
-  'sleeping',
-  'asleep',
-];
+/** On the way to sleep. */
+const ORDER: readonly HandoverStep[] = HANDOVER_STEPS.slice(0, HANDOVER_STEPS.indexOf('asleep') + 1);

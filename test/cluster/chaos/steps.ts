@@ -1,6 +1,6 @@
 /** Each fault at each step of the handover, both ways, with clients at work the whole time; they are still only for the steps that a request would take back. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { HandoverStep } from '../../../src/operator/backend-object.ts';
+import { HANDOVER_STEPS, type HandoverStep } from '../../../src/model/handover-step.ts';
 import type { Witness } from '../fixtures/witness.ts';
 import type { Cluster } from '../machine/index.ts';
 import type { Fault } from './faults.ts';
@@ -10,19 +10,10 @@ import type { Stage } from './stage.ts';
 /** `waking` is the state between the first request and the first pod that answers; the step is `asleep` still. `serving`: right after the Service was handed back. */
 export type Moment = HandoverStep | 'waking';
 
-export const MOMENTS: readonly Moment[] = [
-  'listening',
-  'redirecting',
-  'redirected',
-  'pausing',
-  'settling',
-  'sleeping',
-  'asleep',
-  'waking',
-  'handing-back',
-  'resuming',
-  'serving',
-];
+const [SERVING, ...CYCLE] = HANDOVER_STEPS;
+const WOKEN_AT = CYCLE.indexOf('handing-back');
+
+export const MOMENTS: readonly Moment[] = [...CYCLE.slice(0, WOKEN_AT), 'waking', ...CYCLE.slice(WOKEN_AT), SERVING];
 
 export const PACE = { freshEveryMs: 60, kept: { clients: 2, everyMs: 100 }, grpcEveryMs: 250, webSocketEveryMs: 150 };
 const STILL_MS = 300;

@@ -5,7 +5,7 @@ import { installDormouse } from '../fixtures/installation.ts';
 import { Scene, type Guarded } from '../fixtures/scene.ts';
 import { summary } from '../fixtures/traffic.ts';
 import { ensureCluster, type Cluster } from '../machine/index.ts';
-import type { HandoverStep } from '../../../src/operator/backend-object.ts';
+import type { HandoverStep } from '../../../src/model/handover-step.ts';
 
 let cluster: Cluster;
 let scene: Scene;
