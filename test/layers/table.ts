@@ -10,12 +10,14 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   gateway: ['model', 'http1', 'http2', 'link', 'autoscaling', 'tls'],
   drivers: ['model', 'kubernetes', 'http1', 'tls'],
   controller: ['model', 'autoscaling', 'link', 'drivers/driver.ts'],
+  // Messages of other programs' protocols.
+  protobuf: [],
   kubernetes: ['model', 'tls'],
   idle: ['model'],
   operator: ['model', 'kubernetes', 'config', 'controller', 'drivers', 'idle', 'link', 'tls'],
   supervisor: ['model', 'link'],
   telemetry: ['model'],
-  triggers: ['model'],
+  triggers: ['model', 'protobuf'],
   // What plugins may be: the interfaces of their parts.
   plugins: [
     'model',
@@ -28,7 +30,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'telemetry/metrics-sink.ts',
     'triggers/trigger.ts',
   ],
-  apis: ['model', 'controller'],
+  apis: ['model', 'controller', 'protobuf'],
   commands: [
     'model',
     'http1',
@@ -48,6 +50,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'triggers',
     'plugins',
     'apis',
+    'protobuf',
   ],
 };
 
