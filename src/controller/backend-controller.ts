@@ -63,6 +63,8 @@ export class BackendController implements Machine, Neighbour {
   #closed = false;
   /** Its clients reach it without gateways. */
   #direct = false;
+  /** As it was told last. */
+  #toldWanted = false;
   readonly #idleAlarm: Alarm;
   #idleAtMs = 0;
   readonly #removalAlarm: Alarm;
@@ -146,6 +148,12 @@ export class BackendController implements Machine, Neighbour {
 
   get verdict(): IdleVerdict | null {
     return this.#verdict;
+  }
+
+  /** Whether it is to run, for whoever else writes its zero: false only from the moment on at which gateways have nothing on its instances, and want nothing of it. */
+  get wanted(): boolean {
+    if (this.#phase === 'falling-asleep') return this.fallingAsleep.stage !== 'retiring';
+    return this.#phase !== 'asleep';
   }
 
   /** What it is scaled by. `routed`: whether requests can reach it through gateways. */
@@ -624,7 +632,7 @@ export class BackendController implements Machine, Neighbour {
 
   /** Between one and max somebody else decides. */
   get #follows(): boolean {
-    return this.#sharesControl && this.#config.scale.by === 'none';
+    return this.#sharesControl && this.#config.scale.by !== 'dormouse';
   }
 
   /** It runs already: it did so before we came, or somebody else has scaled it up. */
@@ -708,6 +716,15 @@ export class BackendController implements Machine, Neighbour {
     if (phase !== 'awake') this.#idleAlarm.cancel();
     this.#phase = phase;
     this.#why = why;
+    this.tellWanted();
+  }
+
+  /** Tells whoever scales it to zero and back, if that has changed. */
+  tellWanted(): void {
+    const { wanted } = this;
+    if (wanted === this.#toldWanted) return;
+    this.#toldWanted = wanted;
+    this.host.wanted(this.name, wanted);
   }
 
   fallAsleep(why: string): void {

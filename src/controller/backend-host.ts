@@ -50,6 +50,8 @@ export interface BackendHost {
   /** How long an exchange in flight may take when its instance is replaced or removed, ms. */
   drainMs(): number;
   event(event: BackendEvent): void;
+  /** Whether it is to run has changed, for whoever else writes its zero. */
+  wanted(backend: string, wanted: boolean): void;
 }
 
 /** The backend, as its parts (waking, falling asleep, replacement) see it: they share its phase and act on it. */
@@ -76,6 +78,8 @@ export interface Machine {
   enter(phase: BackendPhase, why: string): void;
   /** Phase asleep, and everything that only an awake backend has is let go. */
   fallAsleep(why: string): void;
+  /** Tells whether it is to run, if that has changed. */
+  tellWanted(): void;
   /** Tells every gateway how it is now. */
   publish(): void;
   tell(kind: BackendEvent['kind'], message: string, more?: Pick<BackendEvent, 'tookMs' | 'cause'>): void;

@@ -60,6 +60,7 @@ export class Controller {
   readonly #tickAlarm: Alarm;
   readonly #listeners = new Set<(event: BackendEvent) => void>();
   readonly #gatewayListeners = new Set<() => void>();
+  readonly #wantedListeners = new Set<(backend: string, wanted: boolean) => void>();
   #config: Config | null = null;
   #gatewayConfig: GatewayConfig | null = null;
   /** Base64, '' before there are any. Secret. */
@@ -95,6 +96,9 @@ export class Controller {
       tick: (backend, on) => this.#setTicking(backend, on),
       drainMs: () => this.#config?.shutdown.drainMs ?? 0,
       event: (event) => this.#tell(event),
+      wanted: (backend, wanted) => {
+        for (const listener of this.#wantedListeners) listener(backend, wanted);
+      },
     };
   }
 
@@ -494,6 +498,26 @@ export class Controller {
    */
   scaleMetrics(name: string): ScaleMetric[] | null {
     return this.#backends.get(name)?.scaleMetrics(this.#routed.has(name)) ?? null;
+  }
+
+  /**
+   * Whether a backend is to run, for whoever else writes its zero (KEDA): false once gateways have nothing on its instances any more and send nothing there, true
+   * again with the first request. null: there is no backend of this name.
+   */
+  wanted(name: string): boolean | null {
+    return this.#backends.get(name)?.wanted ?? null;
+  }
+
+  /** Told within the step in which it changes. */
+  onWanted(listener: (backend: string, wanted: boolean) => void): () => void {
+    const own = (backend: string, wanted: boolean): void => listener(backend, wanted);
+    this.#wantedListeners.add(own);
+    return () => this.#wantedListeners.delete(own);
+  }
+
+  /** Who scales it between one and max, as it is in force here; null: there is no backend of this name. */
+  scaledBy(name: string): BackendConfig['scale']['by'] | null {
+    return this.#backends.get(name)?.config.scale.by ?? null;
   }
 
   /** What the idle sources of a backend say has changed; null: it has none. A name that isn't there is left out. */

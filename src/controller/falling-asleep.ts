@@ -194,6 +194,7 @@ export class FallingAsleep {
 
   #retire(edge: SleepEdge): void {
     edge.stage = 'retiring';
+    this.#machine.tellWanted();
     const { config, fleet, host, logger } = this.#machine;
     const process = config.source.driver === 'process' ? config.source.process : null;
     const ends = fleet.retireAll(process?.sleep === 'freeze');
@@ -205,6 +206,11 @@ export class FallingAsleep {
     };
     if (ends.length === 0) {
       over();
+      return;
+    }
+    // KEDA has its own pace; the driver bounds it.
+    if (config.scale.by === 'keda' && fleet.driver.kind === 'kubernetes') {
+      void Promise.all(ends).then(() => host.turn(over));
       return;
     }
     const graceMs = process?.stopGraceMs ?? 0;

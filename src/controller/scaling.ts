@@ -50,7 +50,7 @@ export class Scaling {
 
   /** The number to start with: what waits now, within the limits. */
   first(held: number): number {
-    if (this.#config.by === 'none' || this.#config.target.metric !== 'concurrency') return this.clamp(1);
+    if (this.#config.by !== 'dormouse' || this.#config.target.metric !== 'concurrency') return this.clamp(1);
     return this.clamp(Math.ceil(held / targetPerInstance(this.#limits)));
   }
 
@@ -117,8 +117,8 @@ function limitsOf(config: ScaleConfig): ScaleLimits {
   const min = Math.max(1, config.min);
   return {
     min,
-    // by none: 0 and 1 only.
-    max: config.by === 'none' ? min : Math.max(min, config.max),
+    // 0 and 1 only where somebody else does the rest.
+    max: config.by !== 'dormouse' ? min : Math.max(min, config.max),
     targetValue: config.target.value,
     utilizationPercent: config.target.utilizationPercent,
     stableWindowMs: config.windows.stableMs,

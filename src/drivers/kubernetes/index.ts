@@ -6,10 +6,12 @@ import type { CreateDriver, Driver, DriverEvents } from '../driver.ts';
 import { ProbePace } from '../probe/readiness.ts';
 import { ClusterView, type SharedInformers } from './cluster-view.ts';
 import { Gate } from './gate.ts';
+import type { KedaView } from './keda-zero.ts';
 import { KubernetesDriver } from './kubernetes-driver.ts';
 
 export type { SharedInformers } from './cluster-view.ts';
 export { trimPod, trimService, trimWorkload } from './objects.ts';
+export type { KedaView } from './keda-zero.ts';
 export type { Pod, Service, Workload } from './objects.ts';
 
 export interface KubernetesDriversDeps {
@@ -19,8 +21,12 @@ export interface KubernetesDriversDeps {
   clock: Clock;
   logger: Logger;
   random?: RandomSource;
-  /** Replicas that a backend with `scale.by: none` is started with at least, since somebody else scaled it to so many before. Default: 0. */
+  /** Replicas that a backend with `scale.by` other than dormouse is started with at least, since somebody else scaled it to so many before. Default: 0. */
   replicasBefore?(backend: string): number;
+  /** What is known of KEDA, for backends with `scale.by: keda`. Without it they are scaled to zero and back as all others. */
+  keda?: KedaView;
+  /** Shorter ones are for tests. */
+  kedaWakesWithinMs?: number;
 }
 
 /** Targets that are asked for at once, when many drivers begin. */
@@ -28,7 +34,7 @@ const CONCURRENT_READS = 16;
 
 /** Call once per process. `close` stops listening to the informers; call it after the drivers are closed. Throws for a backend that is not of a cluster. */
 export function createKubernetesDrivers(deps: KubernetesDriversDeps): CreateDriver & { close(): void } {
-  const { client, informers, clock, logger, random = Math.random, replicasBefore } = deps;
+  const { client, informers, clock, logger, random = Math.random, replicasBefore, keda, kedaWakesWithinMs } = deps;
   const view = new ClusterView(informers);
   const gate = new Gate(CONCURRENT_READS);
   const pace = new ProbePace();
@@ -45,6 +51,8 @@ export function createKubernetesDrivers(deps: KubernetesDriversDeps): CreateDriv
       logger: own,
       random,
       ...(replicasBefore === undefined ? {} : { replicasBefore }),
+      ...(keda === undefined ? {} : { keda }),
+      ...(kedaWakesWithinMs === undefined ? {} : { kedaWakesWithinMs }),
     });
   };
   return Object.assign(create, { close: () => view.close() });

@@ -13,6 +13,7 @@ import type { ClusterView } from './cluster-view.ts';
 import { Crashes } from './crashes.ts';
 import { FoundPods } from './found-pods.ts';
 import type { Gate } from './gate.ts';
+import { KedaZero, type KedaView } from './keda-zero.ts';
 import type { Pod, ServicePort } from './objects.ts';
 import { hasEnded, hostOf, portsOf } from './pod-facts.ts';
 import { PodInstance, type PodSurroundings } from './pod-instance.ts';
@@ -32,9 +33,13 @@ export interface KubernetesDriverDeps {
   random: RandomSource;
   /** As in KubernetesDriversDeps. */
   replicasBefore?(backend: string): number;
+  keda?: KedaView;
+  kedaWakesWithinMs?: number;
 }
 
 const LOWER_BOUND_MS = 8000;
+/** KEDA is told the moment that a backend is wanted; it may be away, and nobody shall wait for that, ms. */
+const KEDA_WAKES_WITHIN_MS = 3000;
 const LINGER_AGAIN_MS = 5000;
 
 export class KubernetesDriver implements Driver {
@@ -50,6 +55,10 @@ export class KubernetesDriver implements Driver {
   readonly #watch: StartWatch;
   readonly #found: FoundPods;
   #retirement: Retirement | null = null;
+  /** With `scale.by: keda`: what it has been told to end. */
+  #zero: KedaZero | null = null;
+  /** Raises it when KEDA does not. */
+  #ownRaise: NodeJS.Timeout | null = null;
   /** By the pod's name. */
   readonly #pods = new Map<string, PodInstance>();
   /** Kept when the Service is deleted: its pods still listen there. */
@@ -143,33 +152,62 @@ export class KubernetesDriver implements Driver {
   scaleUp(count: number): void {
     if (this.#closed || count <= 0 || this.#crashes.inForce !== null) return;
     const { by, max } = this.#backend.scale;
-    // With `none` somebody else has the say beyond one.
-    const wanted = Math.min(count - (this.#retirement?.size ?? 0), by === 'none' ? Infinity : max);
+    // Otherwise somebody else has the say beyond one.
+    const going = (this.#retirement?.size ?? 0) + (this.#zero?.size ?? 0);
+    const wanted = Math.min(count - going, by === 'dormouse' ? max : Infinity);
     if (wanted <= 0) return;
     const replicas = Math.max(wanted, this.#atLeast());
     if (this.#readyCount === 0) {
       this.#wanted = Math.max(replicas, this.#watch.isOn ? this.#wanted : 0);
       this.#watch.begin(this.#crashes.known !== null);
     }
-    this.#target.raise(replicas);
+    if (by === 'keda' && this.#deps.keda !== undefined) this.#raiseByKeda(replicas);
+    else this.#target.raise(replicas);
+  }
+
+  /** It hears of it as we do, and writes: one that is away is stood in for. */
+  #raiseByKeda(replicas: number): void {
+    this.#zero?.raised();
+    this.#ownRaise ??= setTimeout(() => {
+      this.#ownRaise = null;
+      if (this.#closed || !this.#watch.isOn) return;
+      if ((this.#target.scale?.replicas ?? 0) === 0)
+        this.#deps.logger.warn('KEDA has not scaled it up in time: it is done for it');
+      this.#target.raise(Math.max(1, replicas));
+    }, this.#deps.kedaWakesWithinMs ?? KEDA_WAKES_WITHIN_MS);
+  }
+
+  #stopOwnRaise(): void {
+    if (this.#ownRaise !== null) clearTimeout(this.#ownRaise);
+    this.#ownRaise = null;
   }
 
   /** From zero, or on the way there, it gets what it had: how many it needs is not ours to say. */
   #atLeast(): number {
     const isGoing = (this.#target.scale?.replicas ?? 0) === 0 || (this.#retirement?.size ?? 0) > 0;
-    return isGoing && this.#backend.scale.by === 'none' ? (this.#deps.replicasBefore?.(this.#backend.name) ?? 0) : 0;
+    return isGoing && this.#backend.scale.by !== 'dormouse'
+      ? (this.#deps.replicasBefore?.(this.#backend.name) ?? 0)
+      : 0;
   }
 
   cancelStarts(count: number): void {
     if (this.#closed) return;
     this.#target.dropRaise();
+    this.#stopOwnRaise();
     if (count <= 0) this.#watch.end();
     // Pods that hang have their own time.
     if (this.#linger === null) this.#giveUpStarts(count);
   }
 
   async retire(ids: readonly string[]): Promise<void> {
-    const instances = this.#active().filter(({ id }) => ids.includes(id));
+    const active = this.#active();
+    const instances = active.filter(({ id }) => ids.includes(id));
+    if (this.#backend.scale.by === 'keda' && this.#deps.keda !== undefined && instances.length === active.length) {
+      this.#stopOwnRaise();
+      this.#zero ??= this.#newZero(this.#deps.keda);
+      await this.#zero.end(instances);
+      return;
+    }
     if (instances.length > 0 && this.#retirement !== null) await this.#retirement.end(instances);
   }
 
@@ -203,6 +241,8 @@ export class KubernetesDriver implements Driver {
     for (const stop of this.#stops) stop();
     this.#target.close();
     this.#retirement?.close();
+    this.#stopOwnRaise();
+    this.#zero?.close();
     for (const instance of this.#pods.values()) instance.end('dormouse does not look after it any more');
   }
 
@@ -245,6 +285,7 @@ export class KubernetesDriver implements Driver {
       else if (isOlder(pod.metadata.resourceVersion, known.pod.metadata.resourceVersion)) return;
       else known.update(pod);
       this.#retirement?.changed(known);
+      this.#zero?.changed(known);
       this.#watch.look();
       return;
     }
@@ -266,13 +307,31 @@ export class KubernetesDriver implements Driver {
     }
     this.#events.instance(instance.snapshot());
     this.#retirement?.changed(instance);
+    this.#zero?.changed(instance);
   }
 
   #scaled(known: KnownScale, byOthers: boolean): void {
     const { scale } = this.#target;
     if (scale !== null) this.#retirement ??= this.#newRetirement(scale);
     // A request waits for it: whoever makes it smaller now did not know that.
-    if (byOthers && this.#watch.isOn && known.replicas < this.#wanted) scale?.raise(this.#wanted);
+    if (!byOthers || !this.#watch.isOn || known.replicas >= this.#wanted) return;
+    if (this.#backend.scale.by === 'keda' && this.#deps.keda !== undefined) this.#raiseByKeda(this.#wanted);
+    else scale?.raise(this.#wanted);
+  }
+
+  #newZero(keda: KedaView): KedaZero {
+    const { clock, logger } = this.#deps;
+    return new KedaZero({
+      backend: this.#backend.name,
+      keda,
+      clock,
+      logger,
+      workload: () => this.#target.workload,
+      read: () => this.#target.read(AbortSignal.timeout(LOWER_BOUND_MS)),
+      kept: (instances) => {
+        for (const instance of instances) if (!this.#closed) this.#events.instance(instance.snapshot());
+      },
+    });
   }
 
   #newRetirement(scale: NonNullable<Target['scale']>): Retirement {

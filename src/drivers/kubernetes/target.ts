@@ -41,6 +41,7 @@ export class Target {
   readonly #deps: TargetDeps;
   readonly #events: TargetEvents;
   readonly #ending = new AbortController();
+  #resource: Resource | null = null;
   #scale: TargetScale | null = null;
   #workload: Workload | null = null;
   #selector: PodSelector | null = null;
@@ -74,6 +75,13 @@ export class Target {
     const known = WELL_KNOWN.find((one) => `${one.group}/${one.version}` === apiVersion && one.kind === kind);
     if (known === undefined) void this.#resolve();
     else this.#use(known);
+  }
+
+  /** Its object as the API server has it now; null: it is not there. */
+  async read(signal: AbortSignal): Promise<Workload | null> {
+    const { namespace, target } = this.#config;
+    if (this.#resource === null) return null;
+    return this.#deps.client.get<Workload>(this.#resource, { namespace, name: target.name }, { signal });
   }
 
   /** At least so many replicas; written at once when everything needed is known. */
@@ -135,6 +143,7 @@ export class Target {
       refused: (error) => this.#events.refused(error),
       accepted: () => this.#events.accepted(),
     });
+    this.#resource = resource;
     this.#scale = scale;
     const observe = (workload: Workload | null): void => this.#observe(resource, workload);
     const targets = view.targets(resource);
