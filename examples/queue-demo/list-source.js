@@ -61,8 +61,10 @@ export class ListSource {
   #leaseMs;
   #beat = null;
 
-  static async open(connection, queue, { worker = null, leaseMs = 10_000, log = () => {} } = {}) {
-    const client = createClient({ url: connection });
+  static async open(connection, queue, { worker = null, leaseMs = 10_000, stays = true, log = () => {} } = {}) {
+    // A worker goes on when Redis is back; whoever does one thing says that it can't be done.
+    const reconnectStrategy = (attempt, cause) => (stays ? Math.min(attempt * 100, 2000) : attempt < 3 ? 100 : cause);
+    const client = createClient({ url: connection, socket: { reconnectStrategy } });
     let told = '';
     client.on('error', (error) => {
       // Once for each kind of trouble, not for each attempt.

@@ -20,7 +20,7 @@ const batch = randomBytes(4).toString('hex');
 const idOf = (number) => `${flags.prefix}-${batch}-${number}`;
 const messageOf = (number) => ({ id: idOf(number), text: flags.positionals[0] ?? idOf(number) });
 
-const source = await openSource(flags, { log: (text) => console.error(text) });
+const source = await openSource(flags, { stays: false });
 const AT_ONCE = 10_000;
 for (let from = 1; from <= count;) {
   const size = delayMs > 0 ? 1 : Math.min(AT_ONCE, count - from + 1);

@@ -6,9 +6,17 @@
 //   stats()       { depth, inFlight, taken, done, returned, repeated, late }, see docs/queue-demo.md
 //   close()
 export async function openSource({ connection, queue }, options = {}) {
-  const scheme = URL.parse(connection)?.protocol;
-  const { ListSource } = await import('./list-source.js');
-  if (scheme === 'redis:' || scheme === 'rediss:') return ListSource.open(connection, queue, options);
-  console.error(`--connection has to be redis://host:port, not ${connection}`);
-  process.exit(2);
+  const url = URL.parse(connection);
+  if (url?.protocol !== 'redis:' && url?.protocol !== 'rediss:') {
+    console.error('--connection has to be redis://host:port');
+    process.exit(2);
+  }
+  try {
+    const { ListSource } = await import('./list-source.js');
+    return await ListSource.open(connection, queue, options);
+  } catch (error) {
+    // Without user and password.
+    console.error(`no queue at ${url.protocol}//${url.host}: ${error.message || error.code}`);
+    process.exit(1);
+  }
 }

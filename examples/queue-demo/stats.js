@@ -18,7 +18,7 @@ process.on('SIGINT', () => ending.abort());
 // Whoever reads the lines is gone.
 process.stdout.on('error', () => process.exit(0));
 
-const source = await openSource(flags, { log: (text) => console.error(text) });
+const source = await openSource(flags, { stays: port > 0, log: (text) => console.error(text) });
 const read = async () => JSON.stringify({ atMs: Date.now(), queue: flags.queue, ...(await source.stats()) });
 
 if (port > 0) {

@@ -7,7 +7,10 @@ import { packageVersion } from './package-version.ts';
 const FAILED = 1;
 const USED_WRONGLY = 2;
 
-const GROUPS: Readonly<Record<string, string>> = { demo: 'run a ready-made example' };
+const GROUPS: Readonly<Record<string, string>> = {
+  demo: 'run a ready-made example',
+  queue: 'append messages to a queue, or count them',
+};
 
 /** `args` without the interpreter and the script. Never throws. */
 export async function runCli(

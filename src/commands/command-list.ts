@@ -4,6 +4,12 @@ import type { CommandDefinition } from './command.ts';
 const CONFIG = ['-c, --config <file>', 'the configuration file (default: ./dormouse.yaml)'] as const;
 const STATE_DIR = ['--state-dir <folder>', 'the state folder of the running dormouse, instead of -c'] as const;
 const JSON_OUTPUT = ['--json', 'print JSON'] as const;
+const DEMO_FOLDER = ['--folder <folder>', 'where the running queue demo keeps its records'] as const;
+const QUEUE = [
+  ['--connection <url>', 'where the queue is, redis://host:port (default: that of the running queue demo)'],
+  ['--queue <name>', 'the name of the list'],
+  DEMO_FOLDER,
+] as const;
 
 export const COMMANDS: readonly CommandDefinition[] = [
   {
@@ -193,5 +199,38 @@ export const COMMANDS: readonly CommandDefinition[] = [
     summary: 'a load balancer, an API gateway and a user service that sleeps, for example.com',
     options: [['--folder <folder>', 'keep certificate, keys, tokens and database there (default: a temporary folder)']],
     load: () => import('./demo-users.ts'),
+  },
+  {
+    path: ['demo', 'queue'],
+    summary: 'a queue and its workers, from none to many and back',
+    arguments: [['<action>', 'up, down or status']],
+    options: [
+      ['--source <kind>', 'list (Redis), stream (NATS JetStream) or cron (a schedule) (default: list)'],
+      ['-w, --watch', 'status: go on showing it as it changes'],
+      DEMO_FOLDER,
+      JSON_OUTPUT,
+    ],
+    examples: ['dormouse demo queue up', 'dormouse demo queue status --watch', 'dormouse demo queue down'],
+    load: () => import('./queue/demo.ts'),
+  },
+  {
+    path: ['queue', 'enqueue'],
+    summary: 'append messages to the queue of the demo, or to another list',
+    arguments: [['[count]', 'how many (default: 100)']],
+    options: [
+      ['--message <text>', 'what they say (default: their id)'],
+      ['--delay <ms>', 'so long between one and the next'],
+      ['--prefix <text>', 'what their ids begin with (default: demo)'],
+      ...QUEUE,
+      JSON_OUTPUT,
+    ],
+    examples: ['dormouse queue enqueue 200', 'dormouse queue enqueue 20 --delay 500 --message "two tickets"'],
+    load: () => import('./queue/enqueue.ts'),
+  },
+  {
+    path: ['queue', 'depth'],
+    summary: 'show how many messages wait, are in flight and are done',
+    options: [...QUEUE, JSON_OUTPUT],
+    load: () => import('./queue/depth.ts'),
   },
 ];

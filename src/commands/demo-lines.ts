@@ -1,6 +1,4 @@
 /** What the demos tell while they run: a line for each wake and sleep, and what goes wrong. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { ControlClient } from '../apis/control/control-client.ts';
 import type { BackendEvent } from '../model/status.ts';
 import { printable } from '../telemetry/pretty-line.ts';
@@ -34,9 +32,4 @@ export function tellTrouble(context: CommandContext, line: string, paint: Paint)
   context.err(
     `${paint(String(level), level === 'warn' ? 'yellow' : 'red')} ${printable(String(msg))}${detail === undefined ? '' : `: ${printable(String(detail))}`}\n`,
   );
-}
-
-/** In a checkout `./dormouse` works, an installed package has it on the PATH. */
-export function shownCommand(cwd: string): string {
-  return existsSync(join(cwd, 'dormouse')) && existsSync(join(cwd, 'examples/services')) ? './dormouse' : 'dormouse';
 }

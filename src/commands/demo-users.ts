@@ -5,9 +5,10 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ControlClient } from '../apis/control/control-client.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
-import { shownCommand, tellEvents, tellTrouble } from './demo-lines.ts';
+import { tellEvents, tellTrouble } from './demo-lines.ts';
 import { writeUsersFiles, type UsersFiles } from './demo-users-files.ts';
 import { makeFolder } from './make-folder.ts';
+import { shownCommand } from './shown-command.ts';
 import { painter, type Paint } from './text-table.ts';
 import { runUp } from './up.ts';
 

@@ -4,7 +4,8 @@ import { tmpdir, userInfo } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CommandContext } from './command.ts';
-import { shownCommand, tellEvents, tellTrouble } from './demo-lines.ts';
+import { tellEvents, tellTrouble } from './demo-lines.ts';
+import { shownCommand } from './shown-command.ts';
 import { painter, type Paint } from './text-table.ts';
 import { runUp } from './up.ts';
 
