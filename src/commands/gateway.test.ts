@@ -14,7 +14,7 @@ import { serveLinks, type LinkServer } from '../link/grpc-server.ts';
 import type { Link } from '../link/link.ts';
 import type { DownMessage, UpMessage } from '../link/messages.ts';
 import { silentLogger } from '../model/ports.ts';
-import { issueGateway, issueOperator, renewedAuthority, trustBundle } from '../tls/authority.ts';
+import { issueClient, issueOperator, renewedAuthority, trustBundle } from '../tls/authority.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const closing: (() => unknown)[] = [];
@@ -40,7 +40,7 @@ async function certificates(): Promise<Certificates> {
   const nowMs = Date.now();
   const authority = await renewedAuthority([], nowMs);
   const ca = trustBundle(authority);
-  const { cert, key } = await issueGateway(authority, nowMs);
+  const { cert, key } = await issueClient(authority, 'gateway', nowMs);
   return {
     operator: { ca, ...(await issueOperator(authority, ['localhost'], nowMs)) },
     gateway: { 'ca.crt': ca, 'tls.crt': cert, 'tls.key': key },

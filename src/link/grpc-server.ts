@@ -3,7 +3,6 @@
  * is meant for clients, and names the role of gateways.
  */
 import {
-  experimental,
   logVerbosity,
   Metadata,
   Server,
@@ -13,6 +12,7 @@ import {
   type ServiceDefinition,
   type StatusObject,
 } from '@grpc/grpc-js';
+import { ChangingCredentials } from '../grpc/changing-credentials.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
 import { MAX_FRAME_BYTES } from './frames.ts';
@@ -73,7 +73,7 @@ export async function serveLinks(options: ServeLinksOptions): Promise<LinkServer
   const { host, port } = options.address;
   // What goes wrong is told to our logger; the library would write to standard error too.
   setLogVerbosity(logVerbosity.NONE);
-  const credentials = new ChangingCredentials(options.credentials);
+  const credentials = new ChangingCredentials(options.credentials, credentialsError);
   const links = new Set<Link<DownMessage, UpMessage>>();
   const server = new Server({
     'grpc.max_receive_message_length': MAX_FRAME_BYTES,
@@ -176,64 +176,6 @@ function refuse(
 /** `names` is what node:tls makes of a subjectAltName. It quotes a value that could be taken for several: there is none such in a certificate of ours. */
 function isGateway(names: string | undefined): boolean {
   return names !== undefined && !names.includes('"') && names.split(', ').includes(`URI:${GATEWAY_ROLE}`);
-}
-
-type Provider = Parameters<typeof experimental.createCertificateProviderServerCredentials>[0];
-type CaListener = Parameters<Provider['addCaCertificateListener']>[0];
-type IdentityListener = Parameters<Provider['addIdentityCertificateListener']>[0];
-
-/** Credentials of the server that may be changed while it runs. */
-class ChangingCredentials implements Provider {
-  #now: { ca: Buffer; cert: Buffer; key: Buffer };
-  readonly #ca = new Set<CaListener>();
-  readonly #identity = new Set<IdentityListener>();
-
-  constructor(credentials: LinkCredentials) {
-    this.#now = readable(credentials);
-  }
-
-  forServer(): ReturnType<typeof experimental.createCertificateProviderServerCredentials> {
-    return experimental.createCertificateProviderServerCredentials(this, this, true);
-  }
-
-  set(credentials: LinkCredentials): void {
-    this.#now = readable(credentials);
-    for (const listener of this.#ca) listener({ caCertificate: this.#now.ca });
-    for (const listener of this.#identity) this.#tell(listener);
-  }
-
-  addCaCertificateListener(listener: CaListener): void {
-    this.#ca.add(listener);
-    // Not at once: the server listens to the credentials only after they have begun to listen here.
-    queueMicrotask(() => listener({ caCertificate: this.#now.ca }));
-  }
-
-  removeCaCertificateListener(listener: CaListener): void {
-    this.#ca.delete(listener);
-  }
-
-  addIdentityCertificateListener(listener: IdentityListener): void {
-    this.#identity.add(listener);
-    queueMicrotask(() => this.#tell(listener));
-  }
-
-  removeIdentityCertificateListener(listener: IdentityListener): void {
-    this.#identity.delete(listener);
-  }
-
-  #tell(listener: IdentityListener): void {
-    listener({ certificate: this.#now.cert, privateKey: this.#now.key });
-  }
-}
-
-/** Tried out first: a server that is given what it can't read answers no handshake any more. */
-function readable({ ca, cert, key }: LinkCredentials): { ca: Buffer; cert: Buffer; key: Buffer } {
-  try {
-    process.getBuiltinModule('node:tls').createSecureContext({ ca, cert, key });
-  } catch (error) {
-    throw credentialsError(error as NodeJS.ErrnoException);
-  }
-  return { ca: Buffer.from(ca), cert: Buffer.from(cert), key: Buffer.from(key) };
 }
 
 function addressError(error: Error, where: string): DormouseError {

@@ -9,7 +9,7 @@ import type { Clock, Logger } from '../model/ports.ts';
 import {
   authorityFromSecret,
   authorityToSecret,
-  issueGateway,
+  issueClient,
   issueOperator,
   pairFromSecret,
   pairIsDue,
@@ -107,7 +107,7 @@ export class LinkCertificates {
       const wallMs = clock.wallMs();
       const known = pairFromSecret(data);
       const isDue = pairIsDue(known, this.#authority, wallMs);
-      const pair = isDue || known === null ? await issueGateway(this.#authority, wallMs) : known;
+      const pair = isDue || known === null ? await issueClient(this.#authority, 'gateway', wallMs) : known;
       const next = pairToSecret(this.#authority, pair);
       return { result: undefined, data: !isDue && isSame(data, next) ? null : next };
     });

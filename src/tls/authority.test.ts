@@ -6,7 +6,7 @@ import {
   authorityDueMs,
   authorityFromSecret,
   authorityToSecret,
-  issueGateway,
+  issueClient,
   issueOperator,
   LEAF_MS,
   OVERLAP_MS,
@@ -39,7 +39,7 @@ describe('the authority of the link', () => {
     assert.deepEqual(operator.keyUsage, ['1.3.6.1.5.5.7.3.1']);
     assert.equal(operator.validFromDate.getTime(), START_MS - SKEW_MS);
     assert.equal(operator.validToDate.getTime(), START_MS + LEAF_MS);
-    const gateway = new X509Certificate((await issueGateway(authority, START_MS)).cert);
+    const gateway = new X509Certificate((await issueClient(authority, 'gateway', START_MS)).cert);
     assert.equal(gateway.subjectAltName, 'URI:spiffe://dormouse/gateway');
     assert.deepEqual(gateway.keyUsage, ['1.3.6.1.5.5.7.3.2']);
     assert.equal(gateway.ca, false);
@@ -79,9 +79,9 @@ describe('the authority of the link', () => {
     assert.equal(both[0], first[0]);
     assert.equal(trustBundle(both).match(/BEGIN/g)?.length, 2);
     // Not everybody trusts the new one yet: the former one signs.
-    const during = await issueGateway(both, dueMs + OVERLAP_MS - 5000);
+    const during = await issueClient(both, 'gateway', dueMs + OVERLAP_MS - 5000);
     assert.equal(signedBy(during, both), 0);
-    const later = await issueGateway(both, dueMs + OVERLAP_MS);
+    const later = await issueClient(both, 'gateway', dueMs + OVERLAP_MS);
     assert.equal(signedBy(later, both), 1);
     // What the former one signed is valid for another day.
     const nextMs = authorityDueMs(both, dueMs + OVERLAP_MS);
@@ -98,7 +98,7 @@ describe('the authority of the link', () => {
     const lateMs = START_MS + 2 * AUTHORITY_MS;
     const next = await renewedAuthority(first, lateMs);
     assert.equal(next.length, 1);
-    assert.equal(signedBy(await issueGateway(next, lateMs), next), 0);
+    assert.equal(signedBy(await issueClient(next, 'gateway', lateMs), next), 0);
   });
 
   it('comes back out of Secrets as it was', async () => {
@@ -109,7 +109,7 @@ describe('the authority of the link', () => {
     assert.deepEqual(authorityFromSecret(authorityToSecret(forgotten)), forgotten);
     assert.deepEqual(authorityFromSecret({}), []);
     assert.deepEqual(authorityFromSecret(null), []);
-    const pair = await issueGateway(both, START_MS);
+    const pair = await issueClient(both, 'gateway', START_MS);
     const data = pairToSecret(both, pair);
     assert.deepEqual(Object.keys(data), ['ca.crt', 'tls.crt', 'tls.key']);
     assert.deepEqual(pairFromSecret(data), pair);
@@ -120,7 +120,7 @@ describe('the authority of the link', () => {
     const authority = await renewedAuthority([], START_MS);
     const data = authorityToSecret(authority);
     const other = authorityToSecret(await renewedAuthority([], START_MS));
-    const leaf = Buffer.from((await issueGateway(authority, START_MS)).cert).toString('base64');
+    const leaf = Buffer.from((await issueClient(authority, 'gateway', START_MS)).cert).toString('base64');
     const text = (value: string): string => Buffer.from(value).toString('base64');
     const cases: Record<string, string>[] = [
       { 'ca.crt': data['ca.crt']! },

@@ -26,8 +26,17 @@ export const LEAF_MS = DAY_MS;
 export const OVERLAP_MS = DAY_MS;
 /** Certificates are valid from this much before they are made, ms: clocks of nodes differ. */
 export const SKEW_MS = 5 * MINUTE_MS;
-/** In the URI names of a gateway's certificate. The server of the link asks for it. */
-const GATEWAY_ROLE = 'spiffe://dormouse/gateway';
+/** In the URI names of certificates of clients: who they are for. Servers ask for it. */
+const ROLES = {
+  gateway: 'spiffe://dormouse/gateway',
+  operator: 'spiffe://dormouse/operator',
+  'scaler-client': 'spiffe://dormouse/scaler-client',
+} as const;
+/**
+ * Validity of KEDA's certificate, ms: a scaler of KEDA's keeps the one that it began with until its ScaledObject is written anew, so that one for a day would be over
+ * before it is asked for again.
+ */
+export const SCALER_CLIENT_MS = 365 * DAY_MS;
 const MAX_AUTHORITIES = 8;
 
 /** One certificate of the authority, PEM. */
@@ -91,12 +100,13 @@ export function issueOperator(authority: Authority, names: readonly string[], wa
   });
 }
 
-/** The gateways' certificate: for clients only, with the role of gateways. */
-export function issueGateway(authority: Authority, wallMs: number): Promise<IssuedPair> {
+/** A certificate for clients only, with a role: of gateways, of operators that ask the leader, or of KEDA. */
+export function issueClient(authority: Authority, role: keyof typeof ROLES, wallMs: number): Promise<IssuedPair> {
   return issue(authority, wallMs, {
-    commonName: 'dormouse gateway',
+    commonName: `dormouse ${role}`,
     usage: x509.ExtendedKeyUsage.clientAuth,
-    names: [{ type: 'url', value: GATEWAY_ROLE }],
+    names: [{ type: 'url', value: ROLES[role] }],
+    ...(role === 'scaler-client' ? { validMs: SCALER_CLIENT_MS } : {}),
   });
 }
 
@@ -228,7 +238,12 @@ async function createAuthorityPart(wallMs: number): Promise<AuthorityPart> {
 async function issue(
   authority: Authority,
   wallMs: number,
-  asked: { commonName: string; usage: x509.ExtendedKeyUsage; names: { type: 'dns' | 'ip' | 'url'; value: string }[] },
+  asked: {
+    commonName: string;
+    usage: x509.ExtendedKeyUsage;
+    names: { type: 'dns' | 'ip' | 'url'; value: string }[];
+    validMs?: number;
+  },
 ): Promise<IssuedPair> {
   if (asked.names.length === 0) throw new DormouseError('DORMOUSE_AUTHORITY', 'a certificate of the link needs a name');
   const signer = signerOf(authority, wallMs);
@@ -246,7 +261,7 @@ async function issue(
     subject: `CN=${asked.commonName}`,
     issuer: issuer.subject,
     notBefore: wholeSeconds(wallMs - SKEW_MS),
-    notAfter: wholeSeconds(Math.min(wallMs + LEAF_MS, signer.expiresMs)),
+    notAfter: wholeSeconds(Math.min(wallMs + (asked.validMs ?? LEAF_MS), signer.expiresMs)),
     signingAlgorithm: EC,
     publicKey: keys.publicKey,
     signingKey,

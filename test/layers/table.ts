@@ -3,7 +3,9 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   model: [],
   http1: ['model'],
   http2: ['model', 'http1'],
-  link: ['model'],
+  // What servers of gRPC have in common.
+  grpc: [],
+  link: ['model', 'grpc'],
   tls: ['model'],
   config: ['model', 'tls'],
   autoscaling: ['model'],
@@ -30,7 +32,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'telemetry/metrics-sink.ts',
     'triggers/trigger.ts',
   ],
-  apis: ['model', 'controller', 'protobuf'],
+  apis: ['model', 'controller', 'grpc', 'protobuf'],
   commands: [
     'model',
     'http1',
@@ -50,6 +52,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'triggers',
     'plugins',
     'apis',
+    'grpc',
     'protobuf',
   ],
 };
@@ -67,7 +70,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   jose: ['gateway/auth/', 'commands/'],
   '@peculiar/x509': ['commands/', 'tls/authority.ts'],
   'reflect-metadata': ['commands/', 'tls/authority.ts'],
-  '@grpc/grpc-js': ['link/grpc-server.ts', 'link/grpc-client.ts'],
+  '@grpc/grpc-js': ['grpc/', 'link/grpc-server.ts', 'link/grpc-client.ts', 'apis/keda/'],
   '@opentelemetry/api': ['telemetry/'],
   '@opentelemetry/otlp-transformer': ['telemetry/'],
   '@opentelemetry/resources': ['telemetry/'],

@@ -1,0 +1,70 @@
+/** What the controller of this process knows. It notes who was told that a backend is not wanted: KEDA may act on that later. */
+import type { Controller } from '../../controller/index.ts';
+import type { ScaleMetric } from '../../model/demand.ts';
+import type { Clock } from '../../model/ports.ts';
+import { unknownFigures, type Figure, type FiguresSource, type ScaleFigures } from './figures.ts';
+
+/** Older figures of requests are no answer, ms: whoever scales stands still rather than by them. */
+export const MAX_AGE_MS = 5000;
+/** As the controller calls it. */
+const HTTP_METRIC = 'http';
+
+export interface LeaderFiguresOptions {
+  clock: Clock;
+  controller: Pick<Controller, 'wanted' | 'onWanted' | 'scaleMetrics' | 'gateways'>;
+}
+
+export class LeaderFigures implements FiguresSource {
+  readonly #options: LeaderFiguresOptions;
+  readonly #told = new Set<string>();
+  readonly #listeners = new Set<(backend: string) => void>();
+  readonly #stop: () => void;
+  /** When a gateway was on the link last, monotonic. */
+  #heardMs: number;
+
+  constructor(options: LeaderFiguresOptions) {
+    this.#options = options;
+    this.#heardMs = options.clock.nowMs();
+    this.#stop = options.controller.onWanted((backend, wanted) => {
+      if (!wanted) this.#told.delete(backend);
+      else for (const listener of this.#listeners) listener(backend);
+    });
+  }
+
+  async get(backend: string): Promise<ScaleFigures> {
+    const { controller } = this.#options;
+    const wanted = controller.wanted(backend);
+    const metrics = controller.scaleMetrics(backend);
+    if (wanted === null || metrics === null) throw unknownFigures(backend);
+    if (!wanted) this.#told.add(backend);
+    return { wanted, metrics: this.#figures(metrics, wanted) };
+  }
+
+  /** Whether somebody may have heard that it is not wanted since that was so last. */
+  wasTold(backend: string): boolean {
+    return this.#told.has(backend);
+  }
+
+  onWanted(listener: (backend: string) => void): () => void {
+    const own = (backend: string): void => listener(backend);
+    this.#listeners.add(own);
+    return () => this.#listeners.delete(own);
+  }
+
+  close(): void {
+    this.#stop();
+    this.#listeners.clear();
+  }
+
+  #figures(metrics: readonly ScaleMetric[], wanted: boolean): Figure[] {
+    const { clock, controller } = this.#options;
+    if (controller.gateways().length > 0) this.#heardMs = clock.nowMs();
+    // Without gateways nobody knows of requests, which is not the same as none.
+    const isDeaf = clock.nowMs() - this.#heardMs > MAX_AGE_MS;
+    if (metrics.length > 0)
+      return metrics.map((metric) => ({ ...metric, isStale: isDeaf && metric.name === HTTP_METRIC }));
+    // In place and without a trigger there is nothing to go by between one and max.
+    const value = wanted ? 1 : 0;
+    return [{ name: 'awake', value, target: 1, active: wanted, atMs: clock.wallMs(), isStale: false }];
+  }
+}
