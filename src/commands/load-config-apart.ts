@@ -22,6 +22,8 @@ export interface LoadApartOptions {
   env: Readonly<Record<string, string | undefined>>;
   /** Given up after this long, ms. */
   withinMs?: number;
+  /** Backends that the admin API has added to the file, as they were given; left out: those in the state folder. */
+  entries?: Record<string, Record<string, unknown>>;
 }
 
 const USUAL_BOUND_MS = 60_000;
@@ -32,10 +34,15 @@ const USUAL_BOUND_MS = 60_000;
  */
 export async function loadConfigApart(
   file: string,
-  { env, withinMs = USUAL_BOUND_MS }: LoadApartOptions,
+  { env, withinMs = USUAL_BOUND_MS, entries }: LoadApartOptions,
 ): Promise<{ config: Config; warnings: string[] }> {
   const entry = fileURLToPath(new URL('./config-process.ts', import.meta.url));
-  const child = spawn(process.execPath, [entry, file], { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const child = spawn(process.execPath, [entry, file, ...(entries === undefined ? [] : ['given'])], {
+    env,
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  // A process that has failed takes no message: how it ended is told below.
+  if (entries !== undefined) child.send(entries, () => {});
   const late = setTimeout(() => child.kill('SIGKILL'), withinMs);
   let answer: ConfigAnswer | null = null;
   child.on('message', (message) => (answer = message as ConfigAnswer));

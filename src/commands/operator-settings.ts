@@ -16,6 +16,7 @@ const SETTINGS: Part = {
   given: {
     workers: 1,
     observe: 'off',
+    admin: 'off',
     listeners: [{ name: 'in-place', address: '0.0.0.0:1' }],
     backends: { nobody: { servers: ['http://127.0.0.1:1'] } },
     routes: [{ name: 'in-place', backend: 'nobody' }],

@@ -1,13 +1,13 @@
 /** Finds the running dormouse that a command is meant for: by its state folder, or by the configuration file that says where that is. */
 import { readFile, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { ControlClient } from '../apis/control/control-client.ts';
 import { isFileOrStream } from '../config/file-kind.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
+import { stateDirIn } from './state-dir.ts';
 
 const DEFAULT_FILE = 'dormouse.yaml';
-const DEFAULT_STATE_DIR = '.dormouse';
 
 export function configFile(context: CommandContext, options: CommandOptions): string {
   return resolve(context.cwd, typeof options.config === 'string' ? options.config : DEFAULT_FILE);
@@ -51,31 +51,5 @@ export async function stateDirOf(file: string, env: Readonly<Record<string, stri
       },
     );
   }
-  const written = text.includes('stateDir') ? await writtenStateDir(text, env) : null;
-  return resolve(dirname(file), written ?? DEFAULT_STATE_DIR);
-}
-
-async function writtenStateDir(
-  text: string,
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<string | null> {
-  const [{ readPlainYaml }, { expand }] = await Promise.all([
-    import('../config/plain-yaml.ts'),
-    import('../config/expand.ts'),
-  ]);
-  // The full parser costs a third of the command's time: only for files that the quick reader leaves to it.
-  const plain: unknown = readPlainYaml(text) ?? (await fullData(text));
-  let value: unknown;
-  if (plain !== undefined) value = (plain as { stateDir?: unknown } | null)?.stateDir;
-  // A file that is no YAML at present: the line says what it says.
-  else value = /^stateDir:[ \t]*["']?([^"'#\n]*?)["']?[ \t]*(?:#.*)?$/m.exec(text)?.[1];
-  if (value === undefined || value === null) return null;
-  const expanded = (expand({ stateDir: value }, env).data as { stateDir?: unknown }).stateDir;
-  return typeof expanded === 'string' || typeof expanded === 'number' ? String(expanded) : null;
-}
-
-async function fullData(text: string): Promise<unknown> {
-  const { readYaml } = await import('../config/read-yaml.ts');
-  const read = readYaml(text);
-  return 'data' in read ? read.data : undefined;
+  return stateDirIn(text, file, env);
 }

@@ -8,6 +8,8 @@ export interface Greeting {
   listeners: { name: string; address: string }[];
   /** null: switched off. */
   observe: { host: string; port: number } | null;
+  /** null: switched off, or its usual address is taken. */
+  admin: { host: string; port: number } | null;
   /** Names. */
   backends: string[];
   stateDir: string;
@@ -26,16 +28,16 @@ export function greeting(told: Greeting): string {
   const names = told.backends.slice(0, NAMES_SHOWN).join(', ');
   const more = told.backends.length > NAMES_SHOWN ? ', …' : '';
   rows.push(['backends', told.backends.length === 0 ? 'none' : `${told.backends.length}: ${names}${more}`]);
-  if (told.observe !== null) {
-    const { host, port } = told.observe;
-    rows.push([
-      'metrics',
-      `http://${host.includes(':') ? `[${host}]` : host}:${port}/metrics  (health: /livez, /readyz)`,
-    ]);
-  }
+  if (told.observe !== null)
+    rows.push(['metrics', `http://${hostPort(told.observe)}/metrics  (health: /livez, /readyz)`]);
+  if (told.admin !== null) rows.push(['admin', hostPort(told.admin)]);
   rows.push(['state', told.stateDir], ['control', told.control]);
   const lines = rows.map(([name, value]) => `  ${name.padEnd(14)}${value}`);
   return `dormouse ${told.version} is up (pid ${told.pid}, ${told.startedInMs} ms)\n${lines.join('\n')}\n`;
+}
+
+function hostPort({ host, port }: { host: string; port: number }): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 export interface EventLine {

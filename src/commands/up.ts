@@ -8,6 +8,7 @@ import { ControlServer } from '../apis/control/control-server.ts';
 import { toGatewayConfig } from '../config/gateway-config.ts';
 import { Controller } from '../controller/index.ts';
 import { addFamilies } from '../controller/metrics.ts';
+import { causeText } from '../controller/why.ts';
 import { createDrivers, endOrphans, stateMarker } from '../drivers/index.ts';
 import type { Config } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
@@ -35,6 +36,7 @@ import { StopRequest } from './stop-request.ts';
 import { SupervisorPlugins } from './supervisor-plugins.ts';
 import { eventLine, greeting, type Greeting } from './up-lines.ts';
 import { configFamilies, workerFamilies } from './up-metrics.ts';
+import { UpAdmin } from './up-admin.ts';
 import { upTarget } from './up-target.ts';
 
 export interface UpOptions {
@@ -149,10 +151,19 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   await supervisor.prepare(config);
   closing.defer(() => supervisor.abandon());
 
+  const admin = await UpAdmin.open({
+    stateDir,
+    clock,
+    logger,
+    controller,
+    reload: () => reloads.request(),
+    causeText,
+  });
   const control = new ControlServer({
     stateDir,
     logger,
     clock,
+    admin,
     target: upTarget({
       controller,
       supervisor,
@@ -166,8 +177,10 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   });
   await control.start();
   closing.defer(() => control.close());
+  closing.defer(() => admin.close());
   let observe = await startObserve(config);
   closing.defer(() => observe?.close());
+  (await admin.prepare(config)).apply();
   controller.onEvent((event) => tellEvent(logger, event));
   closing.defer(() => controller.close());
   await cluster.prepare(config);
@@ -190,6 +203,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     return stop.faulty ? 1 : 0;
   }
   plugins.apply(config, firstParts);
+  admin.target.restorePins();
   inForce.version = 1;
   inForce.appliedAtMs = clock.wallMs();
   ready = true;
@@ -204,6 +218,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     config: file,
     listeners: supervisor.addresses(),
     observe: observe?.address ?? null,
+    admin: admin.address,
     backends: config.backends.map((backend) => backend.name),
     stateDir,
     control: control.path ?? '',
@@ -238,14 +253,20 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
         throw new DormouseError('DORMOUSE_CLOSING', 'dormouse is starting or ending; reload it later.', {
           userFault: true,
         });
-      const { config: loaded, warnings } = await loadConfigApart(configPath, { env });
+      const { config: loaded, warnings } = await loadConfigApart(configPath, {
+        env,
+        entries: admin.target.entries(),
+      });
       for (const warning of warnings) logger.warn(warning);
       warnOfLater(logger, config, loaded);
       const next: Config = { ...loaded, stateDir, telemetry: { ...loaded.telemetry, log: config.telemetry.log } };
       if (!isDeepStrictEqual(next, config)) await change(next);
+      else admin.renew();
       inForce.lastError = null;
       return { version: inForce.version };
     } catch (error) {
+      // Who asked for a change over the admin API is told: the file is as it was.
+      if (admin.target.isTrying) throw error;
       inForce.lastError = error instanceof Error ? error.message : String(error);
       logger.error('the configuration was not applied, the former one stays in force', {
         file,
@@ -261,6 +282,10 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     await cluster.prepare(next);
     const parts = await plugins.prepare(next);
     const nextObserve = movesObserve ? await startObserve(next) : observe;
+    const nextAdmin = await admin.prepare(next).catch(async (error: unknown) => {
+      if (movesObserve) await nextObserve?.close();
+      throw error;
+    });
     try {
       await supervisor.prepare(next);
       await controller.configure(next, toGatewayConfig(next, traceToken));
@@ -268,8 +293,10 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     } catch (error) {
       supervisor.abandon();
       if (movesObserve) await nextObserve?.close();
+      await nextAdmin.abandon();
       throw error;
     }
+    nextAdmin.apply();
     if (movesObserve) {
       void observe?.close();
       observe = nextObserve;

@@ -31,8 +31,8 @@ export interface Expansion {
   problems: Problem[];
 }
 
-/** Keys at the top level whose null says something: `observe: null` switches it off. */
-const NULL_MEANS_OFF: ReadonlySet<string> = new Set(['observe']);
+/** Keys at the top level whose null says something: `observe: null` and `admin: null` switch it off. */
+const NULL_MEANS_OFF: ReadonlySet<string> = new Set(['observe', 'admin']);
 
 const INSTANCE_VARIABLES: ReadonlySet<string> = new Set(['PORT', 'INSTANCE']);
 

@@ -1,7 +1,7 @@
 import type { BackendConfig, BackendSource, Config, IdleConfig } from '../model/config.ts';
 
 /** What link/messages.ts calls GatewayConfig: everything but how backends are run. */
-export type GatewayShare = Omit<Config, 'backends' | 'stateDir' | 'observe' | 'shutdown'> & {
+export type GatewayShare = Omit<Config, 'backends' | 'stateDir' | 'observe' | 'admin' | 'shutdown'> & {
   shutdown: { drainMs: number };
   traceToken: string;
   backends: (Omit<BackendConfig, 'source' | 'health' | 'triggers' | 'idle' | 'ports'> & {
@@ -12,7 +12,7 @@ export type GatewayShare = Omit<Config, 'backends' | 'stateDir' | 'observe' | 's
 
 /** The part of the configuration that gateways are told: no commands, no environment. `traceToken`: see GatewayConfig; '' for none. */
 export function toGatewayConfig(config: Config, traceToken = ''): GatewayShare {
-  const { backends, stateDir: _stateDir, observe: _observe, shutdown, telemetry, ...shared } = config;
+  const { backends, stateDir: _stateDir, observe: _observe, admin: _admin, shutdown, telemetry, ...shared } = config;
   return {
     ...shared,
     shutdown: { drainMs: shutdown.drainMs },

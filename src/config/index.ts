@@ -1,4 +1,5 @@
 /** The configuration file: text to the compiled, frozen model, with errors that say where and what next. */
+export type { Additions } from './additions.ts';
 export { ConfigError, renderIssue } from './config-error.ts';
 export type { ConfigIssue } from './config-error.ts';
 export { toGatewayConfig } from './gateway-config.ts';

@@ -1,6 +1,7 @@
 import { open, stat as statOf } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import type { Config } from '../model/config.ts';
+import type { Additions } from './additions.ts';
 import { ConfigError } from './config-error.ts';
 import { isFileOrStream } from './file-kind.ts';
 import { parseConfig } from './parse.ts';
@@ -10,7 +11,9 @@ import type { ParseOptions } from './parse.ts';
 
 export const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
-export interface LoadOptions extends Omit<ParseOptions, 'file' | 'plugins'> {
+export interface LoadOptions extends Omit<ParseOptions, 'file' | 'plugins' | 'additions'> {
+  /** What is added to the file; `text` is what stands in it. */
+  additionsFor?: (text: string) => Promise<Additions | null>;
   /** Finds and loads what `plugins:` names; when left out, there are none. */
   loadPlugins?: LoadPlugins;
 }
@@ -21,7 +24,9 @@ export interface LoadOptions extends Omit<ParseOptions, 'file' | 'plugins'> {
  */
 export async function loadConfig(file: string, options: LoadOptions): Promise<Config> {
   const text = await readText(file);
-  const { loadPlugins, registry, ...rest } = options;
+  const { loadPlugins, registry, additionsFor, ...others } = options;
+  const additions = additionsFor === undefined ? null : await additionsFor(text);
+  const rest = { ...others, additions };
   const written = loadPlugins === undefined ? [] : pluginsNamed(text, options.env);
   if (loadPlugins === undefined || written.length === 0) return parseConfig(text, { ...rest, registry, file });
   const { plugins, parts, faults } = await loadPlugins(written, dirname(resolve(file)));

@@ -15,8 +15,6 @@ interface PlannedKey {
 
 export const PLANNED_KEYS: readonly PlannedKey[] = [
   { at: 'events', standard: { bus: 'memory', each: false, stream: 'dormouse.traffic', maxLength: 100_000 } },
-  { at: 'admin', standard: { address: '127.0.0.1:8081', tokens: null, tls: null, commands: 'loopback' } },
-
   { at: 'backends.*.scale.formula', standard: null },
   { at: 'backends.*.scale.fallback', standard: null },
   { at: 'backends.*.scale.jobs', standard: null },

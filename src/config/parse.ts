@@ -3,7 +3,9 @@ import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
 import type { BackendConfig, Config, ListenerConfig, PluginConfig, RouteConfig } from '../model/config.ts';
-import { ConfigError, dotted, shown } from './config-error.ts';
+import { added, addedIssue, isAdded, FIRST_ADDED_ROUTE, type Added, type Additions } from './additions.ts';
+import { compileAdmin } from './compile-admin.ts';
+import { ConfigError, MAX_ISSUES, dotted, shown } from './config-error.ts';
 import type { ConfigIssue, Path, Problem } from './config-error.ts';
 import { compileListener } from './compile-listener.ts';
 import { NamedFiles, realFiles } from './named-files.ts';
@@ -57,6 +59,8 @@ export interface ParseOptions {
   onWarning?: (issue: ConfigIssue) => void;
   /** The text is a part of a configuration. */
   part?: Part;
+  /** What is added to the file from elsewhere. */
+  additions?: Additions | null;
 }
 
 export interface Part {
@@ -71,9 +75,20 @@ const SMALLEST = 'the smallest file is: backends: { app: { process: { command: [
 /** Throws ConfigError, with all that is wrong (up to 20 issues), and nothing else. */
 export function parseConfig(text: string, options: ParseOptions): Config {
   let expanded: readonly Expanded[] = [];
-  const fail = (problems: Problem[]): never => {
-    const { issues, more } = placeProblems(problems, text, options.file);
+  let extra: Added | null = null;
+  const addedNames = new Set<string>();
+  const place = (problems: Problem[]): { issues: ConfigIssue[]; more: number } => {
+    const own = problems.filter(({ path }) => !isAdded(path, addedNames));
+    const { issues, more } = placeProblems(own, text, options.file);
     for (const issue of issues) hideExpanded(issue, expanded);
+    if (extra === null || own.length === problems.length) return { issues, more };
+    const others = problems.filter(({ path }) => isAdded(path, addedNames));
+    const room = others.slice(0, Math.max(1, MAX_ISSUES - issues.length));
+    for (const found of room) issues.push(addedIssue(found, extra, options.additions!.source));
+    return { issues, more: more + others.length - room.length };
+  };
+  const fail = (problems: Problem[]): never => {
+    const { issues, more } = place(problems);
     throw new ConfigError('DORMOUSE_CONFIG_INVALID', issues, { more });
   };
   const reading = readYaml(text);
@@ -95,16 +110,26 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   const notExpanded = new Set(problems.map(({ path }) => dotted(path)));
   for (const found of takeOutPlannedKeys(data)) problems.push(found);
   const warnings: Problem[] = [];
-  const config = new Compilation(data as Record<string, unknown>, soft, options, problems, warnings).run();
+  if (options.additions != null) {
+    const { backends } = data as { backends?: unknown };
+    extra = added(options.additions, new Set(isMapping(backends) ? Object.keys(backends) : []));
+    for (const name of Object.keys(extra.backends)) addedNames.add(name);
+    problems.push(...extra.problems, ...takeOutPlannedKeys({ backends: extra.backends }));
+    for (const name of extra.shadowed)
+      warnings.push({
+        path: ['backends', name],
+        message: 'a backend of this name was made over the admin API too, and is left out',
+        hint: `rename this one, or delete the other: dormouse rm ${name}`,
+        atKey: true,
+      });
+  }
+  const config = new Compilation(data as Record<string, unknown>, soft, options, problems, warnings, extra).run();
   if (config === undefined || problems.length > 0) {
     // What is missing from the environment makes a bad value too; the first says enough.
     return fail(problems.filter(({ path }, index) => index < expansionProblems || !notExpanded.has(dotted(path))));
   }
   if (options.onWarning !== undefined && warnings.length > 0) {
-    for (const issue of placeProblems(warnings, text, options.file).issues) {
-      hideExpanded(issue, expanded);
-      options.onWarning(issue);
-    }
+    for (const issue of place(warnings).issues) options.onWarning(issue);
   }
   return deepFreeze(config);
 }
@@ -133,6 +158,7 @@ class Compilation {
   readonly #files: NamedFiles;
   readonly #backendContext: BackendContext;
   readonly #mentions: BackendMention[] = [];
+  readonly #added: Added | null;
 
   constructor(
     data: Record<string, unknown>,
@@ -140,7 +166,9 @@ class Compilation {
     options: ParseOptions,
     problems: Problem[],
     warnings: Problem[],
+    extra: Added | null,
   ) {
+    this.#added = extra;
     this.#data = data;
     this.#soft = soft;
     this.#options = options;
@@ -167,9 +195,13 @@ class Compilation {
     const listeners = this.#listeners(listenerList);
     const { backends, names } = this.#backends(backendMap);
     const routes = this.#routes(routeList, backends, names, listeners);
-    if (names.size === 0 && routeList === undefined && this.#problems.length === 0) {
+    const { admin } = top ?? { admin: null };
+    // Whoever switches the admin API on may make them over it.
+    const comeLater = this.#data['admin'] !== undefined && admin !== null;
+    if (names.size === 0 && routeList === undefined && this.#problems.length === 0 && !comeLater) {
       this.#problems.push(problem([], 'there are no backends', SMALLEST));
     }
+    if (this.#added !== null) this.#addMore(this.#added, backends, names, routes);
     this.#add(checkListeners(listeners, top?.observe?.address ?? null));
     this.#add(checkProcessPorts(backends, listeners, top?.observe?.address ?? null));
     this.#add(checkBackends(backends, names));
@@ -182,6 +214,11 @@ class Compilation {
     this.#add(checkListening(listeners, routes, this.#mentions, backends));
     for (const warning of retriesWithoutEffect(routes)) this.#warnings.push(warning);
     for (const warning of limitsBeforeIdentity(routes, (top?.plugins.length ?? 0) > 0)) this.#warnings.push(warning);
+    const compiledAdmin = compileAdmin(
+      admin,
+      { listeners, observe: top?.observe?.address ?? null, backends },
+      this.#backendContext,
+    );
     if (top === undefined || this.#problems.length > 0) return undefined;
     return {
       workers: top.workers ?? Math.max(1, Math.floor(this.#options.cores ?? availableParallelism())),
@@ -193,6 +230,7 @@ class Compilation {
       plugins: [...(this.#options.plugins ?? [])],
       security: top.security,
       observe: top.observe,
+      admin: compiledAdmin,
       telemetry: {
         accessLog: { ...top.telemetry.accessLog, file: this.#logFile(top.telemetry.accessLog.file) },
         log: top.telemetry.log,
@@ -206,6 +244,17 @@ class Compilation {
       },
       reportIntervalMs: reportInterval(backends),
     };
+  }
+
+  /** Backends and routes that are not the file's. */
+  #addMore(more: Added, backends: BackendConfig[], names: Set<string>, routes: Placed<RouteConfig>[]): void {
+    const made = this.#backends(more.backends);
+    backends.push(...made.backends);
+    for (const name of made.names) names.add(name);
+    for (const [index, { route }] of more.routes.entries()) {
+      const found = this.#route(route, FIRST_ADDED_ROUTE + index, this.#answeringFilters());
+      if (found !== undefined) routes.push(found);
+    }
   }
 
   #listeners(list: unknown): Placed<ListenerConfig>[] {
@@ -296,25 +345,34 @@ class Compilation {
       return [];
     }
     if (!this.#isList(list, 'routes')) return [];
+    const answeringFilters = this.#answeringFilters();
+    const routes: Placed<RouteConfig>[] = [];
+    for (const [index, value] of list.entries()) {
+      const found = this.#route(value, index, answeringFilters);
+      if (found !== undefined) routes.push(found);
+    }
+    return routes;
+  }
+
+  #answeringFilters(): string[] {
     const { registry } = this.#options;
     const brought = Object.entries(registry.plugins?.filters ?? {});
-    const answeringFilters = [
+    return [
       ...(registry.answeringFilters ?? ['redirect']),
       ...brought.filter(([, { answers }]) => answers === true).map(([name]) => name),
     ];
-    const routes: Placed<RouteConfig>[] = [];
-    for (const [index, value] of list.entries()) {
-      const entry = this.#parse<RouteEntry>(this.#schema.route, value, ['routes', index]);
-      if (entry === undefined) continue;
-      const route = compileRoute(entry, index, {
-        answeringFilters,
-        files: this.#files,
-        mentions: this.#mentions,
-        problems: this.#problems,
-      });
-      routes.push({ entry: route, index, shortForm: entry.rules === undefined });
-    }
-    return routes;
+  }
+
+  #route(value: unknown, index: number, answeringFilters: readonly string[]): Placed<RouteConfig> | undefined {
+    const entry = this.#parse<RouteEntry>(this.#schema.route, value, ['routes', index]);
+    if (entry === undefined) return undefined;
+    const route = compileRoute(entry, index, {
+      answeringFilters,
+      files: this.#files,
+      mentions: this.#mentions,
+      problems: this.#problems,
+    });
+    return { entry: route, index, shortForm: entry.rules === undefined };
   }
 
   #isList(value: unknown, key: string): value is unknown[] {

@@ -30,6 +30,8 @@ import { causeText, crashText } from './why.ts';
 
 /** An instance that is taken away for scale-down stays draining this long at most; then it serves again and a later decision tries anew. */
 const SCALE_DOWN_BOUND_MS = 300_000;
+/** How often it is looked whether a pin has ended. */
+const PIN_LOOK_MS = 60_000;
 /** The metric that is the load of requests. */
 const HTTP_METRIC = 'http';
 
@@ -65,6 +67,9 @@ export class BackendController implements Machine, Neighbour {
   #direct = false;
   /** As it was told last. */
   #toldWanted = false;
+  /** Kept awake by command until then, wall clock ms; 0: it is not. */
+  #pinnedUntilMs = 0;
+  readonly #pinAlarm: Alarm;
   readonly #idleAlarm: Alarm;
   #idleAtMs = 0;
   readonly #removalAlarm: Alarm;
@@ -79,6 +84,7 @@ export class BackendController implements Machine, Neighbour {
     this.fleet = new Fleet(host, this.logger);
     this.#scaling = new Scaling(config.scale);
     this.#sinceWallMs = host.clock.wallMs();
+    this.#pinAlarm = new Alarm(host.timers, host.turn);
     this.#idleAlarm = new Alarm(host.timers, host.turn);
     this.#removalAlarm = new Alarm(host.timers, host.turn);
     this.waking = new Waking(this, this.#scaling);
@@ -175,6 +181,17 @@ export class BackendController implements Machine, Neighbour {
     return { name: HTTP_METRIC, value, target, active, atMs: this.#wallMs() };
   }
 
+  /** Until when it is kept awake by command, wall clock ms; 0: it is not. */
+  get pinnedUntilMs(): number {
+    return this.#pinnedUntilMs > this.#wallMs() ? this.#pinnedUntilMs : 0;
+  }
+
+  /** The same as a sentence; null: it is not. */
+  get pinned(): string | null {
+    const untilMs = this.pinnedUntilMs;
+    return untilMs === 0 ? null : `kept awake by command until ${new Date(untilMs).toISOString()}`;
+  }
+
   get shortWindowMs(): number {
     return this.#scaling.shortWindowMs;
   }
@@ -192,6 +209,7 @@ export class BackendController implements Machine, Neighbour {
       webSockets: this.#config.idle.webSockets,
       keptBy: [
         ...keptBy.map((other) => `${other.name} is ${other.phase} and needs it`),
+        ...(this.pinned === null ? [] : [this.pinned]),
         ...(this.#triggers?.active ?? []),
         ...(this.#verdict?.keptBy ?? []),
       ],
@@ -259,6 +277,7 @@ export class BackendController implements Machine, Neighbour {
     this.#removed = resolve;
     this.host.tick(this, false);
     this.#idleAlarm.cancel();
+    this.#pinAlarm.cancel();
     this.waking.stop();
     this.waking.waiters.reject(
       new DormouseError('DORMOUSE_BACKEND_REMOVED', `${this.name}: ${reason}`, { userFault: true }),
@@ -293,6 +312,7 @@ export class BackendController implements Machine, Neighbour {
   /** Stops every timer and ends what runs. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#pinAlarm.cancel();
     this.#stopAlarms();
     this.host.tick(this, false);
     const error = new DormouseError('DORMOUSE_CLOSING', `${this.name}: dormouse is ending`);
@@ -398,6 +418,34 @@ export class BackendController implements Machine, Neighbour {
     if (direct === this.#direct) return;
     this.#direct = direct;
     this.publish();
+  }
+
+  /** Wakes it and keeps it awake until then, wall clock ms; null: that is over. */
+  pin(untilMs: number | null): void {
+    const before = this.#pinnedUntilMs;
+    this.#pinnedUntilMs = untilMs ?? 0;
+    if (this.ending || (untilMs ?? 0) === before) return;
+    this.#watchPin();
+    if (this.pinned === null) {
+      this.#idleAlarm.cancel();
+      this.evaluateIdle();
+      return;
+    }
+    this.wakeUp({ kind: 'command', atMs: this.#wallMs() });
+    // A crash may hold it back for now.
+    this.waking.keepAwake('restart');
+  }
+
+  /** The wall clock may be set while it waits, and a timer takes no more than 24 days. */
+  #watchPin(): void {
+    this.#pinAlarm.cancel();
+    const leftMs = this.#pinnedUntilMs - this.#wallMs();
+    if (leftMs <= 0) {
+      this.#pinnedUntilMs = 0;
+      this.evaluateIdle();
+      return;
+    }
+    this.#pinAlarm.set(Math.min(leftMs, PIN_LOOK_MS), () => this.#watchPin());
   }
 
   // ---- wanted and not

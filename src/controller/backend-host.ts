@@ -71,6 +71,8 @@ export interface Machine {
   readonly triggers: TriggerDemand | null;
   /** What its idle sources say; null: it has none. */
   readonly verdict: IdleVerdict | null;
+  /** Until when it is kept awake by command, as a sentence; null: it is not. */
+  readonly pinned: string | null;
   /** The crash that holds starts back at this moment, or null. */
   heldBack(): Crash | null;
   /** A dependency could not be woken: shown as this backend's own crash; null: that is history. */

@@ -28,6 +28,7 @@ export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now
     why: backend.why,
     awakeBecause,
     sleepsAtMs,
+    ...(backend.pinnedUntilMs === 0 ? {} : { awakeUntilMs: backend.pinnedUntilMs }),
     lastWoken: backend.waking.lastWoken,
     lastSleptMs: backend.fallingAsleep.lastSleptMs,
     wakes: backend.counters.wakes,

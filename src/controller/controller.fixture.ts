@@ -482,10 +482,11 @@ export function configOf(backends: BackendConfig[]): [Config, GatewayConfig] {
     plugins: [],
     security: { trustedProxies: [], clients: { allow: [], deny: [] } },
     observe: null,
+    admin: null,
     telemetry: { ...defaultTelemetry(), accessLog: { format: 'off', file: 'stdout', redact: [] } },
     reportIntervalMs: 1000,
   };
-  const { stateDir: _stateDir, observe: _observe, ...rest } = config;
+  const { stateDir: _stateDir, observe: _observe, admin: _admin, ...rest } = config;
   const gatewayBackends = backends.map(
     ({ source, health: _health, triggers: _triggers, ports: _ports, ...backend }) => ({
       ...backend,

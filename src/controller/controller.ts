@@ -454,6 +454,15 @@ export class Controller {
     return this.#command(name, signal, (backend, waiter) => backend.fallingAsleep.command(waiter));
   }
 
+  /**
+   * Wakes it and keeps it awake until then (wall clock ms); null: no longer than anything else does. It is forgotten when the backend is removed from the
+   * configuration. Throws DORMOUSE_BACKEND_UNKNOWN.
+   */
+  pin(name: string, untilMs: number | null): void {
+    this.#known(name);
+    this.#turns.run(() => this.#backends.get(name)?.pin(untilMs));
+  }
+
   #command(
     name: string,
     signal: AbortSignal,

@@ -83,6 +83,8 @@ export class FallingAsleep {
     if (config.scale.min > 0) return `scale.min is ${config.scale.min}; set it to 0 to let it sleep`;
     if (phase === 'asleep') return null;
     const keptBy = this.#machine.host.dependents(this.#machine.name).filter((other) => other.needsDependencies);
+    const { pinned } = this.#machine;
+    if (pinned !== null) return `it is ${pinned}; take that back first`;
     const trigger = this.#machine.triggers?.active[0];
     if (trigger !== undefined) return `${trigger}; it would be woken again at once`;
     const [first] = keptBy;

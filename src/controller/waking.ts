@@ -209,8 +209,8 @@ export class Waking {
   }
 
   get #isKeptAwake(): boolean {
-    const { config, triggers, verdict } = this.#machine;
-    return config.scale.min > 0 || (triggers?.active.length ?? 0) > 0 || verdict?.wake != null;
+    const { config, pinned, triggers, verdict } = this.#machine;
+    return pinned !== null || config.scale.min > 0 || (triggers?.active.length ?? 0) > 0 || verdict?.wake != null;
   }
 
   #retryLater(crash: Crash): void {

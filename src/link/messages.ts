@@ -12,7 +12,7 @@ import type { LimitAsk, LimitGrant, SharedLimitTerms } from './limit-messages.ts
 export const LINK_VERSION = 1;
 
 /** What a gateway needs of the configuration: everything but how backends are run. */
-export type GatewayConfig = Omit<Config, 'backends' | 'stateDir' | 'observe' | 'shutdown'> & {
+export type GatewayConfig = Omit<Config, 'backends' | 'stateDir' | 'observe' | 'admin' | 'shutdown'> & {
   shutdown: { drainMs: number };
   backends: GatewayBackendConfig[];
   /** Who sends it in `x-dormouse-trace` is told the times of his request. '': nobody may ask. */

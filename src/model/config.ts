@@ -19,6 +19,8 @@ export interface Config {
   security: { trustedProxies: string[]; clients: ClientRules };
   /** null: switched off. */
   observe: { address: HostPort } | null;
+  /** The admin API over TCP; null: switched off. The control socket serves it all the same. */
+  admin: AdminConfig | null;
   telemetry: {
     accessLog: { format: 'json' | 'common' | 'off'; file: string; redact: string[] };
     log: { level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; format: 'auto' | 'json' | 'pretty' };
@@ -31,6 +33,31 @@ export interface Config {
   };
   /** Gateways report demand this often: 1000, less when a backend's idleAfter is short (a quarter of it, at least 50). */
   reportIntervalMs: number;
+}
+
+/** What a token may do. Each may what those before it may. `commands`: backends with `process:`, which is running code. */
+export const ADMIN_SCOPES = ['read', 'operate', 'admin', 'commands'] as const;
+export type AdminScope = (typeof ADMIN_SCOPES)[number];
+
+export interface AdminConfig {
+  address: HostPort;
+  /** It is the one that is there when the file says nothing: not being able to listen there is a remark in the log, not an error. */
+  isUsual: boolean;
+  /** null: one that is made at the start and lies in the state folder. */
+  tokens: AdminToken[] | null;
+  /** Absolute paths. `clientCaFile`: clients must have a certificate of one of these authorities; null: no client is asked for one. */
+  tls: { certFile: string; keyFile: string; clientCaFile: string | null } | null;
+  /** Whether backends with `process:` may be made over the API: on the control socket and a loopback address, or nowhere. */
+  commands: 'loopback' | 'off';
+  /** Further names that the Host of a request may have. Lower case. */
+  hosts: string[];
+}
+
+export interface AdminToken {
+  name: string;
+  /** `sha256:` and 64 hex digits. */
+  hash: string;
+  scope: AdminScope;
 }
 
 export interface HostPort {

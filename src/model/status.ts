@@ -33,6 +33,8 @@ export interface BackendStatus {
   awakeBecause: string[];
   /** When it will fall asleep if nothing comes; 0 = not foreseen. */
   sleepsAtMs: number;
+  /** It is kept awake until then by command; missing: it is not. */
+  awakeUntilMs?: number;
   lastWoken: { atMs: number; by: WakeCause; tookMs: number } | null;
   lastSleptMs: number;
   wakes: number;

@@ -8,6 +8,7 @@
  *   GET  /v1/backends/{name}/logs?lines=N&follow=true    JSON lines
  *   GET  /v1/events    JSON lines
  *   POST /v1/reload
+ *   /admin/v1/…    the admin API (apis/admin), whose requests may carry bodies
  *   GET  /v1/trace-token    who sends it in `x-dormouse-trace` is told the times of his request
  */
 import { chmod, rm } from 'node:fs/promises';
@@ -37,6 +38,8 @@ export interface ControlServerOptions {
   target: ControlTarget;
   logger?: Logger;
   clock?: Clock;
+  /** What answers requests below /admin, bodies and all. */
+  admin?: { serve(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> };
   /** Where the socket goes when the state folder's path is too long for one. */
   temporaryDir?: string;
   /** Unread bytes at which a client of a stream is cut off. */
@@ -48,6 +51,7 @@ export class ControlServer {
   readonly #target: ControlTarget;
   readonly #logger: Logger;
   readonly #clock: Clock;
+  readonly #admin: ControlServerOptions['admin'];
   readonly #temporaryDir: string | undefined;
   readonly #slowClientBytes: number;
   readonly #server: Server;
@@ -60,6 +64,7 @@ export class ControlServer {
     this.#target = options.target;
     this.#logger = options.logger ?? silentLogger;
     this.#clock = options.clock ?? systemClock;
+    this.#admin = options.admin;
     this.#temporaryDir = options.temporaryDir;
     this.#slowClientBytes = options.slowClientBytes ?? SLOW_CLIENT_BYTES;
     this.#server = createServer({
@@ -128,6 +133,10 @@ export class ControlServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.#admin !== undefined && request.url?.startsWith('/admin/') === true && !this.#closing.signal.aborted) {
+      await this.#admin.serve(request, response, request.url.slice('/admin'.length));
+      return;
+    }
     response.on('error', () => {});
     request.on('error', () => {});
     const ended = new AbortController();

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { adminSection } from './admin.ts';
 import { backendSchema } from './backend.ts';
 import { clientsSection, networks } from './clients.ts';
 import { listenerSchema } from './listener.ts';
@@ -100,6 +101,7 @@ function topSchema(metricsSinks: PartSchemas) {
     plugins: z.array(text()).max(100).prefault([]),
     security: section({ trustedProxies: networks(), clients: clientsSection() }).prefault({}),
     observe: observeSection().prefault({}),
+    admin: adminSection().prefault({}),
     telemetry: section({
       accessLog: section({
         format: oneOf(['json', 'common', 'off']).prefault('json'),
