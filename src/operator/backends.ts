@@ -123,6 +123,9 @@ interface Entry {
   handoverOf: unknown;
   end: AbortController | null;
   running: Promise<void>;
+  /** It is being deleted, and what was changed for it is put back. */
+  isRestoring: boolean;
+  restoreFailure: Error | null;
   /** As it was written last, without what moves all the time. */
   written: unknown;
   conditions: Condition[];
@@ -316,6 +319,8 @@ export class Backends {
       handoverOf: null,
       end: null,
       running: Promise.resolve(),
+      isRestoring: false,
+      restoreFailure: null,
       written: object.status === undefined ? null : steadyPart(object.status),
       conditions: object.status?.conditions ?? [],
       inherited: object.status === undefined ? null : { state: object.status.state, since: object.status.since },
@@ -510,16 +515,49 @@ export class Backends {
 
   async #restore(entry: Entry, handover: Handover, signal: AbortSignal): Promise<void> {
     const bound = AbortSignal.any([signal, AbortSignal.timeout(RESTORE_BOUND_MS)]);
-    const wake = (): void => {
+    const wake = async (): Promise<void> => {
       const cause: WakeCause = { kind: 'reload', atMs: this.#deps.clock.wallMs() };
-      this.#deps.controller.wake(entry.key, cause, bound).catch((error: unknown) => {
+      try {
+        await this.#deps.controller.wake(entry.key, cause, bound);
+      } catch (error) {
         this.#deps.logger.warn('a target could not be woken before it is handed back', {
           backend: entry.key,
           reason: error instanceof Error ? error.message : String(error),
         });
-      });
+        throw error;
+      }
     };
     await handover.restore(wake, bound);
+  }
+
+  /**
+   * Of an object that is being deleted, which is looked at again when this is done. It takes as long as the target takes to start: neither other objects nor
+   * whoever begins to lead wait for it.
+   */
+  #restoreApart(entry: Entry, handover: Handover): void {
+    // The controller is asked to wake it when it knows it; `applied` has it looked at again.
+    if (entry.isRestoring || (entry.parts !== null && !entry.isTold)) return;
+    if (entry.restoreFailure !== null) {
+      const { restoreFailure } = entry;
+      entry.restoreFailure = null;
+      // The queue asks again, after a while.
+      throw restoreFailure;
+    }
+    entry.isRestoring = true;
+    entry.end?.abort();
+    const before = entry.running;
+    const end = new AbortController();
+    entry.end = end;
+    entry.running = (async () => {
+      await before;
+      try {
+        await this.#restore(entry, handover, end.signal);
+      } catch (error) {
+        entry.restoreFailure = error instanceof Error ? error : new Error(String(error));
+      }
+      entry.isRestoring = false;
+      if (!end.signal.aborted) this.#deps.enqueue(entry.key);
+    })();
   }
 
   #host(entry: Entry, kubernetes: KubernetesConfig): HandoverHost {
@@ -603,11 +641,8 @@ export class Backends {
       entry.object = object;
       const { handover } = entry;
       if (handover !== null && handover.step !== 'serving') {
-        entry.end?.abort();
-        await entry.running;
-        const end = new AbortController();
-        entry.end = end;
-        await this.#restore(entry, handover, AbortSignal.any([end.signal, signal]));
+        this.#restoreApart(entry, handover);
+        return;
       }
       await this.#forget(entry);
     }

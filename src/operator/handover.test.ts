@@ -212,6 +212,15 @@ test('a target that was at zero before is handed back at once when its Backend g
     },
   } as unknown as HandoverHost;
   const handover = new Handover(host, { step: 'asleep', since: '2026-01-01T00:00:00Z' });
-  await handover.restore(() => assert.fail('it is woken'), new AbortController().signal);
+  await handover.restore(async () => assert.fail('it is woken'), new AbortController().signal);
+  assert.deepEqual(steps, ['handing-back', 'resuming', 'serving']);
+});
+
+test('a target that nobody can wake is handed back at once when its Backend goes', { timeout: 5000 }, async () => {
+  const steps: HandoverStep[] = [];
+  const { world, host } = made((step) => steps.push(step));
+  world.phase = 'asleep';
+  const handover = new Handover(host, { step: 'asleep', since: '2026-01-01T00:00:00Z', replicasBefore: 1 });
+  await handover.restore(() => Promise.reject(new Error('there is no such backend')), new AbortController().signal);
   assert.deepEqual(steps, ['handing-back', 'resuming', 'serving']);
 });

@@ -129,14 +129,19 @@ export class Handover {
   }
 
   /** Everything as it was: the Service with its pods, replicas as before, the autoscaler resumed. */
-  async restore(wake: () => void, signal: AbortSignal): Promise<void> {
+  async restore(wake: () => Promise<void>, signal: AbortSignal): Promise<void> {
     if (this.#status.step === 'serving') return;
     const phase = (): string => this.#host.backend()?.phase ?? 'asleep';
     const isWoken = phase() === 'waking' || (this.#status.replicasBefore ?? 0) > 0;
     if (phase() !== 'awake' && isWoken) {
-      wake();
+      let isHopeless = false;
+      wake().catch(() => {
+        isHopeless = true;
+        this.notify();
+      });
+      const isOver = (): boolean => isHopeless || phase() === 'awake' || this.#host.backend()?.crash != null;
       // A target that can't start is handed back all the same: it would not start without us either.
-      await this.#until(() => phase() === 'awake' || this.#host.backend()?.crash != null, LIST_BOUND_MS, signal);
+      await this.#until(isOver, LIST_BOUND_MS, signal);
     }
     // Nobody waits for pods of a target that was at zero before we came, or does not start.
     await this.#handBack(signal, phase() === 'awake');

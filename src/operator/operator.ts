@@ -38,8 +38,8 @@ import { WokenPods } from './woken-pods.ts';
 /** Objects that are worked on at once. */
 const CONCURRENCY = 16;
 const MAX_KEYS = 100_000;
-/** One run may restore an object that is being deleted. */
-const WORK_MS = 900_000;
+/** For one look at one object: a few requests to the API server. */
+const WORK_MS = 120_000;
 /** How long a new leader waits for Gateways and routes, ms. */
 const TRANSLATED_MS = 15_000;
 /** How often kinds that were not installed are looked for, ms. */

@@ -1,4 +1,5 @@
 /** One service that sleeps in place, with its clients, and everything that a fault may touch of it; watched, so that a scenario can act at the very moment at which something is recorded. */
+import { connect } from 'node:net';
 import type { ApiClient } from '../../../src/kubernetes/api-client.ts';
 import type { KubernetesObject, Resource } from '../../../src/kubernetes/client.ts';
 import { DEPLOYMENTS, ENDPOINT_SLICES, PODS, SERVICES } from '../../../src/kubernetes/resources.ts';
@@ -8,7 +9,7 @@ import { SCALED_OBJECTS, type Pod } from '../../../src/operator/kinds.ts';
 import { SELECTOR_KEY } from '../../../src/operator/redirect.ts';
 import { Objects } from '../fixtures/objects.ts';
 import type { ApiOptions } from '../machine/api.ts';
-import type { Cluster, TestNamespace } from '../machine/index.ts';
+import { until, type Cluster, type TestNamespace } from '../machine/index.ts';
 import type { Witness } from '../fixtures/witness.ts';
 import { Clients, type Address } from './clients.ts';
 import { programObjects, scaledObject } from './program.ts';
@@ -108,9 +109,11 @@ export class Stage implements AsyncDisposable {
   readonly redirectsMs: number[] = [];
   readonly #cluster: Cluster;
   readonly #options: StageOptions;
+  readonly #address: Address;
 
   private constructor(options: StageOptions, home: Home, address: Address) {
     this.#options = options;
+    this.#address = address;
     this.#cluster = options.cluster;
     this.name = options.name ?? 'web';
     this.home = home;
@@ -233,6 +236,15 @@ export class Stage implements AsyncDisposable {
     }
   }
 
+  /** Until no connection to the Service is refused: kube-proxy knows of its pods later than the slices. */
+  async untilAccepting(): Promise<void> {
+    const { host, port } = this.#address;
+    await until('the Service accepts every connection', async () => {
+      const looks = await Promise.all(Array.from({ length: ACCEPTED }, () => accepts(host, port)));
+      return looks.every(Boolean);
+    });
+  }
+
   untilStep(step: HandoverStep, timeoutMs?: number): Promise<void> {
     return this.until(`step ${step}`, () => this.step === step, timeoutMs);
   }
@@ -332,6 +344,22 @@ export class Stage implements AsyncDisposable {
     await this.clients[Symbol.asyncDispose]();
     if (this.#options.home === undefined) await this.home[Symbol.asyncDispose]();
   }
+}
+
+/** Connections of one look: that all of them miss one of two endpoints happens once in a million looks. */
+const ACCEPTED = 20;
+
+function accepts(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: 1000 });
+    const done = (isAccepted: boolean): void => {
+      socket.destroy();
+      resolve(isAccepted);
+    };
+    socket.once('connect', () => done(true));
+    socket.once('timeout', () => done(false));
+    socket.once('error', () => done(false));
+  });
 }
 
 /** On the way to sleep. */
