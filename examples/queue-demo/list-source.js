@@ -9,6 +9,7 @@
 //
 // Each step that touches two keys is one script, which Redis runs as a whole or not at all.
 import { createClient } from 'redis';
+import { readMessage } from './message.js';
 
 const MAX_IDS = 100_000;
 const WAIT_SECONDS = 5;
@@ -182,15 +183,4 @@ export class ListSource {
       signal.removeEventListener('abort', onAbort);
     }
   }
-}
-
-/** `{"id": …, "text": …}`; anything else is a message all the same, and its own id. */
-function readMessage(text) {
-  try {
-    const value = JSON.parse(text);
-    if (typeof value?.id === 'string') return { id: value.id, text: String(value.text ?? '') };
-  } catch {
-    // Somebody's RPUSH by hand.
-  }
-  return { id: text.slice(0, 200), text };
 }

@@ -5,15 +5,19 @@
 //                 done() has resolved the message is in flight: it belongs to this worker, and to another one when this worker is dead.
 //   stats()       { depth, inFlight, taken, done, returned, repeated, late }, see docs/queue-demo.md
 //   close()
+const list = async (...all) => (await import('./list-source.js')).ListSource.open(...all);
+const stream = async (...all) => (await import('./stream-source.js')).StreamSource.open(...all);
+const KINDS = { 'redis:': list, 'rediss:': list, 'nats:': stream };
+
 export async function openSource({ connection, queue }, options = {}) {
   const url = URL.parse(connection);
-  if (url?.protocol !== 'redis:' && url?.protocol !== 'rediss:') {
-    console.error('--connection has to be redis://host:port');
+  const open = url === null ? undefined : KINDS[url.protocol];
+  if (open === undefined) {
+    console.error('--connection has to be redis://host:port or nats://host:port');
     process.exit(2);
   }
   try {
-    const { ListSource } = await import('./list-source.js');
-    return await ListSource.open(connection, queue, options);
+    return await open(connection, queue, options);
   } catch (error) {
     // Without user and password.
     console.error(`no queue at ${url.protocol}//${url.host}: ${error.message || error.code}`);

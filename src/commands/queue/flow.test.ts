@@ -23,7 +23,7 @@ test('stages stand beside each other with their numbers', () => {
     '1,240 wait                 1,260 wait or in flight      – ready',
     '20 in flight                                            awake',
     '',
-    'taken 60, done 40, repeated 0, returned by dead workers 0',
+    'taken 60, done 40, done twice 0, given back for dead workers 0',
     '',
     'Redis is \\x1b[31maway',
   ]);

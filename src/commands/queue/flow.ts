@@ -60,7 +60,7 @@ export function flowLines(flow: Flow, samples: readonly Sample[], { colours, wid
     lines.push(
       '',
       fit(
-        `taken ${count(stats.taken)}, done ${count(stats.done)}, repeated ${count(stats.repeated)}, returned by dead workers ${count(stats.returned)}`,
+        `taken ${count(stats.taken)}, done ${count(stats.done)}, done twice ${count(stats.repeated)}, given back for dead workers ${count(stats.returned)}`,
         width,
       ),
     );
@@ -76,7 +76,7 @@ interface ColumnText {
 }
 
 function columnOf({ title, what, value, unit, details }: Stage): ColumnText {
-  return { title, lines: [what, `${value === null ? '–' : count(value)} ${unit}`, ...details].map(printable) };
+  return { title, lines: [what, `${count(value)} ${unit}`, ...details].map(printable) };
 }
 
 function widthOf({ title, lines }: ColumnText): number {
@@ -112,7 +112,7 @@ function besides(columns: readonly ColumnText[], paint: Paint): string[] {
 
 function below(stages: readonly Stage[], paint: Paint, width: number): string[] {
   return stages.map(({ title, what, value, unit, details }, index) => {
-    const text = `${value === null ? '–' : count(value)} ${unit}${details.map((detail) => `, ${detail}`).join('')}`;
+    const text = `${count(value)} ${unit}${details.map((detail) => `, ${detail}`).join('')}`;
     const name = `${index === 0 ? '   ' : '─▶ '}${title}`.padEnd(18);
     const rest = fit(printable(`${text} (${what})`), Math.max(0, width - name.length - 1));
     return `${paint(name, 'bold')} ${rest}`;
@@ -142,7 +142,8 @@ function bar(value: number, most: number): string {
   return BARS[Math.min(BARS.length - 1, 1 + Math.floor((value / most) * (BARS.length - 2)))]!;
 }
 
-function count(value: number): string {
+function count(value: number | null): string {
+  if (value === null) return '–';
   return (Number.isInteger(value) ? value : Number(value.toFixed(1))).toLocaleString('en-US');
 }
 

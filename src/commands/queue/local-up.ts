@@ -18,7 +18,7 @@ import {
 } from './demo-state.ts';
 import { clearLeftovers } from './leftovers.ts';
 import { stateDirOf } from './local-flow.ts';
-import { QUEUE_DEMO } from './programs.ts';
+import { QUEUE_DEMO, flagsOf, readStats } from './programs.ts';
 import { NATS, REDIS, startServer, type QueueServer } from './server.ts';
 
 const QUEUE = 'queue-demo';
@@ -46,6 +46,8 @@ export async function run(context: CommandContext, _args: readonly string[], opt
   try {
     server = await serverOf(source, folder, context);
     const connection = connectionOf(source, server);
+    // Makes the stream and its consumer, which the trigger looks at.
+    if (source === 'stream') await readStats(flagsOf({ connection, queue: QUEUE }), new AbortController().signal);
     const exitCode = await runUp(
       {
         config: join(QUEUE_DEMO, CONFIGS[source]),

@@ -2,7 +2,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { DormouseError } from '../../model/errors.ts';
-import type { CommandContext } from '../command.ts';
 
 export const QUEUE_DEMO = fileURLToPath(new URL('../../../examples/queue-demo/', import.meta.url));
 
@@ -16,8 +15,9 @@ export interface QueueStats {
   taken: number;
   done: number;
   returned: number;
-  repeated: number;
-  late: number;
+  /** null: the source doesn't say. */
+  repeated: number | null;
+  late: number | null;
 }
 
 const ERROR_CHARS = 2000;
@@ -98,5 +98,3 @@ export function wholeNumber(text: string, what: string, least: number, most: num
     },
   );
 }
-
-export type QueueContext = Pick<CommandContext, 'interrupted'>;

@@ -1,0 +1,90 @@
+/**
+ * `npm run demo:spike [-- --write]`: the queue demo's scenario. Depth jumps from zero to 5,000 in seconds, workers go from zero to twenty, back to a few
+ * gradually, and to zero. Prints what was measured; fails when a message was lost or done twice. With --write the samples become docs/queue-spike.svg.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Flow } from '../src/commands/queue/flow.ts';
+import { spikeFigures, spikePlot, type SpikeSample } from './queue-spike-plot.ts';
+import { runProgram, startProgram, type Program } from './processes.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const DORMOUSE = join(ROOT, 'src/commands/main.ts');
+const BOUND_MS = 120_000;
+const { values } = parseArgs({
+  options: {
+    messages: { type: 'string', default: '5000' },
+    workers: { type: 'string', default: '20' },
+    work: { type: 'string', default: '50' },
+    length: { type: 'string', default: '50' },
+    source: { type: 'string', default: 'list' },
+    write: { type: 'boolean', default: false },
+  },
+});
+const messages = Number(values.messages);
+const most = Number(values.workers);
+
+const folder = mkdtempSync(join(tmpdir(), 'dormouse-spike-'));
+const state = join(folder, 'demo');
+const env = {
+  QUEUE_DEMO_WORK: values.work,
+  QUEUE_DEMO_MAX: values.workers,
+  QUEUE_DEMO_LENGTH: values.length,
+  QUEUE_DEMO_IDLE: '5s',
+  QUEUE_DEMO_DELAY: '3s',
+};
+const dormouse = (...args: string[]): string[] => [process.execPath, DORMOUSE, ...args, '--folder', state];
+
+let demo: Program | null = null;
+let watching: Program | null = null;
+try {
+  const up = Promise.withResolvers<void>();
+  demo = startProgram(dormouse('demo', 'queue', 'up', '--source', values.source), {
+    core: null,
+    env,
+    onLine: (line) => line.startsWith('Ctrl-C ends it') && up.resolve(),
+  });
+  const early = demo.ended.then((code) => {
+    throw new Error(`the demo ended with ${code}:\n${demo?.errors()}`);
+  });
+  await Promise.race([up.promise, early]);
+
+  const samples: SpikeSample[] = [];
+  const over = Promise.withResolvers<void>();
+  watching = startProgram(dormouse('demo', 'queue', 'status', '--watch', '--json'), {
+    core: null,
+    onLine: (line) => {
+      const flow = JSON.parse(line) as Flow;
+      if (flow.stats === null) return;
+      const { depth, inFlight, done, taken, returned, repeated } = flow.stats;
+      const workers = flow.stages.at(-1)?.value ?? 0;
+      const desired = flow.stages.at(-2)?.value ?? 0;
+      samples.push({ atMs: flow.stats.atMs, depth, inFlight, done, taken, returned, repeated, workers, desired });
+      if (done >= messages && workers === 0) over.resolve();
+    },
+  });
+  const beganMs = Date.now();
+  await Promise.race([runProgram(dormouse('queue', 'enqueue', String(messages)), { core: null }, BOUND_MS), early]);
+  const appendedMs = Date.now();
+  const bound = setTimeout(() => over.reject(new Error(`not over after ${BOUND_MS / 1000} s`)), BOUND_MS);
+  await Promise.race([over.promise, early]).finally(() => clearTimeout(bound));
+
+  const figures = spikeFigures({ samples, messages, most, beganMs, appendedMs });
+  console.log(figures.lines.join('\n'));
+  if (values.write) {
+    writeFileSync(join(ROOT, 'docs/queue-spike.svg'), spikePlot({ samples, messages, most, beganMs }));
+    console.log('written: docs/queue-spike.svg');
+  }
+  if (figures.faults.length > 0) {
+    console.error(figures.faults.join('\n'));
+    process.exitCode = 1;
+  }
+} finally {
+  watching?.child.kill('SIGTERM');
+  await watching?.ended;
+  demo?.child.kill('SIGTERM');
+  await demo?.ended;
+  rmSync(folder, { recursive: true, force: true });
+}
