@@ -43,7 +43,7 @@ export interface AdminApiOptions {
 interface Exchange {
   request: IncomingMessage;
   response: ServerResponse;
-  url: URL;
+  url: RequestPath;
   caller: Caller;
   signal: AbortSignal;
   /** For the audit log: which backend it is about. */
@@ -277,12 +277,16 @@ export class AdminApi {
 
 // ---- requests
 
-function urlOf(path: string): URL {
+/** Not a URL: that resolves `/%2e%2e/` away, and every path here is meant as it stands there. */
+interface RequestPath {
+  pathname: string;
+  searchParams: URLSearchParams;
+}
+
+function urlOf(path: string): RequestPath {
   if (path.length > MOST_URL_CHARS)
     throw new AdminError(414, 'DORMOUSE_ADMIN_PATH', `the URL is longer than ${MOST_URL_CHARS} characters`);
-  // As it stands there: what would be resolved away (/../) is nobody's path.
   const mark = path.indexOf('?');
-  const url = new URL('http://dormouse/');
   const pathname = mark < 0 ? path : path.slice(0, mark);
   if (!/^\/[\w.~!$&'()*+,;=:@%/-]*$/.test(pathname) || /(^|\/)\.{0,2}(\/|$)/.test(pathname.slice(1)))
     throw new AdminError(
@@ -290,9 +294,7 @@ function urlOf(path: string): URL {
       'DORMOUSE_ADMIN_PATH',
       'the path is none of this API; GET /v1/openapi.json says what there is',
     );
-  url.pathname = pathname;
-  url.search = mark < 0 ? '' : path.slice(mark);
-  return url;
+  return { pathname, searchParams: new URLSearchParams(mark < 0 ? '' : path.slice(mark + 1)) };
 }
 
 /** Names are DNS labels, or as the file's are. */
@@ -307,14 +309,14 @@ function nameIn(raw: string): string {
   throw new AdminError(404, 'DORMOUSE_BACKEND_UNKNOWN', 'no backend has such a name: names are of a-z, 0-9, - and .');
 }
 
-function addressOf(url: URL, name: string): BackendAddress {
+function addressOf(url: RequestPath, name: string): BackendAddress {
   const namespace = url.searchParams.get('namespace') ?? '';
   if (namespace !== '' && !/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(namespace))
     throw query('namespace', 'is no DNS label', 'write the name of a namespace');
   return { name, namespace };
 }
 
-function numberIn(url: URL, name: string, otherwise: number, most: number): number {
+function numberIn(url: RequestPath, name: string, otherwise: number, most: number): number {
   const text = url.searchParams.get(name);
   if (text === null) return otherwise;
   if (!/^\d{1,9}$/.test(text)) throw query(name, 'is not a whole number', `give 0 to ${most}`);
