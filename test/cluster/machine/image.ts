@@ -39,26 +39,33 @@ export interface Image {
 const ARCHIVES = join(CACHE_FOLDER, 'images');
 const STORAGE = join(CACHE_FOLDER, 'buildah');
 const BUILD_TIMEOUT_MS = 5 * 60_000;
-const KEPT_VERSIONS = 3;
+const KEPT_VERSIONS = 6;
 
 /** Builds it unless the cache has it: files are compared by their names, sizes and times. */
 export async function buildImage(request: ImageRequest): Promise<Image> {
   const stem = request.name.replaceAll(/[^\w.-]/g, '_');
   const archive = join(ARCHIVES, `${stem}-${hashOf(request)}.tar`);
   if (!existsSync(archive)) {
-    const reference = await commit(request);
-    const temporary = `${archive}.${process.pid}`;
-    mkdirSync(ARCHIVES, { recursive: true });
-    try {
-      await buildah(['push', '--quiet', reference, `docker-archive:${temporary}:${fullName(request.name)}`]);
-      renameSync(temporary, archive);
-    } finally {
-      rmSync(temporary, { force: true });
-    }
-    dropOldArchives(stem);
-    await dropOldVersions(reference);
+    mkdirSync(CACHE_FOLDER, { recursive: true });
+    // Checkouts share the cache: what one takes away as old may be what another one's build stands on.
+    await withLock(() => build(request, stem, archive), `${STORAGE}.lock`);
   }
   return { name: request.name, archive };
+}
+
+async function build(request: ImageRequest, stem: string, archive: string): Promise<void> {
+  if (existsSync(archive)) return;
+  const reference = await commit(request);
+  const temporary = `${archive}.${process.pid}`;
+  mkdirSync(ARCHIVES, { recursive: true });
+  try {
+    await buildah(['push', '--quiet', reference, `docker-archive:${temporary}:${fullName(request.name)}`]);
+    renameSync(temporary, archive);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  dropOldArchives(stem);
+  await dropOldVersions(reference);
 }
 
 /** Loads an archive into every node of the running cluster under `name`, and into those that are added later. Nothing where this very archive is loaded already. */

@@ -51,31 +51,31 @@ export function writeState(state: State): void {
 const LOCK_FILE = `${RUN_FOLDER}.lock`;
 const LOCK_TIMEOUT_MS = 20 * 60_000;
 
-/** One command at a time changes the cluster; others wait for it (up to 20 minutes: it may be building). A lock whose owner is gone is taken over. */
-export async function withLock<T>(work: () => Promise<T>): Promise<T> {
+/** One command at a time changes the cluster, or what `file` stands for; others wait for it (up to 20 minutes: it may be building). A lock whose owner is gone is taken over. */
+export async function withLock<T>(work: () => Promise<T>, file = LOCK_FILE): Promise<T> {
   const deadline = performance.now() + LOCK_TIMEOUT_MS;
   const own: ProcessIdentity = { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' };
-  while (!takeLock(own)) {
-    if (performance.now() > deadline) throw new Error(`${LOCK_FILE} has been held for 20 minutes by another command`);
+  while (!takeLock(own, file)) {
+    if (performance.now() > deadline) throw new Error(`${file} has been held for 20 minutes by another command`);
     await delay(200);
   }
   try {
     return await work();
   } finally {
-    rmSync(LOCK_FILE, { force: true });
+    rmSync(file, { force: true });
   }
 }
 
-function takeLock(own: ProcessIdentity): boolean {
+function takeLock(own: ProcessIdentity, file: string): boolean {
   try {
-    writeFileSync(LOCK_FILE, JSON.stringify(own), { flag: 'wx' });
+    writeFileSync(file, JSON.stringify(own), { flag: 'wx' });
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   try {
-    const owner = JSON.parse(readFileSync(LOCK_FILE, 'utf8')) as ProcessIdentity;
-    if (!isSameProcess(owner)) rmSync(LOCK_FILE, { force: true });
+    const owner = JSON.parse(readFileSync(file, 'utf8')) as ProcessIdentity;
+    if (!isSameProcess(owner)) rmSync(file, { force: true });
   } catch {
     // Being written or taken away just now.
   }
