@@ -6,5 +6,15 @@ import { ensurePrograms } from '../bench/packages.ts';
 import { runTestsOf } from './run-tests-of.ts';
 
 runTestsOf('test/services', () =>
-  ensurePrograms(['prometheus', 'promtool', 'curl', 'wrk', 'h2load', 'nginx', 'chromium', 'redis-server']),
+  ensurePrograms([
+    'prometheus',
+    'promtool',
+    'curl',
+    'wrk',
+    'h2load',
+    'nginx',
+    'chromium',
+    'redis-server',
+    'nats-server',
+  ]),
 );

@@ -1,6 +1,9 @@
 /** One gateway of a cluster, in one process: what `dormouse gateway` runs. */
 import type { EventEmitter } from 'node:events';
 import { homedir } from 'node:os';
+import { createBus } from '../events/create-bus.ts';
+import { tapGateway } from '../events/link-tap.ts';
+import { TrafficEvents } from '../events/traffic-events.ts';
 import { strategies } from '../gateway/balancing/registry.ts';
 import { loadFilters } from '../gateway/filters/registry.ts';
 import { Gateway } from '../gateway/gateway.ts';
@@ -30,6 +33,9 @@ export interface GatewayProcessIo {
   /** Told once, when it observes and looks for operators. */
   onStarted?: (started: { observe: { host: string; port: number }; gateway: Gateway }) => void;
 }
+
+/** How long the last traffic events may take to be published, ms. */
+const EVENTS_WITHIN_MS = 2000;
 
 /** Runs until SIGTERM or SIGINT, then leaves: 0, or 1 after a fault of the program. Rejects with DORMOUSE_OBSERVE_ADDRESS. */
 export async function runGateway(flags: GatewayFlags, io: GatewayProcessIo): Promise<number> {
@@ -68,9 +74,20 @@ export async function runGateway(flags: GatewayFlags, io: GatewayProcessIo): Pro
         logger,
       })
     : operators;
+  const events = new TrafficEvents({
+    gateway: flags.name,
+    clock: systemClock,
+    logger,
+    random: Math.random,
+    createBus: (of) => createBus(of, { logger, gateway: flags.name }),
+  });
   const gateway: Gateway = new Gateway({
     id: flags.name,
-    link,
+    link: tapGateway(link, flags.name, events, (message) => {
+      void events
+        .configure(message.config.events)
+        .catch((error: Error) => logger.error('traffic events go nowhere', { reason: error.message }));
+    }),
     sockets: ownSockets,
     logger,
     clock: systemClock,
@@ -88,6 +105,7 @@ export async function runGateway(flags: GatewayFlags, io: GatewayProcessIo): Pro
     metrics: async () =>
       renderMetrics([
         gateway.families(),
+        events.families(),
         processMetrics({ version: io.version, role: 'gateway', startedAtMs }),
         linkFamilies(operators.state),
         [ownFamily(link instanceof OwnEndpoints && link.isWatching)],
@@ -116,6 +134,7 @@ export async function runGateway(flags: GatewayFlags, io: GatewayProcessIo): Pro
     await gateway.closed;
   }
   await linkClosed;
+  await events.close(EVENTS_WITHIN_MS);
   await observe.close();
   logger.info('a gateway has ended', {});
   return stop.faulty ? 1 : 0;

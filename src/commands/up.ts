@@ -1,5 +1,6 @@
 /** `dormouse up`: the one place where all parts of a machine are put together, and taken apart in the reverse order. */
 import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 // Not from its index, which would load the client too.
@@ -9,6 +10,9 @@ import { toGatewayConfig } from '../config/gateway-config.ts';
 import { Controller } from '../controller/index.ts';
 import { addFamilies } from '../controller/metrics.ts';
 import { causeText } from '../controller/why.ts';
+import { createBus } from '../events/create-bus.ts';
+import { tapWorker } from '../events/link-tap.ts';
+import { TrafficEvents } from '../events/traffic-events.ts';
 import { createDrivers, endOrphans, stateMarker } from '../drivers/index.ts';
 import type { Config } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
@@ -62,6 +66,8 @@ const LEFTOVER_GRACE_MS = 2000;
 const FAULT_DRAIN_MS = 5000;
 /** How long the last traces may take to be exported, ms. */
 const TRACES_WITHIN_MS = 2000;
+/** The same for the last traffic events. */
+const EVENTS_WITHIN_MS = 2000;
 
 /** Runs until it is told to end. Resolves with the exit code: 0 when it was told to, 1 when it could not start or failed. */
 export async function runUp(options: UpOptions, io: UpIo): Promise<number> {
@@ -133,6 +139,14 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
   closing.defer(() => traces.close(TRACES_WITHIN_MS));
   const cluster = new ClusterDrivers({ env, logger });
   closing.defer(() => cluster.close());
+  const events = new TrafficEvents({
+    gateway: hostname(),
+    clock,
+    logger,
+    random: Math.random,
+    createBus: (of) => createBus(of, { logger, gateway: hostname() }),
+  });
+  closing.defer(() => events.close(EVENTS_WITHIN_MS));
   const controller = new Controller({
     clock,
     logger,
@@ -194,7 +208,8 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     ),
   );
   try {
-    await stop.unlessStopped(supervisor.start((id, link) => controller.attach(id, link)));
+    await stop.unlessStopped(events.configure(config.events));
+    await stop.unlessStopped(supervisor.start((id, link) => controller.attach(id, tapWorker(link, id, events))));
     traces.configure(config.telemetry.traces);
     await stop.unlessStopped(controller.configure(config, toGatewayConfig(config, traceToken)));
   } catch (error) {
@@ -290,6 +305,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
       await supervisor.prepare(next);
       await controller.configure(next, toGatewayConfig(next, traceToken));
       traces.configure(next.telemetry.traces);
+      await events.configure(next.events);
     } catch (error) {
       supervisor.abandon();
       if (movesObserve) await nextObserve?.close();
@@ -332,6 +348,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
       workerFamilies(supervisor.workers(), gateways),
       configFamilies(inForce),
       traces.families(),
+      events.families(),
       plugins.families(),
     ]);
   }

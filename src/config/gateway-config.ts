@@ -18,6 +18,8 @@ export function toGatewayConfig(config: Config, traceToken = ''): GatewayShare {
     shutdown: { drainMs: shutdown.drainMs },
     traceToken,
     telemetry: { ...telemetry, metricsSinks: [] },
+    // A worker's events are published by the supervisor; who publishes itself is told where by the operator.
+    events: { ...config.events, bus: { kind: 'memory' } },
     backends: backends.flatMap(({ source, health: _health, triggers: _triggers, idle, ports = [], ...backend }) => {
       const own = { ...backend, driver: source.driver, idle: { webSockets: idle.webSockets } };
       // To a gateway each port is a backend of its own; the controller takes what it says of them as said of the one.

@@ -14,7 +14,6 @@ interface PlannedKey {
 }
 
 export const PLANNED_KEYS: readonly PlannedKey[] = [
-  { at: 'events', standard: { bus: 'memory', each: false, stream: 'dormouse.traffic', maxLength: 100_000 } },
   { at: 'backends.*.scale.formula', standard: null },
   { at: 'backends.*.scale.fallback', standard: null },
   { at: 'backends.*.scale.jobs', standard: null },

@@ -11,6 +11,7 @@ import { compileListener } from './compile-listener.ts';
 import { NamedFiles, realFiles } from './named-files.ts';
 import type { FileAccess } from './named-files.ts';
 import type { BackendMention } from './named-things.ts';
+import { compileEvents } from './compile-events.ts';
 import { compileBackend, type BackendContext } from './compile-backend.ts';
 import { compileRoute, leadTo } from './compile-route.ts';
 import { expand } from './expand.ts';
@@ -231,6 +232,7 @@ class Compilation {
       security: top.security,
       observe: top.observe,
       admin: compiledAdmin,
+      events: compileEvents(top.events, this.#backendContext),
       telemetry: {
         accessLog: { ...top.telemetry.accessLog, file: this.#logFile(top.telemetry.accessLog.file) },
         log: top.telemetry.log,

@@ -1,7 +1,13 @@
 /** A controller whose time, driver and gateways are in a test's hands: behaviour at exact edges can't be made with real processes. */
 import type { Crash } from '../model/backend.ts';
 import type { BackendConfig, BackendSource, Config, KubernetesConfig } from '../model/config.ts';
-import { defaultBackend, defaultListener, defaultRoute, defaultTelemetry } from '../model/config.fixture.ts';
+import {
+  defaultBackend,
+  defaultEvents,
+  defaultListener,
+  defaultRoute,
+  defaultTelemetry,
+} from '../model/config.fixture.ts';
 import type { DemandWindow } from '../model/demand.ts';
 import type { Clock, Logger } from '../model/ports.ts';
 import type { BackendEvent, BackendStatus } from '../model/status.ts';
@@ -483,6 +489,7 @@ export function configOf(backends: BackendConfig[]): [Config, GatewayConfig] {
     security: { trustedProxies: [], clients: { allow: [], deny: [] } },
     observe: null,
     admin: null,
+    events: defaultEvents(),
     telemetry: { ...defaultTelemetry(), accessLog: { format: 'off', file: 'stdout', redact: [] } },
     reportIntervalMs: 1000,
   };

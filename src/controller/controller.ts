@@ -277,6 +277,9 @@ export class Controller {
         return session.configAnswer(message.version, { ok: false, reason: message.reason });
       case 'applied':
         return;
+      case 'requests':
+        // Read on the way here, where anybody wants to know.
+        return;
       case 'wake': {
         const { route, client, method, path, atMs } = message;
         const { backend, peer } = this.#meant(session, message.backend);

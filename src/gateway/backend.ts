@@ -311,6 +311,8 @@ export class GatewayBackend {
       client: waiter.client,
       method: waiter.method,
       path: waiter.pathForLog(),
+      host: waiter.hostForLog,
+      requestId: waiter.requestId,
       atMs: this.deps.clock.wallMs(),
     });
   }

@@ -11,6 +11,8 @@ export class RouteCounters {
   readonly duration = new DurationHistogram();
   requestBytes = 0;
   responseBytes = 0;
+  /** Of EndedRequests: what was noted and not told yet. */
+  ended: number[] | null = null;
   readonly route: string;
   readonly backend: string;
   /** By kind; made when the first one is opened. */

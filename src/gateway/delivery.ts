@@ -152,6 +152,10 @@ export abstract class Delivery implements Waiter, AttemptOwner, TunnelOwner {
     return this.reparsed.head;
   }
 
+  get hostForLog(): string {
+    return this.host.length <= 255 ? this.host : this.host.slice(0, 255);
+  }
+
   pathForLog(): string {
     return this.path.length <= 200 ? this.path : this.path.slice(0, 200);
   }

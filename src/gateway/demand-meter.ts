@@ -11,6 +11,9 @@ export class DemandMeter {
   tunnels = 0;
   requests = 0;
   errors = 0;
+  /** Of bodies: of requests that ended since the last report, and of their responses. */
+  bytesIn = 0;
+  bytesOut = 0;
   /** Monotonic ms of the last arrival or end; -1 when there was none. */
   lastActivityMs = -1;
   /** True when something happened since the last report. */
@@ -49,6 +52,8 @@ export class DemandMeter {
       concurrencyMs: this.integral + this.active * (nowMs - this.changedMs),
       requests: this.requests,
       errors: this.errors,
+      bytesIn: this.bytesIn,
+      bytesOut: this.bytesOut,
       inFlight: this.active - held,
       held,
       tunnels: this.tunnels,
@@ -59,6 +64,8 @@ export class DemandMeter {
     this.reportedMs = nowMs;
     this.requests = 0;
     this.errors = 0;
+    this.bytesIn = 0;
+    this.bytesOut = 0;
     return window;
   }
 

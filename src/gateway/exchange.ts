@@ -572,8 +572,18 @@ export class Exchange extends Delivery implements ResponseTerms, FilteringOwner,
       this.inFilters.leave();
       this.inFilters = null;
     }
+    if (this.backend !== null) {
+      const { meter } = this.backend;
+      meter.bytesIn += this.body.received;
+      meter.bytesOut += this.response.bytes;
+    }
     if (this.chosen !== null) {
       const { counters } = this.chosen;
+      const { ended } = runtime;
+      if (ended !== null) {
+        const { received } = this.body;
+        ended.note(counters, this.startedMs, durationMs, status, received, this.response.bytes, this.coldStart);
+      }
       counters.codes[status === 0 ? 0 : (status / 100) | 0]!++;
       // What lasts for hours by its nature says nothing about how long requests take; tunnels have figures of their own.
       if (this.outcome !== 'tunnel') {

@@ -11,6 +11,7 @@ import type { Clock, Logger, RandomSource } from '../model/ports.ts';
 import { GatewayBackend } from './backend.ts';
 import type { StrategyRegistry } from './balancing/strategy.ts';
 import { GatewayCounters } from './counters.ts';
+import { EndedRequests } from './ended-requests.ts';
 import type { FilterRegistry, FilterServices } from './filters/filter.ts';
 import { KeptParts } from './filters/kept-parts.ts';
 import { RequestIds } from './forwarding/request-ids.ts';
@@ -113,6 +114,7 @@ export class Gateway {
   private leavingTold = false;
   private readonly sideCalls: SideCalls;
   private readonly tracer: RequestTracer;
+  private readonly ended: EndedRequests;
   private readonly services: FilterServices;
   /** null: no configuration has needed any. */
   private limits: GatewayLimits | null = null;
@@ -131,6 +133,7 @@ export class Gateway {
     this.ids = new RequestIds(prefix);
     const { clock, random } = deps;
     this.tracer = new RequestTracer({ traces: null, serverTiming: false, token: '', clock, random });
+    this.ended = new EndedRequests(clock, (message) => deps.link.send(message));
     this.sideCalls = new SideCalls({
       backend: (name) => this.backends.get(name) ?? null,
       runtime: () => this.runtime,
@@ -383,6 +386,7 @@ export class Gateway {
           ids: this.ids,
           accessLog,
           counters: this.counters,
+          ended: config.events.each ? this.ended : null,
           touch: (backend) => this.touch(backend),
         },
         this.current,
@@ -624,6 +628,7 @@ export class Gateway {
     clearTimeout(bound);
     for (const timer of [this.reportTimer, this.sweepTimer, this.tickTimer]) if (timer !== null) clearInterval(timer);
     this.report();
+    this.ended.flush();
     for (const backend of this.backends.values()) backend.dispose();
     this.current?.retire();
     this.limits?.end();

@@ -7,6 +7,7 @@ import { RouteCounters } from './counters.ts';
 import type { GatewayCounters } from './counters.ts';
 import { compileFilters } from './filters/compile-filters.ts';
 import type { CompiledFilters } from './filters/compile-filters.ts';
+import type { EndedRequests } from './ended-requests.ts';
 import type { Exchange } from './exchange.ts';
 import { RequestEdit, ResponseEdit } from './filters/edits.ts';
 import type { FilterRegistry, FilterServices, MirrorTarget } from './filters/filter.ts';
@@ -104,6 +105,8 @@ export interface RuntimeDeps {
   ids: RequestIds;
   accessLog: AccessLog;
   counters: GatewayCounters;
+  /** null: nobody wants to hear of each request. */
+  ended: EndedRequests | null;
   /** Something happened on this backend: it belongs into the next report. */
   touch(backend: GatewayBackend): void;
 }
@@ -119,6 +122,7 @@ export class Runtime {
   readonly ids: RequestIds;
   readonly accessLog: AccessLog;
   readonly counters: GatewayCounters;
+  readonly ended: EndedRequests | null;
   readonly logsAccess: boolean;
   /** null: no request is traced. */
   readonly tracer: Tracer | null;
@@ -139,6 +143,7 @@ export class Runtime {
     this.ids = deps.ids;
     this.accessLog = deps.accessLog;
     this.counters = deps.counters;
+    this.ended = deps.ended;
     this.touch = deps.touch;
     this.logsAccess = deps.config.telemetry.accessLog.format !== 'off';
     this.tracer = deps.tracer;

@@ -110,6 +110,11 @@ export type UpMessage =
   | { type: 'limit-ask'; seq: number; asks: LimitAsk[] }
   /** Requests that were recorded since the last report, at most 1,000; `dropped`: how many more there were. */
   | { type: 'traces'; records: TraceRecord[]; dropped: number }
+  /**
+   * Requests that ended since the last such message (`events.each`), at most 20,000; `dropped`: how many more there were. `ended` has six numbers of each: ms of its arrival after `startMs`
+   * (wall clock), hundredths of a ms that it took, status, bytes of its body, bytes of the response's, 1 when it waited for a wake.
+   */
+  | { type: 'requests'; startMs: number; sets: { backend: string; route: string; ended: number[] }[]; dropped: number }
   | { type: 'collected'; id: number; metrics: MetricFamily[]; status: GatewayStatus };
 
 export interface WakeRequest {
@@ -122,6 +127,9 @@ export interface WakeRequest {
   path: string;
   /** Wall clock ms. */
   atMs: number;
+  /** At most 255 characters. Missing: not known. */
+  host?: string;
+  requestId?: string;
   /** No operator leads: whoever gets it tells the pods, too. Missing: no. */
   alone?: boolean;
 }

@@ -51,6 +51,7 @@ const UP: Shapes<UpMessage> = {
   'limit-close': { name: 'string' },
   'limit-ask': { seq: 'number', asks: 'array' },
   traces: { records: 'array', dropped: 'number' },
+  requests: { startMs: 'number', sets: 'array', dropped: 'number' },
   collected: { id: 'number', metrics: 'array', status: 'object' },
 };
 

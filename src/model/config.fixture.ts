@@ -102,3 +102,7 @@ export function defaultTelemetry(): Config['telemetry'] {
     metricsSinks: [],
   };
 }
+
+export function defaultEvents(): Config['events'] {
+  return { bus: { kind: 'memory' }, each: false, stream: 'dormouse.traffic', maxLength: 100_000, buffer: 10_000 };
+}

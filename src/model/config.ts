@@ -21,6 +21,7 @@ export interface Config {
   observe: { address: HostPort } | null;
   /** The admin API over TCP; null: switched off. The control socket serves it all the same. */
   admin: AdminConfig | null;
+  events: EventsConfig;
   telemetry: {
     accessLog: { format: 'json' | 'common' | 'off'; file: string; redact: string[] };
     log: { level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; format: 'auto' | 'json' | 'pretty' };
@@ -59,6 +60,32 @@ export interface AdminToken {
   hash: string;
   scope: AdminScope;
 }
+/** Where traffic events are published, and which. */
+export interface EventsConfig {
+  bus: EventBusConfig;
+  /** One event a request, besides those of wakes and windows. */
+  each: boolean;
+  /** The start of the names under which they are stored: stream keys, subjects. */
+  stream: string;
+  /** Events that a stream holds, about: the oldest make room. */
+  maxLength: number;
+  /** Events that are kept while the bus takes none, at most. */
+  buffer: number;
+}
+
+export type EventBusConfig =
+  | { kind: 'memory' }
+  | {
+      kind: 'redis' | 'nats';
+      /** With user and password, where it has them. */
+      url: string;
+      /** Absolute paths; null: none. Read at each connection. */
+      passwordFile: string | null;
+      /** Of NATS: a .creds file, a user's JWT and key. */
+      credentialsFile: string | null;
+      /** null: as the URL says, with the authorities that the system knows. */
+      tls: { caFile: string | null; certFile: string | null; keyFile: string | null; serverName: string | null } | null;
+    };
 
 export interface HostPort {
   /** IP address or name; IPv6 without brackets. */

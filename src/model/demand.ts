@@ -49,6 +49,9 @@ export interface DemandWindow {
   requests: number;
   /** Requests that ended with 5xx or a broken transfer. */
   errors: number;
+  /** Of bodies: of requests that ended in the window, and of their responses; of tunnels when they end. Missing: not counted. */
+  bytesIn?: number;
+  bytesOut?: number;
   /** In flight now (held excluded). Open tunnels (WebSocket) are not in here. */
   inFlight: number;
   /** Held now. */

@@ -588,7 +588,8 @@ class Leading {
       const known = slices.get(backend.name);
       return known === undefined ? backend : { ...backend, slices: known };
     });
-    return { ...share, backends };
+    // They publish what they see themselves. The link is as secret as the credentials of the bus.
+    return { ...share, backends, events: config.events };
   }
 
   #build(): Config {

@@ -24,6 +24,7 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   stateDir: 'used from the next start on',
   'telemetry.log.level': 'used from the next start on',
   'telemetry.log.format': 'used from the next start on',
+  'events.passwordFile': 'stands in place of credentialsFile: test/services/events.test.ts',
   'backends.*.process.user': 'needs root',
   'backends.*.process.port': 'a fixed port: changes.test.ts',
   'backends.*.kubernetes.namespace': 'needs a cluster: test/cluster/one-machine',

@@ -16,6 +16,9 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   protobuf: [],
   kubernetes: ['model', 'tls'],
   idle: ['model'],
+  // The protocol; what is sent over it is others' business.
+  nats: [],
+  events: ['model', 'nats', 'link/link.ts', 'link/messages.ts'],
   operator: ['model', 'kubernetes', 'config', 'controller', 'drivers', 'idle', 'link', 'tls'],
   supervisor: ['model', 'link'],
   telemetry: ['model'],
@@ -45,6 +48,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'drivers',
     'controller',
     'kubernetes',
+    'events',
     'idle',
     'operator',
     'supervisor',
@@ -75,7 +79,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/otlp-transformer': ['telemetry/'],
   '@opentelemetry/resources': ['telemetry/'],
   '@opentelemetry/sdk-trace-base': ['telemetry/'],
-  redis: ['gateway/limits/'],
+  redis: ['gateway/limits/', 'events/redis/'],
   ajv: ['gateway/filters/'],
   re2js: ['gateway/', 'config/', '.schema.ts'],
 };
@@ -89,6 +93,7 @@ export const NOT_IN_WORKERS: readonly string[] = [
   'src/drivers/',
   'src/controller/',
   'src/apis/',
+  'src/events/',
 ];
 
 /** What a worker process loads only when a configuration needs it. */

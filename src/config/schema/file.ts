@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { adminSection } from './admin.ts';
 import { backendSchema } from './backend.ts';
 import { clientsSection, networks } from './clients.ts';
+import { eventsSection } from './events.ts';
 import { listenerSchema } from './listener.ts';
 import { partEntry, type PartSchemas } from './named-parts.ts';
 import { pluginOptions } from './plugin-options.ts';
@@ -102,6 +103,7 @@ function topSchema(metricsSinks: PartSchemas) {
     security: section({ trustedProxies: networks(), clients: clientsSection() }).prefault({}),
     observe: observeSection().prefault({}),
     admin: adminSection().prefault({}),
+    events: eventsSection(),
     telemetry: section({
       accessLog: section({
         format: oneOf(['json', 'common', 'off']).prefault('json'),

@@ -28,6 +28,9 @@ export class TestWaiter implements Waiter {
     this.random = seededRandom(seed);
   }
 
+  readonly hostForLog = 'app.example.com';
+  readonly requestId = 'request-1';
+
   pathForLog(): string {
     return '/';
   }

@@ -15,6 +15,10 @@ export interface Waiter extends Held, PickContext {
   readonly routeName: string;
   /** '' for a raw connection. */
   readonly method: string;
+  /** What the client asked for; a raw connection: its server name. At most 255 characters. */
+  readonly hostForLog: string;
+  /** '' when it has none. */
+  readonly requestId: string;
   /** Without query, at most 200 characters. */
   pathForLog(): string;
   /** It was sent to an endpoint before: waiting again, it goes before those that came later. */

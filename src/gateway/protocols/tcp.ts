@@ -109,8 +109,14 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
     return this.place.route;
   }
 
+  readonly requestId = '';
+
   get wasTried(): boolean {
     return this.attempts > 0;
+  }
+
+  get hostForLog(): string {
+    return this.place.info.serverName;
   }
 
   pathForLog(): string {
@@ -330,6 +336,8 @@ export class StreamConnection implements OpenConnection, Waiter, EndpointStreamO
       backend.meter.lastActivityMs = nowMs;
       endpoint!.tunnels--;
       this.tunnel.over(nowMs);
+      backend.meter.bytesIn += this.tunnel.clientBytes;
+      backend.meter.bytesOut += this.tunnel.upstreamBytes;
     } else if (endpoint !== null) {
       endpoint.inFlight--;
     }

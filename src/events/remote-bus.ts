@@ -1,0 +1,64 @@
+import type { EventsConfig } from '../model/config.ts';
+import type { Logger } from '../model/ports.ts';
+import type { TrafficEvent } from '../model/traffic-event.ts';
+import { addressOf, type RemoteBus } from './bus-address.ts';
+import {
+  checkSubscription,
+  type BusStats,
+  type Delivery,
+  type EventBus,
+  type SubscribeOptions,
+  type Subscription,
+} from './event-bus.ts';
+import { Outbox } from './outbox.ts';
+import type { Transport } from './transport.ts';
+
+type Handler = (batch: readonly Delivery[]) => void | Promise<void>;
+
+export interface RemoteBusParts {
+  kind: 'redis' | 'nats';
+  /** `refused`: see Outbox. */
+  transport(refused: (what: string, hint: string) => void): Transport;
+  reader(options: SubscribeOptions, handler: Handler): Subscription;
+}
+
+/** A bus outside this process: an outbox to publish by, and readers with connections of their own. */
+export class RemoteEventBus implements EventBus {
+  readonly kind: 'redis' | 'nats';
+  readonly #outbox: Outbox;
+  readonly #parts: RemoteBusParts;
+  readonly #readers = new Set<Subscription>();
+
+  constructor({ buffer }: EventsConfig, bus: RemoteBus, parts: RemoteBusParts, logger: Logger) {
+    this.kind = parts.kind;
+    this.#parts = parts;
+    const refused = (what: string, hint: string): void => this.#outbox.refused(what, hint);
+    this.#outbox = new Outbox({ transport: parts.transport(refused), buffer, bus: addressOf(bus.url), logger });
+  }
+
+  get stats(): BusStats {
+    return this.#outbox.stats;
+  }
+
+  publish(events: readonly TrafficEvent[]): void {
+    if (events.length > 0) this.#outbox.publish(events);
+  }
+
+  subscribe(options: SubscribeOptions, handler: Handler): Subscription {
+    checkSubscription(options);
+    const reader = this.#parts.reader(options, handler);
+    this.#readers.add(reader);
+    return {
+      ready: reader.ready,
+      close: async () => {
+        await reader.close();
+        this.#readers.delete(reader);
+      },
+    };
+  }
+
+  async close(withinMs: number): Promise<void> {
+    await Promise.all([this.#outbox.close(withinMs), ...[...this.#readers].map((reader) => reader.close())]);
+    this.#readers.clear();
+  }
+}
