@@ -187,6 +187,11 @@ export class Stage implements AsyncDisposable {
     return this.#theirs();
   }
 
+  /** Also those that are going. */
+  get allPods(): number {
+    return this.home.pods.list().filter(({ metadata }) => metadata.labels?.['app'] === this.name).length;
+  }
+
   get state(): string | undefined {
     return this.backend?.status?.state;
   }
