@@ -8,6 +8,7 @@ const FAILED = 1;
 const USED_WRONGLY = 2;
 
 const GROUPS: Readonly<Record<string, string>> = {
+  backend: 'make, show, change and delete backends while dormouse runs',
   demo: 'run a ready-made example',
   queue: 'append messages to a queue, or count them',
 };
@@ -67,7 +68,10 @@ function commandOf(
     .summary(definition.summary)
     .description(sentence(definition.summary));
   for (const [name, description] of definition.arguments ?? []) command.argument(name, description);
-  for (const [flags, description] of definition.options ?? []) command.option(flags, description);
+  for (const [flags, description, many] of definition.options ?? []) {
+    if (many === undefined) command.option(flags, description);
+    else command.option(flags, description, (value: string, before: string[] = []) => [...before, value]);
+  }
   if (definition.examples !== undefined)
     command.addHelpText('after', `\nExamples:\n${definition.examples.map((line) => `  ${line}\n`).join('')}`);
   command.action(async () => {
@@ -75,7 +79,8 @@ function commandOf(
     finish(
       await run(
         context,
-        command.processedArgs.filter((value) => value !== undefined) as string[],
+        // What may be given several times comes as a list.
+        command.processedArgs.flat().filter((value) => value !== undefined) as string[],
         command.opts<CommandOptions>(),
       ),
     );

@@ -11,6 +11,31 @@ const QUEUE = [
   DEMO_FOLDER,
 ] as const;
 
+/** Which admin API. */
+const API = [
+  CONFIG,
+  STATE_DIR,
+  ['--api <url>', 'an admin API over TCP, instead of the dormouse on this machine (default: $DORMOUSE_API)'],
+  ['--token-file <file>', 'the file with the token for --api (default: $DORMOUSE_TOKEN_FILE)'],
+  ['--cacert <file>', 'a certificate authority to trust (PEM)'],
+  ['--cert <file>', 'a certificate to show (PEM)'],
+  ['--key <file>', 'its private key (PEM)'],
+  ['--namespace <name>', 'on a cluster: the namespace (default: the first that the API may use)'],
+  JSON_OUTPUT,
+] as const;
+const SPEC = [
+  ['-f, --file <file>', 'the spec, JSON or YAML, as an entry of backends: in dormouse.yaml; - for standard input'],
+  ['--host <name>', 'requests for this host lead to it', 'many'],
+  ['--path <prefix>', 'requests for paths that begin so lead to it'],
+  ['--image <name>', 'on a cluster: what its pods run'],
+  ['--port <number>', 'where its program listens'],
+  ['--server <url>', 'a server that somebody else runs', 'many'],
+  ['--env <name=value>', 'an environment variable', 'many'],
+  ['--idle-after <duration>', 'it sleeps when no request came for so long'],
+  ['--max <number>', 'at most so many instances'],
+  ['--set <key=value>', 'any other key, as scale.min=1', 'many'],
+] as const;
+
 export const COMMANDS: readonly CommandDefinition[] = [
   {
     path: ['up'],
@@ -52,6 +77,82 @@ export const COMMANDS: readonly CommandDefinition[] = [
     arguments: [['<name>', 'the backend']],
     options: [CONFIG, STATE_DIR, JSON_OUTPUT],
     load: () => import('./sleep.ts'),
+  },
+  {
+    path: ['awake'],
+    summary: 'wake a backend and keep it awake until a time',
+    arguments: [['<name>', 'the backend']],
+    options: [
+      ['--for <duration>', 'so long from now: 30m, 8h, 2d (default: 1h)'],
+      ['--until <time>', 'until then: 2030-01-31T18:00:00Z'],
+      ['--off', 'no longer than anything else keeps it awake'],
+      ...API,
+    ],
+    examples: ['dormouse awake shop --for 8h', 'dormouse awake shop --off'],
+    load: () => import('./awake.ts'),
+  },
+  {
+    path: ['run'],
+    summary: 'make a backend of a command (on one machine) or an image (on a cluster)',
+    arguments: [['<image-or-command...>', 'the image and its arguments, or the command after --']],
+    options: [
+      ['--name <name>', 'its name'],
+      ...SPEC.filter(([flags]) => !/--(file|image|server)/.test(flags)),
+      ['--no-route', 'without the host NAME.localhost'],
+      ...API,
+    ],
+    examples: [
+      'dormouse run --name shop -- node server.js',
+      'dormouse run --name shop --host shop.example.com --env GREETING=hello -- ./server --port ${PORT}',
+      'dormouse run --api https://dormouse.example.com:8081 --name shop --port 8080 --host shop.example.com example/shop:1',
+    ],
+    load: () => import('./backend/run.ts'),
+  },
+  {
+    path: ['rm'],
+    summary: 'delete backends that were made while dormouse runs, with what was made with them',
+    arguments: [['<name...>', 'the backends']],
+    options: API,
+    load: () => import('./backend/remove.ts'),
+  },
+  {
+    path: ['backend', 'list'],
+    summary: 'list backends: state, instances, where they come from, hosts',
+    options: [['--names', 'names alone, one a line'], ...API],
+    load: () => import('./backend/list.ts'),
+  },
+  {
+    path: ['backend', 'show'],
+    summary: 'show one backend with its spec',
+    arguments: [['<name>', 'the backend']],
+    options: API,
+    load: () => import('./backend/show.ts'),
+  },
+  {
+    path: ['backend', 'create'],
+    summary: 'make a backend of a file, of flags, or of both',
+    arguments: [['[name]', 'its name (default: the one in the file)']],
+    options: [...SPEC, ...API],
+    examples: [
+      'dormouse backend create shop --file shop.yaml',
+      'dormouse backend create legacy --server http://10.0.0.7:8080 --host legacy.example.com',
+    ],
+    load: () => import('./backend/create.ts'),
+  },
+  {
+    path: ['backend', 'update'],
+    summary: 'change a backend that was made while dormouse runs',
+    arguments: [['<name>', 'the backend']],
+    options: [['--replace', 'what is not given is taken away'], ...SPEC, ...API],
+    examples: ['dormouse backend update shop --set scale.max=3', 'dormouse backend update shop -f shop.yaml --replace'],
+    load: () => import('./backend/update.ts'),
+  },
+  {
+    path: ['backend', 'delete'],
+    summary: 'delete backends, as dormouse rm does',
+    arguments: [['<name...>', 'the backends']],
+    options: API,
+    load: () => import('./backend/remove.ts'),
   },
   {
     path: ['logs'],
@@ -182,6 +283,16 @@ export const COMMANDS: readonly CommandDefinition[] = [
     ],
     examples: ['dormouse uninstall --yes && dormouse install | kubectl delete -f -'],
     load: () => import('./uninstall.ts'),
+  },
+  {
+    path: ['completion'],
+    summary: 'print what completes dormouse’s commands in a shell',
+    arguments: [['<shell>', 'bash, zsh or fish']],
+    examples: [
+      'source <(dormouse completion bash)',
+      'dormouse completion fish > ~/.config/fish/completions/dormouse.fish',
+    ],
+    load: () => import('./completion.ts'),
   },
   {
     path: ['version'],

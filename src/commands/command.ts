@@ -6,7 +6,8 @@ export interface CommandDefinition {
   summary: string;
   /** As commander writes them: `<name>` must be given, `[name]` may be. */
   arguments?: readonly (readonly [name: string, description: string])[];
-  options?: readonly (readonly [flags: string, description: string])[];
+  /** `many`: it may be given several times, each time with one value. */
+  options?: readonly (readonly [flags: string, description: string, many?: 'many'])[];
   /** Shown below the help, one command line each. */
   examples?: readonly string[];
   load: () => Promise<{ run: RunCommand }>;

@@ -11,4 +11,13 @@ try {
 } catch (error) {
   process.stderr.write(failureText(error, args.includes('--json')));
 }
-process.exitCode = context === null ? 1 : await runCli(args, COMMANDS, context);
+if (context === null) process.exitCode = 1;
+// What a shell asks for at each Tab.
+else if (args[0] === '__complete') process.exitCode = await complete(context, args.slice(1));
+else process.exitCode = await runCli(args, COMMANDS, context);
+
+async function complete(of: CommandContext, words: string[]): Promise<number> {
+  const { candidates } = await import('./candidates.ts');
+  of.out((await candidates(of, words, COMMANDS)).map((candidate) => `${candidate}\n`).join(''));
+  return 0;
+}

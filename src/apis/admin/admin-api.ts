@@ -181,7 +181,7 @@ export class AdminApi {
     const from = first < 0 ? all.length : first;
     const items = all.slice(from, from + limit);
     const next = from + limit < all.length ? cursor(items.at(-1)!) : null;
-    answer(response, 200, { items: items.map(shown), next });
+    answer(response, 200, { items: items.map(shown), next, on: this.#target.on });
   }
 
   async #get({ response, url, signal }: Exchange, name: string): Promise<void> {

@@ -327,7 +327,7 @@ describe('events', () => {
     path: string,
     count: number,
     headers = {},
-  ): Promise<{ id: string; event: string; data: any }[]> {
+  ): Promise<{ id: string; event: string; data: { message?: string; reason?: string } }[]> {
     const request = httpRequest({
       host: '127.0.0.1',
       port: served.port,

@@ -65,6 +65,7 @@ export interface Created {
 
 /** Rejects with DormouseErrors; `signal` ends waiting, never a change that has begun. */
 export interface AdminTarget {
+  readonly on: 'machine' | 'cluster';
   /** In the order of their names (namespace first). */
   list(signal: AbortSignal): Promise<BackendView[]>;
   get(address: BackendAddress, signal: AbortSignal): Promise<BackendView>;

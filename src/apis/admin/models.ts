@@ -176,6 +176,7 @@ export const backendList = z
   .object({
     items: z.array(backendView),
     next: z.string().nullable().describe('The value of `after` for the next page; null: this is the last'),
+    on: z.enum(['machine', 'cluster']).describe('What the API works on'),
   })
   .meta({ id: 'BackendList' });
 

@@ -4,6 +4,7 @@ import { domainToASCII } from 'node:url';
 import { RE2JS } from 're2js';
 import { z } from 'zod';
 import type { HostPort, StatusRange } from '../../model/config.ts';
+import { readDurationText } from '../../model/duration.ts';
 import { shown } from '../config-error.ts';
 import { didYouMean } from '../nearest.ts';
 
@@ -66,9 +67,6 @@ export function percent(limits: { min: number; max: number }) {
 const YEAR_MS = 365 * 86_400_000;
 /** Longest duration, ms, of what Node's timers wait for: they take less than 2^31 ms and fire at once when given more. */
 export const TIMER_MS = 24 * 86_400_000;
-const DURATION =
-  /^(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$/;
-
 /** Milliseconds of `300ms`, `30s`, `1h30m` or plain 0; at most a year. */
 export function readDuration(value: unknown): number | Rejected {
   if (value === 0) return 0;
@@ -76,10 +74,8 @@ export function readDuration(value: unknown): number | Rejected {
   if (typeof value === 'number' && Number.isFinite(value))
     return new Rejected(`${value} has no unit`, `write ${value}s or ${value}ms`);
   if (typeof value !== 'string') return new Rejected(`expected a duration, got ${shown(value)}`, hint);
-  const match = value === '' || value.length > 64 ? null : DURATION.exec(value);
-  if (match === null) return value === '0' ? 0 : new Rejected(`${shown(value)} is not a duration`, hint);
-  const part = (index: number): number => (match[index] === undefined ? 0 : Number(match[index]));
-  const ms = Math.round(part(1) * 86_400_000 + part(2) * 3_600_000 + part(3) * 60_000 + part(4) * 1000 + part(5));
+  const ms = readDurationText(value);
+  if (ms === null) return new Rejected(`${shown(value)} is not a duration`, hint);
   return ms > YEAR_MS ? new Rejected(`${shown(value)} is longer than a year`) : ms;
 }
 

@@ -50,6 +50,7 @@ export interface MachineTargetOptions {
 }
 
 export class MachineTarget implements AdminTarget {
+  readonly on = 'machine';
   readonly #options: MachineTargetOptions;
   /** In force and written. */
   #state: AdminState;
