@@ -157,6 +157,7 @@ export function backendLines(backend: BackendStatus, options: ViewOptions): stri
     ...(backend.breaker === null
       ? []
       : [['breaker', breakerText(backend.breaker).replace('breaker ', '') || 'closed'] as [string, string]]),
+    ...runsFacts(backend, nowMs),
     ['driver', backend.driver],
     ['instances', `${readyCount(backend)} ready, ${backend.desired} desired, ${backend.min} to ${backend.max}`],
     ['demand', `${short(demand.concurrency)} at once, ${short(demand.requestsPerSecond)} per second`],
@@ -172,6 +173,18 @@ export function backendLines(backend: BackendStatus, options: ViewOptions): stri
   if (backend.instances.length > 0) lines.push('', ...instanceTable(backend, options).map((line) => `  ${line}`));
   if (backend.crash !== null) lines.push('', ...crashLines(backend, options));
   return lines;
+}
+
+/** Of scale.jobs: how many have ended, and how the last ones did. */
+function runsFacts({ runs }: BackendStatus, nowMs: number): [string, string][] {
+  if (runs === undefined) return [];
+  return [
+    ['runs', `${runs.succeeded} succeeded, ${runs.failed} failed`],
+    ...runs.last.map(({ id, endedAtMs, reason }): [string, string] => [
+      '',
+      `${id} ${reason}, ${sinceText(nowMs - endedAtMs)} ago`,
+    ]),
+  ];
 }
 
 export function instanceTable(backend: BackendStatus, options: ViewOptions): string[] {

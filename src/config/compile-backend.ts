@@ -3,6 +3,7 @@ import { authoritiesFile, pairFiles, type CertificateContext } from './certifica
 import { compileMatch } from './compile-match.ts';
 import { compileIdle, idleWithoutEffect } from './compile-idle.ts';
 import { compileBreaker, compileEjection, compileHealth } from './compile-resilience.ts';
+import { compileJobs } from './compile-jobs.ts';
 import { compileSource, schemeOf } from './compile-source.ts';
 import type { Path, Problem } from './config-error.ts';
 import { problem } from './explain.ts';
@@ -203,6 +204,7 @@ function compileScale(entry: BackendEntry, at: Path, inCluster: boolean, problem
     min: scale.min,
     max,
     by: scale.by,
+    jobs: compileJobs(entry, at, problems),
     idleAfterMs: scale.idleAfter,
     target:
       rps === undefined

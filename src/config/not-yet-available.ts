@@ -16,7 +16,6 @@ interface PlannedKey {
 export const PLANNED_KEYS: readonly PlannedKey[] = [
   { at: 'backends.*.scale.formula', standard: null },
   { at: 'backends.*.scale.fallback', standard: null },
-  { at: 'backends.*.scale.jobs', standard: null },
 ];
 
 interface PlannedNode {

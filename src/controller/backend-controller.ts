@@ -9,7 +9,7 @@ import type { BackendConfig } from '../model/config.ts';
 import type { DemandWindow, IdleVerdict, ScaleMetric, TriggerDemand } from '../model/demand.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
-import type { BackendEvent } from '../model/status.ts';
+import type { BackendEvent, FinishedRun } from '../model/status.ts';
 import type { Drained } from '../link/messages.ts';
 import type { Instance } from '../drivers/driver.ts';
 import { idleRule, type IdleDecision } from '../autoscaling/index.ts';
@@ -22,6 +22,7 @@ import type { Generation } from './generation.ts';
 import { Leases } from './leases.ts';
 import { BackendCounters } from './metrics.ts';
 import { Replacement } from './replacement.ts';
+import { Runs } from './runs.ts';
 import { Scaling } from './scaling.ts';
 import { Alarm } from './timers.ts';
 import type { Waiter } from './waiters.ts';
@@ -42,6 +43,8 @@ export class BackendController implements Machine, Neighbour {
   readonly demand: DemandSum<Peer>;
   readonly leases: Leases<Peer>;
   readonly counters = new BackendCounters();
+  /** Of scale.jobs. */
+  readonly runs = new Runs();
   readonly fleet: Fleet;
   readonly waking: Waking;
   readonly fallingAsleep: FallingAsleep;
@@ -190,6 +193,14 @@ export class BackendController implements Machine, Neighbour {
   get pinned(): string | null {
     const untilMs = this.pinnedUntilMs;
     return untilMs === 0 ? null : `kept awake by command until ${new Date(untilMs).toISOString()}`;
+  }
+
+  /** With scale.jobs: runs that are to be started now. */
+  get missingRuns(): number {
+    const { jobs, max } = this.#config.scale;
+    if (jobs === null || this.ending) return 0;
+    const running = this.fleet.all.length;
+    return Math.min(this.runs.missing(this.#triggers, jobs.batch, running, this.#wallMs()), max - running);
   }
 
   get shortWindowMs(): number {
@@ -383,6 +394,10 @@ export class BackendController implements Machine, Neighbour {
   triggered(demand: TriggerDemand | null): void {
     const wasActive = (this.#triggers?.active.length ?? 0) > 0;
     this.#triggers = demand;
+    if (this.#config.scale.jobs !== null) {
+      this.#lookAtRuns();
+      return;
+    }
     if (this.ending) return;
     const [reason] = demand?.active ?? [];
     if (reason === undefined) {
@@ -494,7 +509,9 @@ export class BackendController implements Machine, Neighbour {
 
   /** Arms the timer for the moment at which the idle rule could hold, or begins to fall asleep. */
   evaluateIdle(): void {
-    if (this.#phase !== 'awake' || this.ending || !this.fleet.driver.canScale || this.#config.scale.min > 0) {
+    const { min, jobs } = this.#config.scale;
+    // A run is never ended because nothing waits any more: it ends by itself.
+    if (this.#phase !== 'awake' || this.ending || !this.fleet.driver.canScale || min > 0 || jobs !== null) {
       this.#idleAlarm.cancel();
       return;
     }
@@ -514,6 +531,10 @@ export class BackendController implements Machine, Neighbour {
   tick(attached: boolean): void {
     const nowMs = this.#nowMs();
     if (attached) this.demand.quiet(nowMs);
+    if (this.#config.scale.jobs !== null) {
+      this.#lookAtRuns();
+      return;
+    }
     if (this.#phase !== 'awake' && this.waking.attempt?.stage !== 'starting') return;
     const { fleet } = this;
     const { decision, desired, reason } = this.#scaling.decide(
@@ -540,6 +561,10 @@ export class BackendController implements Machine, Neighbour {
     const awake = this.#phase === 'awake';
     if (this.ending || (!awake && this.waking.attempt?.stage !== 'starting')) return;
     const { fleet } = this;
+    if (this.#config.scale.jobs !== null) {
+      this.#startRuns();
+      return;
+    }
     if (fleet.driver.canScale) {
       if (awake && this.#replacement.portIsTaken) {
         this.#replacement.oneAfterTheOther();
@@ -555,6 +580,48 @@ export class BackendController implements Machine, Neighbour {
       this.publish();
       this.#afterDrains();
     }
+  }
+
+  // ---- runs (scale.jobs)
+
+  /** Something has changed of what waits, or of what runs. */
+  #lookAtRuns(): void {
+    if (this.ending) return;
+    if (this.#phase !== 'asleep') this.maintain();
+    else if (this.missingRuns > 0) {
+      const crash = this.heldBack();
+      const trigger = this.#triggers?.active[0] ?? 'messages wait';
+      if (crash === null) this.waking.begin({ kind: 'trigger', trigger, atMs: this.#wallMs() });
+      else this.waking.retryAfter(crash, () => this.#lookAtRuns());
+    }
+  }
+
+  /** The one way up; there is none down. */
+  #startRuns(): void {
+    const { fleet } = this;
+    for (const old of fleet.old) if (old.counted().length === 0) void fleet.close(old);
+    const missing = this.missingRuns;
+    if (missing <= 0) return;
+    const crash = this.heldBack();
+    fleet.target = fleet.own.length + missing;
+    if (crash === null) fleet.raise();
+    else this.waking.retryAfter(crash, () => this.maintain());
+  }
+
+  #runEnded(run: FinishedRun): void {
+    const { jobs } = this.#config.scale;
+    if (this.#closed || jobs === null) return;
+    this.runs.finished(run, jobs.history);
+    this.fleet.target = Math.max(0, this.fleet.target - 1);
+    if (!run.ok) this.tell('instance', `${run.id} failed: ${run.reason}`);
+  }
+
+  #runsAreDone(): void {
+    this.fallAsleep(this.crash === null ? 'its runs are done' : `crashing: ${this.crash.reason}`);
+    this.publish();
+    this.tell('asleep', `${this.name} is asleep: ${this.#why}`);
+    this.waking.waiters.reject(this.waking.failure());
+    this.#lookAtRuns();
   }
 
   #scaleUp(missing: number): void {
@@ -621,6 +688,7 @@ export class BackendController implements Machine, Neighbour {
     this.fleet.add(config, {
       instance: (instance) => this.#instanceChanged(instance),
       crash: (from, crash) => this.#crashed(from, crash),
+      run: (run) => this.#runEnded(run),
     });
   }
 
@@ -706,10 +774,21 @@ export class BackendController implements Machine, Neighbour {
     }
     const crash = live.length === 0 || this.#sharesControl ? this.heldBack() : null;
     if (crash !== null) this.waking.failed(crash);
+    // It was over before it was seen to run.
+    else if (this.#config.scale.jobs !== null && live.length === 0 && this.runs.lastEndMs >= attempt.sinceWallMs)
+      this.#runsAreDone();
   }
 
   #settleAwake(): void {
     const live = this.fleet.all;
+    if (this.#config.scale.jobs !== null) {
+      if (live.length === 0) this.#runsAreDone();
+      else {
+        this.#publishIfOutdated();
+        this.maintain();
+      }
+      return;
+    }
     const serves = live.some((instance) => instance.state === 'ready' || instance.state === 'unhealthy');
     // Only unhealthy ones: they may recover, and another start would not be better. Gateways answer 503.
     if (!serves && this.fleet.driver.canScale) {

@@ -67,6 +67,8 @@ export interface Machine {
   /** Removed from the configuration, or closed: nothing new begins. */
   readonly ending: boolean;
   readonly why: string;
+  /** With scale.jobs: runs that are to be started now. */
+  readonly missingRuns: number;
   /** What its triggers want; null: nothing is known. */
   readonly triggers: TriggerDemand | null;
   /** What its idle sources say; null: it has none. */

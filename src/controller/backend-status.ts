@@ -46,6 +46,7 @@ export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now
     lastActivityMs: demand.lastActivityWallMs,
     crash: backend.crash,
     breaker: config.breaker === null ? null : { closed: 0, halfOpen: 0, open: 0 },
+    ...(config.scale.jobs === null ? {} : { runs: backend.runs.status() }),
   };
 }
 
@@ -58,6 +59,7 @@ export function backendReading(backend: BackendController): BackendReading {
     desired: backend.driverKind === 'static' ? backend.fleet.members().length : backend.fleet.target,
     instances,
     counters: backend.counters,
+    runs: backend.config.scale.jobs === null ? null : backend.runs.status(),
   };
 }
 

@@ -287,6 +287,15 @@ export class FakeDriver implements Driver {
     if (backoffMs > 0) this.#events.crash(this.#crash);
   }
 
+  /** A run (scale.jobs) ends by itself; `backoffMs`: it failed. */
+  finishRun(id: string, backoffMs = 0): void {
+    const startedAtMs = this.#instances.find((one) => one.id === id)?.startedAtMs ?? 0;
+    const ok = backoffMs === 0;
+    const reason = `exited with code ${ok ? 0 : 1}`;
+    this.#events.run?.({ id, startedAtMs, endedAtMs: this.#time.wallMs(), ok, reason });
+    this.die(id, backoffMs);
+  }
+
   unhealthy(id: string, state: 'unhealthy' | 'ready' = 'unhealthy'): void {
     const instance = this.#instances.find((one) => one.id === id);
     if (instance !== undefined) this.#change(instance, { state, reason: 'no answer' });

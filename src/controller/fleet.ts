@@ -2,6 +2,7 @@
 import type { BackendPhase, Crash, Endpoint } from '../model/backend.ts';
 import type { BackendConfig } from '../model/config.ts';
 import type { Logger } from '../model/ports.ts';
+import type { FinishedRun } from '../model/status.ts';
 import type { Driver, DriverEvents, Instance } from '../drivers/driver.ts';
 import type { BackendHost, Peer } from './backend-host.ts';
 import { Drains, type DrainPurpose } from './drains.ts';
@@ -108,7 +109,11 @@ export class Fleet {
   /** Makes a driver for this configuration. `events` are called as steps of the controller, and only while the generation is part of the fleet. */
   add(
     config: BackendConfig,
-    events: { instance(instance: Instance): void; crash(from: Generation, crash: Crash | null): void },
+    events: {
+      instance(instance: Instance): void;
+      crash(from: Generation, crash: Crash | null): void;
+      run(run: FinishedRun): void;
+    },
   ): void {
     let made: Generation | null = null;
     const mine = (step: (generation: Generation) => void): void =>
@@ -118,6 +123,7 @@ export class Fleet {
     const driverEvents: DriverEvents = {
       instance: (instance) => mine(() => events.instance(instance)),
       crash: (crash) => mine((generation) => events.crash(generation, crash)),
+      run: (run) => mine(() => events.run(run)),
     };
     made = new Generation(config, this.#host.createDriver, driverEvents);
     this.#generations.push(made);

@@ -52,6 +52,8 @@ export interface BackendReading {
   /** Number of instances by state, those that drain as `draining`. */
   instances: ReadonlyMap<string, number>;
   counters: BackendCounters;
+  /** With scale.jobs: runs that have ended. */
+  runs: { succeeded: number; failed: number } | null;
 }
 
 export function backendFamilies(backends: Iterable<BackendReading>): MetricFamily[] {
@@ -79,7 +81,12 @@ export function backendFamilies(backends: Iterable<BackendReading>): MetricFamil
     'gauge',
     'Instances that the backend is meant to have now.',
   );
-  for (const { name: backend, phase, desired: wanted, instances: byState, counters } of backends) {
+  const runs = family('dormouse_job_runs_total', 'counter', 'Runs (scale.jobs) that have ended, by how.');
+  for (const { name: backend, phase, desired: wanted, instances: byState, counters, runs: ended } of backends) {
+    if (ended !== null) {
+      runs.series.push({ labels: { backend, result: 'succeeded' }, value: ended.succeeded });
+      runs.series.push({ labels: { backend, result: 'failed' }, value: ended.failed });
+    }
     for (const [cause, value] of counters.wakesByCause) wakes.series.push({ labels: { backend, cause }, value });
     for (const [part, { counts, sum }] of counters.durations()) {
       durations.series.push({
@@ -95,7 +102,7 @@ export function backendFamilies(backends: Iterable<BackendReading>): MetricFamil
     crashes.series.push({ labels: { backend }, value: counters.crashes });
     desired.series.push({ labels: { backend }, value: wanted });
   }
-  return [wakes, durations, sleeps, cancelled, state, instances, crashes, desired];
+  return [wakes, durations, sleeps, cancelled, state, instances, crashes, desired, runs];
 }
 
 function family(name: string, type: MetricFamily['type'], help: string): MetricFamily {

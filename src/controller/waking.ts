@@ -143,12 +143,15 @@ export class Waking {
     const { fleet, demand } = this.#machine;
     attempt.stage = 'starting';
     attempt.askedMs = this.#nowMs();
+    const runs = this.#machine.config.scale.jobs !== null;
     // Something that is started again gets as many as it had.
-    fleet.target = Math.max(
-      this.#scaling.clamp(fleet.target),
-      this.#scaling.first(demand.held),
-      this.#scaling.clamp(this.#machine.triggers?.desired ?? 0),
-    );
+    fleet.target = runs
+      ? fleet.own.length + Math.max(1, this.#machine.missingRuns)
+      : Math.max(
+          this.#scaling.clamp(fleet.target),
+          this.#scaling.first(demand.held),
+          this.#scaling.clamp(this.#machine.triggers?.desired ?? 0),
+        );
     fleet.raise();
     this.#machine.settle();
   }
@@ -200,6 +203,7 @@ export class Waking {
   keepAwake(kind: 'min' | 'restart'): void {
     const { config, ending, fleet, phase, triggers } = this.#machine;
     if (phase !== 'asleep' || !this.#isKeptAwake || !fleet.driver.canScale || ending) return;
+    if (config.scale.jobs !== null && this.#machine.missingRuns <= 0) return;
     const crash = this.#machine.heldBack();
     const trigger = triggers?.active[0];
     const atMs = this.#wallMs();

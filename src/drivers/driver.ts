@@ -1,6 +1,7 @@
 /** Who runs a backend's instances. One Driver object per backend; the contract test in driver.contract.ts runs against every kind. */
 import type { Crash } from '../model/backend.ts';
 import type { BackendConfig } from '../model/config.ts';
+import type { FinishedRun } from '../model/status.ts';
 
 export type InstanceState = 'starting' | 'ready' | 'unhealthy' | 'stopping' | 'frozen' | 'gone';
 
@@ -28,6 +29,8 @@ export interface DriverEvents {
   instance(instance: Instance): void;
   /** A start failed or an instance ended that nobody asked to end; `null`: it recovered. */
   crash(crash: Crash | null): void;
+  /** With scale.jobs: a run has ended by itself, or could not be started. Before its instance is gone. */
+  run?(run: FinishedRun): void;
 }
 
 export interface Driver {

@@ -37,6 +37,7 @@ export function defaultBackend(name: string): Omit<BackendConfig, 'source'> {
       min: 0,
       max: 1,
       by: 'dormouse',
+      jobs: null,
       idleAfterMs: 60_000,
       target: { metric: 'concurrency', value: 100, utilizationPercent: 70 },
       windows: { stableMs: 60_000, panicPercent: 10, panicThresholdPercent: 200 },

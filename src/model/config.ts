@@ -373,11 +373,20 @@ export interface ScaleConfig {
   max: number;
   /** Who decides between one and max: dormouse, an HPA or KEDA (zero too), or whoever does already. The last three are of a cluster. */
   by: 'dormouse' | 'hpa' | 'keda' | 'none';
+  /** Each instance is a run: it does a batch of messages and ends by itself. null: instances work until they are ended. */
+  jobs: JobsConfig | null;
   idleAfterMs: number;
   target: { metric: 'concurrency' | 'rps'; value: number; utilizationPercent: number };
   windows: { stableMs: number; panicPercent: number; panicThresholdPercent: number };
   rates: { up: number; down: number };
   scaleDownDelayMs: number;
+}
+
+export interface JobsConfig {
+  /** Messages of one run. */
+  batch: number;
+  /** Runs that have ended and are remembered, the newest ones. */
+  history: number;
 }
 
 export interface WakeConfig {

@@ -47,6 +47,27 @@ export interface BackendStatus {
   crash: Crash | null;
   /** How many workers have their circuit breaker in each state; null: none is configured. */
   breaker: { closed: number; halfOpen: number; open: number } | null;
+  /** With scale.jobs: what became of its runs. */
+  runs?: RunsStatus;
+}
+
+/** Of a backend with scale.jobs. */
+export interface RunsStatus {
+  succeeded: number;
+  failed: number;
+  /** The newest first, scale.jobs.history at most. */
+  last: FinishedRun[];
+}
+
+export interface FinishedRun {
+  /** The instance's. */
+  id: string;
+  /** 0: it was never started. */
+  startedAtMs: number;
+  endedAtMs: number;
+  ok: boolean;
+  /** "exited with code 1 after 3 s". */
+  reason: string;
 }
 
 export interface InstanceStatus {

@@ -19,6 +19,8 @@ const LEFT_OUT = [
   'tls.cert',
   'tls.key',
   'breaker.fallback.file',
+  // Runs are processes.
+  'scale.jobs',
   // Of plugins.
   'balance.options',
 ];

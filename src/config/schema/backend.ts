@@ -49,6 +49,10 @@ export function backendSchema(parts: BackendParts) {
       min: number({ min: 0, max: 1000 }).prefault(0),
       max: number({ min: 1, max: 1000 }).optional(),
       by: oneOf(['dormouse', 'hpa', 'keda', 'none']).prefault('dormouse'),
+      jobs: section({
+        batch: number({ min: 1, max: 1_000_000 }).prefault(1),
+        history: number({ min: 0, max: 1000 }).prefault(10),
+      }).optional(),
       idleAfter: duration().prefault('60s'),
       target: section({
         concurrency: number({ min: 0, max: 1_000_000, whole: false, above: true }).optional(),

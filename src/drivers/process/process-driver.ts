@@ -50,6 +50,11 @@ export class ProcessDriver implements Driver {
     this.#logs = new LogRing(config.logs.lines);
   }
 
+  /** Instances end by themselves when their work is done. */
+  get #runs(): boolean {
+    return this.#backend.scale.jobs !== null;
+  }
+
   instances(): readonly Instance[] {
     return [...this.#instances.values()].map((instance) => instance.snapshot());
   }
@@ -155,6 +160,7 @@ export class ProcessDriver implements Driver {
       log: (line) => this.#logs.push(line),
       changed: (changed) => this.#changed(changed),
       failed: (failed, failure) => this.#failed(failed, failure),
+      ...(!this.#runs ? {} : { finished: (run, how) => this.#finished(run, how) }),
     });
     this.#instances.set(id, instance);
     this.#unsettled.add(instance);
@@ -168,7 +174,7 @@ export class ProcessDriver implements Driver {
 
   #changed(instance: ProcessInstance): void {
     if (instance.state === 'gone') this.#instances.delete(instance.id);
-    if (instance.state === 'ready' && this.#crash !== null) {
+    if (instance.state === 'ready' && this.#crash !== null && !this.#runs) {
       this.#crash = null;
       this.#events.crash(null);
     }
@@ -176,17 +182,26 @@ export class ProcessDriver implements Driver {
   }
 
   #failed(instance: ProcessInstance, failure: { reason: string; readyForMs: number | null }): void {
-    const { logger, machine } = this.#deps;
     const { reason, readyForMs } = failure;
     this.#noteHealthyLife(instance);
-    const othersActive = this.#active().filter((other) => other !== instance).length;
     // Frozen ones were put to sleep in good health: whatever ended them was no failed start.
     if (instance.state === 'frozen' || (readyForMs !== null && readyForMs > this.#config.crash.backoffMs)) {
-      logger.warn(`instance ${instance.id} ${reason}`);
-      this.#wanted = Math.max(othersActive, this.#wanted - (isActive(instance) ? 1 : 0));
+      this.#deps.logger.warn(`instance ${instance.id} ${reason}`);
+      this.#wanted = Math.max(this.#others(instance), this.#wanted - (isActive(instance) ? 1 : 0));
       return;
     }
-    for (const other of this.#active()) this.#noteHealthyLife(other);
+    this.#crashed(instance, reason);
+  }
+
+  #others(instance: ProcessInstance): number {
+    return this.#active().filter((other) => other !== instance).length;
+  }
+
+  #crashed(instance: ProcessInstance, reason: string): void {
+    const { logger, machine } = this.#deps;
+    const othersActive = this.#others(instance);
+    // Of a run a long time says nothing yet.
+    if (!this.#runs) for (const other of this.#active()) this.#noteHealthyLife(other);
     const lines = this.#logs.last(Number.POSITIVE_INFINITY).filter((line) => line.instance === instance.id);
     const lastLines = lines.slice(-CRASH_LINES).map((line) => line.text.slice(0, CRASH_LINE_CHARS));
     this.#crash = this.#backoff.failed(instance.createdMs, this.#nowMs(), machine.clock.wallMs(), reason, lastLines);
@@ -198,6 +213,21 @@ export class ProcessDriver implements Driver {
       retryAtMs: this.#crash.retryAtMs,
     });
     this.#events.crash(this.#crash);
+  }
+
+  /** A run has ended. What failed is held back as a crash is; one that went well makes that history. */
+  #finished(instance: ProcessInstance, { ok, reason }: { ok: boolean; reason: string }): void {
+    const { id, startedAtMs } = instance.snapshot();
+    this.#events.run?.({ id, startedAtMs, endedAtMs: this.#deps.machine.clock.wallMs(), ok, reason });
+    if (!ok) {
+      this.#crashed(instance, reason);
+      return;
+    }
+    this.#wanted = Math.max(0, this.#wanted - 1);
+    this.#backoff.reset();
+    if (this.#crash === null) return;
+    this.#crash = null;
+    this.#events.crash(null);
   }
 
   /** One that was ready for longer than the longest back-off (or was put to sleep after more than the first) makes earlier failures history. */

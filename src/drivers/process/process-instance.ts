@@ -48,6 +48,8 @@ export interface InstanceOptions {
   logger: Logger;
   log(line: LogLine): void;
   changed(instance: ProcessInstance): void;
+  /** Set: it ends by itself when its work is done. Told once, before the state changes, instead of `failed`. */
+  finished?(instance: ProcessInstance, run: { ok: boolean; reason: string }): void;
   /** It failed or ended without having been asked to; told once, before the state changes. `readyForMs` null: it was never ready. */
   failed(instance: ProcessInstance, failure: { reason: string; readyForMs: number | null }): void;
 }
@@ -283,7 +285,8 @@ export class ProcessInstance {
       });
     });
     const told = drained.then(() => {
-      this.#options.failed(this, { reason, readyForMs });
+      if (this.#options.finished === undefined) this.#options.failed(this, { reason, readyForMs });
+      else this.#options.finished(this, { ok: cleanly, reason });
       this.#move('gone', reason);
     });
     // Whatever it leaves behind is ended from now on, and a stop that comes meanwhile waits for that.
@@ -294,7 +297,8 @@ export class ProcessInstance {
     if (this.#state !== 'starting') return;
     this.#stopWaiting();
     this.#stop ??= Promise.resolve();
-    this.#options.failed(this, { reason, readyForMs: null });
+    if (this.#options.finished === undefined) this.#options.failed(this, { reason, readyForMs: null });
+    else this.#options.finished(this, { ok: false, reason });
     this.#move('gone', reason);
     this.#settle();
   }
