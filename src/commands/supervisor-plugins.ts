@@ -100,7 +100,7 @@ export class SupervisorPlugins {
   }
 
   families(): MetricFamily[] {
-    return this.#failures.families();
+    return [...this.#failures.families(), ...this.#triggers.families()];
   }
 }
 

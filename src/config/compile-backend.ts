@@ -5,6 +5,7 @@ import { compileIdle, idleWithoutEffect } from './compile-idle.ts';
 import { compileBreaker, compileEjection, compileHealth } from './compile-resilience.ts';
 import { compileJobs } from './compile-jobs.ts';
 import { compileSource, schemeOf } from './compile-source.ts';
+import { compileFormula, compileTriggers, httpTarget } from './compile-triggers.ts';
 import type { Path, Problem } from './config-error.ts';
 import { problem } from './explain.ts';
 import type { BackendEntry } from './schema/backend.ts';
@@ -47,7 +48,7 @@ export function compileBackend(name: string, entry: BackendEntry, context: Backe
       idleTimeoutMs: entry.endpoints.idleTimeout,
     },
     health: compileHealth(entry.health),
-    triggers: compileTriggers(entry, at, problems),
+    triggers: compileTriggers(entry, at, { ...context, inCluster: context.inCluster === true }),
   };
 }
 
@@ -152,23 +153,6 @@ function compileBalance(
   };
 }
 
-function compileTriggers(entry: BackendEntry, at: Path, problems: Problem[]): BackendConfig['triggers'] {
-  const seen = new Set<string>();
-  if (entry.triggers.length > 0 && entry.servers !== undefined) {
-    const hint = 'remove it: triggers start and stop what dormouse runs';
-    problems.push(problem([...at, 'triggers'], 'has no effect on servers: that somebody else runs', hint));
-  }
-  return entry.triggers.map(({ name = '', type, options }, index) => {
-    const called = name === '' ? type : name;
-    if (seen.has(called)) {
-      const message = `${called} is the name of another trigger`;
-      problems.push(problem([...at, 'triggers', index], message, 'give each a name: of its own'));
-    }
-    seen.add(called);
-    return { name: called, type, options };
-  });
-}
-
 function compileScale(entry: BackendEntry, at: Path, inCluster: boolean, problems: Problem[]): BackendConfig['scale'] {
   const { scale } = entry;
   checkScaler(entry, [...at, 'scale', 'by'], inCluster, problems);
@@ -207,9 +191,10 @@ function compileScale(entry: BackendEntry, at: Path, inCluster: boolean, problem
     jobs: compileJobs(entry, at, problems),
     idleAfterMs: scale.idleAfter,
     target:
-      rps === undefined
+      httpTarget(entry, at, problems) ??
+      (rps === undefined
         ? { metric: 'concurrency', value: concurrency ?? 100, utilizationPercent }
-        : { metric: 'rps', value: rps, utilizationPercent },
+        : { metric: 'rps', value: rps, utilizationPercent }),
     windows: {
       stableMs: scale.windows.stable,
       panicPercent: scale.windows.panicPercent,
@@ -217,6 +202,8 @@ function compileScale(entry: BackendEntry, at: Path, inCluster: boolean, problem
     },
     rates: { up: scale.rates.up, down: scale.rates.down },
     scaleDownDelayMs: scale.scaleDownDelay,
+    formula: compileFormula(entry, at, problems),
+    fallback: scale.fallback ?? null,
   };
 }
 

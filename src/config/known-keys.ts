@@ -14,7 +14,14 @@ export function hintForUnknownKey(whole: z.ZodType, path: Path, key: string): st
   if (belongs !== undefined) return belongs;
   const near = slip ?? nearestName(key, known);
   if (near !== null) return `did you mean ${JSON.stringify(near)}?`;
+  // activationThreshold, where it is called activationListLength.
+  const alike = here.filter((one) => firstWord(one) === firstWord(key));
+  if (alike.length === 1 && firstWord(key).length >= 6) return `here it is ${JSON.stringify(alike[0])}`;
   return here.length > 0 && here.length <= 16 ? `there are ${here.join(', ')}` : undefined;
+}
+
+function firstWord(key: string): string {
+  return /^[a-z]+(?=[A-Z])/.exec(key)?.[0] ?? '';
 }
 
 /** Every key of the file as a dotted pattern, `backends.*.scale.max`, `routes[].rules[].retry`; sections and leaves. */

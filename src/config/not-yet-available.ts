@@ -14,8 +14,6 @@ interface PlannedKey {
 }
 
 export const PLANNED_KEYS: readonly PlannedKey[] = [
-  { at: 'backends.*.scale.formula', standard: null },
-  { at: 'backends.*.scale.fallback', standard: null },
 ];
 
 interface PlannedNode {

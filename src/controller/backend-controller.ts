@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { BACKEND_TRANSITIONS, type BackendPhase, type Crash, type WakeCause } from '../model/backend.ts';
 import type { BackendConfig } from '../model/config.ts';
-import type { DemandWindow, IdleVerdict, ScaleMetric, TriggerDemand } from '../model/demand.ts';
+import type { DemandWindow, IdleVerdict, TriggerDemand } from '../model/demand.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
 import type { BackendEvent, FinishedRun } from '../model/status.ts';
@@ -27,14 +27,15 @@ import { Scaling } from './scaling.ts';
 import { Alarm } from './timers.ts';
 import type { Waiter } from './waiters.ts';
 import { Waking } from './waking.ts';
+import { askedFor, type Asked, type RequestMetric } from './asked.ts';
 import { causeText, crashText } from './why.ts';
 
 /** An instance that is taken away for scale-down stays draining this long at most; then it serves again and a later decision tries anew. */
 const SCALE_DOWN_BOUND_MS = 300_000;
 /** How often it is looked whether a pin has ended. */
 const PIN_LOOK_MS = 60_000;
-/** The metric that is the load of requests. */
-const HTTP_METRIC = 'http';
+/** The metric that is the load of requests, and the type of the trigger that names it otherwise. */
+const HTTP = 'http';
 
 export class BackendController implements Machine, Neighbour {
   readonly name: string;
@@ -64,6 +65,7 @@ export class BackendController implements Machine, Neighbour {
   /** Resolves `remove`. */
   #removed: (() => void) | null = null;
   #triggers: TriggerDemand | null = null;
+  #wasActive = false;
   #verdict: IdleVerdict | null = null;
   #closed = false;
   /** Its clients reach it without gateways. */
@@ -165,23 +167,18 @@ export class BackendController implements Machine, Neighbour {
     return this.#phase !== 'asleep';
   }
 
-  /** What it is scaled by. `routed`: whether requests can reach it through gateways. */
-  scaleMetrics(routed: boolean): ScaleMetric[] {
-    const metrics = (this.#triggers?.metrics ?? []).map(({ name, value, target, active, atMs }) => ({
-      name,
-      value,
-      target,
-      active,
-      atMs,
-    }));
-    return routed ? [...metrics, this.#ofRequests()] : metrics;
+  /** What its triggers ask for together. */
+  get asked(): Asked {
+    const http = this.host.isRouted(this.name) ? this.#ofRequests() : null;
+    return askedFor(this.#triggers, this.#config, http, this.#wallMs());
   }
 
-  #ofRequests(): ScaleMetric {
+  #ofRequests(): RequestMetric {
     const { demand } = this;
-    const { value, target } = this.#scaling.ofRequests(demand, this.#nowMs());
+    const { value, burst, target } = this.#scaling.ofRequests(demand, this.#nowMs());
     const active = value > 0 || demand.inFlight > 0 || demand.held > 0;
-    return { name: HTTP_METRIC, value, target, active, atMs: this.#wallMs() };
+    const name = this.#config.triggers.find(({ type }) => type === HTTP)?.name ?? HTTP;
+    return { name, value, burst, target, active, atMs: this.#wallMs() };
   }
 
   /** Until when it is kept awake by command, wall clock ms; 0: it is not. */
@@ -208,6 +205,7 @@ export class BackendController implements Machine, Neighbour {
   }
 
   idle(): IdleDecision {
+    const { active, keptBy: unasked } = this.asked;
     const keptBy = this.host.dependents(this.name).filter((other) => other.needsDependencies);
     return idleRule({
       nowMs: this.#nowMs(),
@@ -221,7 +219,8 @@ export class BackendController implements Machine, Neighbour {
       keptBy: [
         ...keptBy.map((other) => `${other.name} is ${other.phase} and needs it`),
         ...(this.pinned === null ? [] : [this.pinned]),
-        ...(this.#triggers?.active ?? []),
+        ...active,
+        ...unasked,
         ...(this.#verdict?.keptBy ?? []),
       ],
     });
@@ -392,15 +391,19 @@ export class BackendController implements Machine, Neighbour {
 
   /** What its triggers want has changed. */
   triggered(demand: TriggerDemand | null): void {
-    const wasActive = (this.#triggers?.active.length ?? 0) > 0;
+    const wasActive = this.#wasActive;
     this.#triggers = demand;
+    const { active, keptBy } = this.asked;
+    this.#wasActive = active.length > 0;
     if (this.#config.scale.jobs !== null) {
       this.#lookAtRuns();
       return;
     }
     if (this.ending) return;
-    const [reason] = demand?.active ?? [];
+    const [reason] = active;
     if (reason === undefined) {
+      // A source that fails is not the end of its work.
+      if (keptBy.length > 0 && this.#phase === 'falling-asleep') this.fallingAsleep.lookAgain();
       // Its end is the last thing that was needed of it.
       if (wasActive) this.touch();
       this.evaluateIdle();
@@ -536,13 +539,16 @@ export class BackendController implements Machine, Neighbour {
       return;
     }
     if (this.#phase !== 'awake' && this.waking.attempt?.stage !== 'starting') return;
-    const { fleet } = this;
+    const { fleet, asked } = this;
+    // A source that fails never makes it smaller.
+    const least = asked.keptBy.length > 0 ? Math.max(asked.desired ?? 0, fleet.target) : asked.desired;
     const { decision, desired, reason } = this.#scaling.decide(
       this.demand,
       nowMs,
       fleet.ownReady,
       fleet.target,
-      this.#triggers?.desired ?? null,
+      least,
+      asked.formula?.value != null,
     );
     if (decision === 'scale') {
       this.tell('scaled', `${this.name}: ${fleet.target} -> ${desired} instances (${reason})`);

@@ -1,7 +1,8 @@
 /** What one backend needs of the controller around it, and what its parts need of it. */
 import type { BackendPhase, Crash, WakeCause } from '../model/backend.ts';
 import type { BackendConfig } from '../model/config.ts';
-import type { IdleVerdict, TriggerDemand } from '../model/demand.ts';
+import type { IdleVerdict } from '../model/demand.ts';
+import type { Asked } from './asked.ts';
 import type { Clock, Logger } from '../model/ports.ts';
 import type { BackendEvent } from '../model/status.ts';
 import type { DownMessage } from '../link/messages.ts';
@@ -47,6 +48,8 @@ export interface BackendHost {
   dependents(name: string): readonly Neighbour[];
   /** Whether the autoscaler's tick comes to it. */
   tick(backend: Neighbour, on: boolean): void;
+  /** Whether a route or a listener leads to this backend. */
+  isRouted(name: string): boolean;
   /** How long an exchange in flight may take when its instance is replaced or removed, ms. */
   drainMs(): number;
   event(event: BackendEvent): void;
@@ -69,8 +72,8 @@ export interface Machine {
   readonly why: string;
   /** With scale.jobs: runs that are to be started now. */
   readonly missingRuns: number;
-  /** What its triggers want; null: nothing is known. */
-  readonly triggers: TriggerDemand | null;
+  /** What its triggers want together. */
+  readonly asked: Asked;
   /** What its idle sources say; null: it has none. */
   readonly verdict: IdleVerdict | null;
   /** Until when it is kept awake by command, as a sentence; null: it is not. */

@@ -93,6 +93,7 @@ export class Controller {
       nextVersion: () => ++this.#updateVersion,
       backend: (name) => this.#backends.get(name),
       dependents: (name) => this.#dependents.get(name) ?? [],
+      isRouted: (name) => this.#routed.has(name),
       tick: (backend, on) => this.#setTicking(backend, on),
       drainMs: () => this.#config?.shutdown.drainMs ?? 0,
       event: (event) => this.#tell(event),
@@ -506,10 +507,10 @@ export class Controller {
 
   /**
    * What a backend is scaled by: what each of its triggers measured and, where routes or listeners lead to it, `http`: requests at once averaged over
-   * scale.windows.stable, or per second. null: there is no backend of this name.
+   * scale.windows.stable, or per second. With scale.formula there is its result alone, named `formula`. null: there is no backend of this name.
    */
   scaleMetrics(name: string): ScaleMetric[] | null {
-    return this.#backends.get(name)?.scaleMetrics(this.#routed.has(name)) ?? null;
+    return this.#backends.get(name)?.asked.metrics ?? null;
   }
 
   /**

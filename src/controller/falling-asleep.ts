@@ -85,7 +85,7 @@ export class FallingAsleep {
     const keptBy = this.#machine.host.dependents(this.#machine.name).filter((other) => other.needsDependencies);
     const { pinned } = this.#machine;
     if (pinned !== null) return `it is ${pinned}; take that back first`;
-    const trigger = this.#machine.triggers?.active[0];
+    const trigger = this.#machine.asked.active[0];
     if (trigger !== undefined) return `${trigger}; it would be woken again at once`;
     const [first] = keptBy;
     if (first !== undefined) return `${first.name} is ${first.phase} and needs it; put that to sleep first`;

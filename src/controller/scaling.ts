@@ -65,30 +65,33 @@ export class Scaling {
     this.#ownAsk = 1;
   }
 
-  /** `triggers`: instances that the triggers ask for; null: there are none. */
+  /** `triggers`: instances that the triggers ask for; null: there are none. `alone`: a formula has requests in it already, which ask for nothing besides. */
   decide(
     demand: DemandSum<unknown>,
     nowMs: number,
     ready: number,
     present: number,
     triggers: number | null,
+    alone = false,
   ): ScaleDecision {
     if (triggers === null) return this.#ofRequests(demand, nowMs, ready, present);
     const own = this.#ofRequests(demand, nowMs, ready, this.clamp(this.#ownAsk));
     this.#ownAsk = own.desired;
     const slowed = delayed(this.#triggerDelay, nowMs, triggers);
     this.#triggerDelay = slowed.window;
-    const desired = this.clamp(Math.max(own.desired, slowed.max));
-    const reason = slowed.max > own.desired ? `triggers ask for ${slowed.max}` : own.reason;
+    const desired = this.clamp(alone ? slowed.max : Math.max(own.desired, slowed.max));
+    const reason = alone || slowed.max > own.desired ? `triggers ask for ${slowed.max}` : own.reason;
     return { decision: desired === present ? 'hold' : 'scale', desired, reason };
   }
 
-  /** The load of requests over the stable window, and what one instance is meant to have of it: scale.target times utilization. */
-  ofRequests(demand: DemandSum<unknown>, nowMs: number): { value: number; target: number } {
-    return {
-      value: this.#average(demand, nowMs, this.#config.windows.stableMs),
-      target: targetPerInstance(this.#limits),
-    };
+  /**
+   * The load of requests over the stable window, and what one instance is meant to have of it: scale.target times utilization. `burst`: the larger of that
+   * and the panic window's.
+   */
+  ofRequests(demand: DemandSum<unknown>, nowMs: number): { value: number; burst: number; target: number } {
+    const value = this.#average(demand, nowMs, this.#config.windows.stableMs);
+    const burst = Math.max(value, this.#average(demand, nowMs, this.shortWindowMs));
+    return { value, burst, target: targetPerInstance(this.#limits) };
   }
 
   #average(demand: DemandSum<unknown>, nowMs: number, windowMs: number): number {

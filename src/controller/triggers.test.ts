@@ -2,13 +2,22 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backendConfig, settled, World } from './controller.fixture.ts';
 
-const jobs = (value: number, active: boolean) => ({ name: 'jobs', type: 'queue', value, target: 1, active, atMs: 5 });
+const jobs = (value: number, active: boolean) => ({
+  name: 'jobs',
+  type: 'queue',
+  value,
+  target: 1,
+  active,
+  reason: 'some wait',
+  atMs: 5,
+});
 const busy = (desired: number, reason = '12 messages wait') => ({
   desired,
   active: [`trigger jobs: ${reason}`],
   metrics: [jobs(desired, true)],
+  troubles: [],
 });
-const QUIET = { desired: 0, active: [], metrics: [jobs(0, false)] };
+const QUIET = { desired: 0, active: [], metrics: [jobs(0, false)], troubles: [] };
 
 async function world(scale: { min?: number; max?: number; idleAfterMs?: number; scaleDownDelayMs?: number } = {}) {
   const made = new World();

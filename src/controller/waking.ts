@@ -150,7 +150,7 @@ export class Waking {
       : Math.max(
           this.#scaling.clamp(fleet.target),
           this.#scaling.first(demand.held),
-          this.#scaling.clamp(this.#machine.triggers?.desired ?? 0),
+          this.#scaling.clamp(this.#machine.asked.desired ?? 0),
         );
     fleet.raise();
     this.#machine.settle();
@@ -201,11 +201,11 @@ export class Waking {
 
   /** scale.min or a trigger keeps it awake: it is started now, or when the back-off has passed. */
   keepAwake(kind: 'min' | 'restart'): void {
-    const { config, ending, fleet, phase, triggers } = this.#machine;
+    const { config, ending, fleet, phase, asked } = this.#machine;
     if (phase !== 'asleep' || !this.#isKeptAwake || !fleet.driver.canScale || ending) return;
     if (config.scale.jobs !== null && this.#machine.missingRuns <= 0) return;
     const crash = this.#machine.heldBack();
-    const trigger = triggers?.active[0];
+    const trigger = asked.active[0];
     const atMs = this.#wallMs();
     if (crash !== null) this.#retryLater(crash);
     else if (config.scale.min > 0 || trigger === undefined) this.begin({ kind, atMs });
@@ -213,8 +213,8 @@ export class Waking {
   }
 
   get #isKeptAwake(): boolean {
-    const { config, pinned, triggers, verdict } = this.#machine;
-    return pinned !== null || config.scale.min > 0 || (triggers?.active.length ?? 0) > 0 || verdict?.wake != null;
+    const { config, asked, pinned, verdict } = this.#machine;
+    return pinned !== null || config.scale.min > 0 || asked.active.length > 0 || verdict?.wake != null;
   }
 
   #retryLater(crash: Crash): void {

@@ -43,6 +43,8 @@ export function defaultBackend(name: string): Omit<BackendConfig, 'source'> {
       windows: { stableMs: 60_000, panicPercent: 10, panicThresholdPercent: 200 },
       rates: { up: 1000, down: 2 },
       scaleDownDelayMs: 0,
+      formula: null,
+      fallback: null,
     },
     idle: { webSockets: 'awake', prometheus: null, schedule: null, settleMs: 2000 },
     wake: {

@@ -2,6 +2,8 @@
  * The compiled configuration: what config/ makes of dormouse.yaml, frozen. Durations are in ms, sizes in bytes, percents are numbers of
  * 0 to 100, `0` of a limit means no bound where the key's comment says so. Everything has its default filled in.
  */
+import type { FormulaNode } from './formula.ts';
+
 export interface Config {
   /** Number of gateway workers, >= 1. */
   workers: number;
@@ -380,6 +382,22 @@ export interface ScaleConfig {
   windows: { stableMs: number; panicPercent: number; panicThresholdPercent: number };
   rates: { up: number; down: number };
   scaleDownDelayMs: number;
+  /** What is made of the triggers' numbers; null: the largest wins. */
+  formula: FormulaConfig | null;
+  /** At least so many instances once a trigger has failed so often in a row; null: it stays as it is. */
+  fallback: { failures: number; replicas: number } | null;
+}
+
+export interface FormulaConfig {
+  /** As written. */
+  text: string;
+  expression: FormulaNode;
+  /** Trigger names by how the formula writes them. */
+  names: Readonly<Record<string, string>>;
+  /** Of one instance, for a formula over what triggers measured; null: it is over the instances that each asks for. */
+  target: number | null;
+  /** Active above this; with `target` only. */
+  activationTarget: number;
 }
 
 export interface JobsConfig {

@@ -6,6 +6,20 @@ export interface TriggerDemand {
   active: string[];
   /** One for each trigger that has reported. */
   metrics: TriggerMetric[];
+  /** One for each trigger whose source fails, whether or not it has reported before. */
+  troubles: TriggerTrouble[];
+}
+
+/** A source that can't be asked now. What it said last stands. */
+export interface TriggerTrouble {
+  name: string;
+  type: string;
+  /** Since when, wall clock ms. */
+  sinceMs: number;
+  /** In a row, >= 1. */
+  failures: number;
+  /** Why, one sentence with the next step. */
+  reason: string;
 }
 
 /** How much work there is for a backend as a whole. Instances that would be right: value / target, rounded up. */
@@ -25,6 +39,8 @@ export interface ScaleMetric {
 export interface TriggerMetric extends ScaleMetric {
   /** The trigger's name in the registry. */
   type: string;
+  /** What it says of it: "12 messages wait in jobs". */
+  reason: string;
 }
 
 /** What the idle sources of one backend say together (Prometheus, schedules, a handover that is not done). */

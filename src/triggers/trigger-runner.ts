@@ -1,13 +1,15 @@
 /** Keeps the triggers of the configuration running, and says for each backend what they want together. */
 import { isDeepStrictEqual } from 'node:util';
 import type { TriggerConfig } from '../model/config.ts';
-import type { TriggerDemand } from '../model/demand.ts';
+import type { TriggerDemand, TriggerTrouble } from '../model/demand.ts';
+import type { MetricFamily } from '../model/metrics.ts';
 import type { Clock, Logger } from '../model/ports.ts';
 import type { TriggerDefinition, TriggerRegistry, TriggerReport } from './trigger.ts';
 
 const RESTART_MS = 1000;
 const MAX_RESTART_MS = 60_000;
 const MAX_REASON = 200;
+const MAX_FAILURE = 300;
 /** A trigger that reports more instances than this means something else. */
 const MAX_DESIRED = 1_000_000;
 /** An equal report is told again after this. */
@@ -20,6 +22,8 @@ export interface TriggerRunnerOptions {
   onDemand: (backend: string, demand: TriggerDemand | null) => void;
   /** Told of what a trigger threw. `type`: its name in the registry. */
   onFailure: (type: string, what: string, error: unknown) => void;
+  /** Reads a Secret of the backend's namespace; there are none when left out. */
+  readSecret?: (backend: string, name: string, signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
 }
 
 export class TriggerRunner {
@@ -58,25 +62,58 @@ export class TriggerRunner {
     if (next.length !== before.length || next.some((trigger) => !before.includes(trigger))) this.#tell(backend);
   }
 
+  /** What a scrape reads. Labels are names of the configuration. */
+  families(): MetricFamily[] {
+    const gauge = (name: string, help: string): MetricFamily => ({ name, type: 'gauge', help, series: [] });
+    const value = gauge('dormouse_trigger_value', 'What a trigger measured last, of the whole backend.');
+    const target = gauge('dormouse_trigger_target', 'How much of it one instance is meant to have.');
+    const active = gauge('dormouse_trigger_active', '1 when the trigger alone is a reason to be awake.');
+    const failing = gauge('dormouse_trigger_failing', '1 when its source could not be asked the last time.');
+    const failures: MetricFamily = {
+      name: 'dormouse_trigger_failures_total',
+      type: 'counter',
+      help: 'Times that the source of a trigger could not be asked.',
+      series: [],
+    };
+    for (const [backend, triggers] of this.#running) {
+      for (const { name: trigger, type, report, trouble, failures: failed } of triggers) {
+        const labels = { backend, trigger, type };
+        if (report !== null) {
+          value.series.push({ labels, value: report.metric.value });
+          target.series.push({ labels, value: report.metric.target });
+          active.series.push({ labels, value: Number(report.active) });
+        }
+        failing.series.push({ labels, value: Number(trouble !== null) });
+        failures.series.push({ labels, value: failed });
+      }
+    }
+    return [value, target, active, failing, failures];
+  }
+
   #tell(backend: string): void {
     const reports = (this.#running.get(backend) ?? []).flatMap(({ name, type, atMs, report }) =>
       report === null ? [] : [{ name, type, atMs, ...report }],
     );
+    const troubles = (this.#running.get(backend) ?? []).flatMap(({ name, type, trouble }) =>
+      trouble === null ? [] : [{ name, type, ...trouble }],
+    );
     this.#options.onDemand(
       backend,
-      reports.length === 0
+      reports.length === 0 && troubles.length === 0
         ? null
         : {
-            desired: Math.max(...reports.map(({ desired }) => desired)),
+            desired: Math.max(0, ...reports.map(({ desired }) => desired)),
             active: reports.filter(({ active }) => active).map(({ name, reason }) => `trigger ${name}: ${reason}`),
-            metrics: reports.map(({ name, type, atMs, active, metric }) => ({
+            metrics: reports.map(({ name, type, atMs, active, reason, metric }) => ({
               name,
               type,
               value: metric.value,
               target: metric.target,
               active,
+              reason,
               atMs,
             })),
+            troubles,
           },
     );
   }
@@ -88,11 +125,16 @@ class RunningTrigger {
   report: Required<TriggerReport> | null = null;
   /** When it last reported, wall clock ms. */
   atMs = 0;
+  /** null: its source answers. */
+  trouble: Pick<TriggerTrouble, 'sinceMs' | 'failures' | 'reason'> | null = null;
+  /** All there ever were. */
+  failures = 0;
   readonly #config: TriggerConfig;
   readonly #definition: TriggerDefinition;
   readonly #backend: string;
   readonly #options: TriggerRunnerOptions;
   readonly #changed: () => void;
+  readonly #logger: Logger;
   readonly #stopped = new AbortController();
   #restartMs = RESTART_MS;
   #timer: NodeJS.Timeout | undefined;
@@ -111,6 +153,7 @@ class RunningTrigger {
     this.#definition = definition;
     this.#options = options;
     this.#changed = changed;
+    this.#logger = options.logger.child({ backend, trigger: config.name });
   }
 
   fits(config: TriggerConfig, definition: TriggerDefinition): boolean {
@@ -124,13 +167,14 @@ class RunningTrigger {
 
   start(): void {
     if (this.#stopped.signal.aborted) return;
-    const { logger, clock } = this.#options;
+    const { clock } = this.#options;
     // Each run has its own end, so that a run that failed gives back what it holds before the next one begins.
     const run = new AbortController();
     const signal = AbortSignal.any([run.signal, this.#stopped.signal]);
     const failed = (error: unknown): void => {
       if (signal.aborted) return;
       run.abort(error);
+      this.#failed(error instanceof Error ? error.message : String(error));
       this.#options.onFailure(this.#config.type, `watch for ${this.#backend}`, error);
       this.#timer = setTimeout(() => this.start(), this.#restartMs);
       this.#restartMs = Math.min(this.#restartMs * 2, MAX_RESTART_MS);
@@ -151,13 +195,38 @@ class RunningTrigger {
           backend: this.#backend,
           name: this.name,
           clock,
-          logger: logger.child({ backend: this.#backend, trigger: this.name }),
+          logger: this.#logger,
+          failed: (reason) => {
+            if (!signal.aborted) this.#failed(reason);
+          },
+          readSecret: (name, bound) => this.#readSecret(name, bound),
         },
       );
       if (started instanceof Promise) started.catch(failed);
     } catch (error) {
       failed(error);
     }
+  }
+
+  /** Told once in the log, and each time to whom the number of failures matters. */
+  #failed(reason: string): void {
+    const shown = cut(reason, MAX_FAILURE);
+    const before = this.trouble;
+    this.failures++;
+    this.trouble = {
+      sinceMs: before?.sinceMs ?? this.#options.clock.wallMs(),
+      failures: (before?.failures ?? 0) + 1,
+      reason: shown,
+    };
+    if (before?.reason !== shown)
+      this.#logger.warn('its source can not be asked; the scale stays as it is', { reason: shown });
+    this.#changed();
+  }
+
+  #readSecret(name: string, signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
+    const { readSecret } = this.#options;
+    if (readSecret !== undefined) return readSecret(this.#backend, name, signal);
+    return Promise.reject(new Error(`the Secret ${name} can't be read: Secrets are for objects of a cluster`));
   }
 
   /** Throws an Error when it is no report. */
@@ -172,19 +241,28 @@ class RunningTrigger {
     const taken = {
       active,
       desired: instances,
-      reason: reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON - 1)}…` : reason,
+      reason: cut(reason, MAX_REASON),
       metric:
         metric === undefined
           ? { value: instances, target: 1, activation: 0 }
           : { value: metric.value, target: metric.target, activation: metric.activation },
     };
     const atMs = this.#options.clock.wallMs();
+    const wasFailing = this.trouble !== null;
+    if (wasFailing) {
+      this.#logger.info('its source answers again', { failures: this.trouble?.failures });
+      this.trouble = null;
+    }
     // The same again is told only so that nobody takes the number for an old one.
-    if (isDeepStrictEqual(taken, this.report) && atMs - this.atMs < SAME_AGAIN_MS) return;
+    if (!wasFailing && isDeepStrictEqual(taken, this.report) && atMs - this.atMs < SAME_AGAIN_MS) return;
     this.report = taken;
     this.atMs = atMs;
     this.#changed();
   }
+}
+
+function cut(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
 }
 
 function isMetric({ value, target, activation }: NonNullable<TriggerReport['metric']>): boolean {

@@ -29,6 +29,16 @@ export interface TriggerContext {
   readonly clock: Clock;
   /** Says whose trigger it is on each line. */
   readonly logger: Logger;
+  /**
+   * The source could not be asked. What was reported last stands, the backend is neither put to sleep nor made smaller, and `reason` is shown (one
+   * sentence with the next step, cut to 300 characters), until the next report. Failures in a row count for scale.fallback.
+   */
+  failed(reason: string): void;
+  /**
+   * A Secret of the namespace of the backend, as text by its keys. Rejects with an Error that says what to do when there is none, or when nothing can be
+   * read: outside of a cluster. Bounded by `signal`.
+   */
+  readSecret(name: string, signal: AbortSignal): Promise<Readonly<Record<string, string>>>;
 }
 
 export interface TriggerDefinition {

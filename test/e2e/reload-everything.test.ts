@@ -36,6 +36,14 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   'backends.*.kubernetes.autoscaler.kind': 'needs a cluster: test/cluster/one-machine',
   'backends.*.kubernetes.autoscaler.name': 'needs a cluster: test/cluster/one-machine',
   'backends.*.kubernetes.ready': 'needs a cluster: test/cluster/one-machine',
+  ...Object.fromEntries(
+    ['redis-list', 'redis-streams', 'nats-jetstream', 'prometheus', 'external'].flatMap((type) =>
+      ['secret', 'keys'].map((key) => [
+        `backends.*.triggers[].${type}.authentication.${key}`,
+        'for objects of a cluster: test/cluster/triggers',
+      ]),
+    ),
+  ),
 };
 
 interface Running {

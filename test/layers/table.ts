@@ -22,7 +22,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   operator: ['model', 'kubernetes', 'config', 'controller', 'drivers', 'idle', 'link', 'tls'],
   supervisor: ['model', 'link'],
   telemetry: ['model'],
-  triggers: ['model', 'protobuf'],
+  triggers: ['model', 'protobuf', 'idle/prometheus-answer.ts', 'idle/zone-clock.ts'],
   // What plugins may be: the interfaces of their parts.
   plugins: [
     'model',
@@ -62,7 +62,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** What schemas of filter options (`*.schema.ts`, never loaded by workers) may import besides: durations, sizes and names are read in one way. */
-export const FOR_SCHEMAS: readonly string[] = ['config/schema/scalars.ts'];
+export const FOR_SCHEMAS: readonly string[] = ['config/schema/scalars.ts', 'config/schema/idle.ts'];
 
 /** Which package may be imported where: folders of src/, or the ending of a file's name. A package that is not in here may be imported nowhere. */
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
@@ -74,13 +74,15 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   jose: ['gateway/auth/', 'commands/'],
   '@peculiar/x509': ['commands/', 'tls/authority.ts'],
   'reflect-metadata': ['commands/', 'tls/authority.ts'],
-  '@grpc/grpc-js': ['grpc/', 'link/grpc-server.ts', 'link/grpc-client.ts', 'apis/keda/'],
+  '@grpc/grpc-js': ['grpc/', 'link/grpc-server.ts', 'link/grpc-client.ts', 'apis/keda/', 'triggers/external.ts'],
   '@opentelemetry/api': ['telemetry/'],
   '@opentelemetry/otlp-transformer': ['telemetry/'],
   '@opentelemetry/resources': ['telemetry/'],
   '@opentelemetry/sdk-trace-base': ['telemetry/'],
-  redis: ['gateway/limits/', 'events/redis/'],
+  '@nats-io/transport-node': ['triggers/nats-connection.ts', 'events/nats/'],
+  redis: ['gateway/limits/', 'events/redis/', 'triggers/redis-client.ts'],
   ajv: ['gateway/filters/'],
+  jsep: ['config/formula.ts'],
   re2js: ['gateway/', 'config/', '.schema.ts'],
 };
 

@@ -1,7 +1,10 @@
 /** The custom resource Backend: an entry of `backends:` in its long form, with what the operator tells about it. */
 import { HANDOVER_STEPS } from '../../model/handover-step.ts';
 import { z } from 'zod';
+import { SECRET_CREDENTIALS } from '../../model/credentials.ts';
 import { fileSchema, type ConfigRegistry } from '../schema/file.ts';
+import { triggerName } from '../schema/backend.ts';
+import type { PartSchemas } from '../schema/named-parts.ts';
 import { AGE, conditions, count, customResource, observedGeneration, text, time } from './definition.ts';
 import { exactlyOne } from './exactly-one.ts';
 import { structural, type CelRule, type Schema } from './structural.ts';
@@ -25,6 +28,16 @@ const LEFT_OUT = [
   'balance.options',
 ];
 
+const TRIGGER_SECTIONS: Readonly<Record<string, string>> = {
+  'triggers[].http': 'Requests, as a route implies them: how they count in place of scale.target',
+  'triggers[].redis-list': 'The length of a Redis list',
+  'triggers[].redis-streams': 'A Redis stream: its length, or what is pending or lags of a group',
+  'triggers[].nats-jetstream': 'What a consumer of a JetStream stream has before it',
+  'triggers[].prometheus': 'What a query gives',
+  'triggers[].cron': 'A time of the day or week',
+  'triggers[].external': 'A KEDA external scaler',
+};
+
 const SECTIONS: Readonly<Record<string, string>> = {
   kubernetes: 'A workload with a scale subresource, in the namespace of this object. Its pods are the instances',
   'kubernetes.target': 'What is scaled',
@@ -34,6 +47,8 @@ const SECTIONS: Readonly<Record<string, string>> = {
   'scale.target': 'The load that one instance should have: concurrency or rps',
   'scale.windows': 'Over what the load is averaged',
   'scale.rates': 'How fast the number of instances may change',
+  'scale.formula': 'What is made of the numbers of triggers, in place of the largest',
+  'scale.fallback': 'How many there are at least when the source of a trigger fails',
   idle: 'What has to agree before it sleeps, besides that no request came for scale.idleAfter',
   'idle.prometheus': 'A Prometheus query that says whether it is idle',
   'idle.schedule': 'When it may sleep and when it has to be awake, in cron expressions of five fields',
@@ -55,6 +70,7 @@ const SECTIONS: Readonly<Record<string, string>> = {
   breaker: 'When the whole backend is left alone for a while',
   'breaker.fallback': 'What clients get meanwhile',
   triggers: 'What besides requests wakes it, keeps it awake and asks for instances',
+  ...TRIGGER_SECTIONS,
 };
 
 const VALUE = exactlyOne(['exact', 'regex']);
@@ -63,6 +79,10 @@ const SPEAKS = 'has(self.endpoints) && has(self.endpoints.protocol) && self.endp
 const RULES: Readonly<Record<string, readonly CelRule[]>> = {
   '': [
     exactlyOne(['kubernetes', 'servers']),
+    {
+      rule: '!has(self.kubernetes) || has(self.kubernetes.service) || has(self.kubernetes.port) || (has(self.triggers) && size(self.triggers) > 0)',
+      message: 'kubernetes needs service or port; workers without one need triggers',
+    },
     {
       rule: `!(${SPEAKS} 'h2') || has(self.tls) || (has(self.servers) && self.servers.exists(server, server.url.startsWith('https:')))`,
       message: 'endpoints.protocol h2 needs tls: add tls: {}; without TLS it is h2c',
@@ -80,7 +100,9 @@ const RULES: Readonly<Record<string, readonly CelRule[]>> = {
       message: 'tls has no effect on http:// servers: write https://',
     },
   ],
-  kubernetes: [exactlyOne(['service', 'port'])],
+  kubernetes: [
+    { rule: '!has(self.service) || !has(self.port)', message: 'port has no place beside service, whose ports count' },
+  ],
   servers: [
     {
       rule: 'self.exists(server, !has(server.backup) || !server.backup)',
@@ -124,11 +146,15 @@ function fiveFields(): CelRule {
 export function backendResource(registry: ConfigRegistry, meanings: ReadonlyMap<string, string>): Schema {
   const at = (key: string): string => (key === '' ? ROOT : `${ROOT}.${key}`);
   const { backend } = fileSchema(registry);
-  const withoutTriggers = Object.keys(registry.triggers ?? {}).length === 0 ? ['triggers'] : [];
-  const spec = structural(z.toJSONSchema(backend, { io: 'input', unrepresentable: 'any' }) as Schema, ROOT, {
-    leftOut: new Set([...LEFT_OUT, ...withoutTriggers].map(at)),
+  const { triggers = {} } = registry;
+  const hasTriggers = Object.keys(triggers).length > 0;
+  const json = z.toJSONSchema(backend, { io: 'input', unrepresentable: 'any' }) as Schema;
+  if (hasTriggers) writeTriggers(json, triggers);
+  const rules = hasTriggers ? { ...RULES, 'triggers[]': [oneTrigger(Object.keys(triggers))] } : RULES;
+  const spec = structural(json, ROOT, {
+    leftOut: new Set([...LEFT_OUT, ...(hasTriggers ? leftOutOf(triggers) : ['triggers'])].map(at)),
     required: new Map(),
-    rules: new Map(Object.entries(RULES).map(([key, rules]) => [at(key), rules])),
+    rules: new Map(Object.entries(rules).map(([key, list]) => [at(key), list])),
     describe: (place) => meanings.get(place) ?? SECTIONS[place.slice(ROOT.length + 1)],
   });
   return customResource({
@@ -154,6 +180,37 @@ export function backendResource(registry: ConfigRegistry, meanings: ReadonlyMap<
       },
     ],
   });
+}
+
+/** An entry of triggers as the structural schema has it: an object with all of them, of which one is there. Plugins' are not known in a cluster. */
+function writeTriggers(json: Schema, triggers: PartSchemas): void {
+  const { triggers: list } = json['properties'] as Record<string, Schema>;
+  const properties = Object.entries({ name: triggerName(), ...triggers }).map(([name, schema]) => [
+    name,
+    z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }),
+  ]);
+  list!['items'] = { type: 'object', properties: Object.fromEntries(properties) };
+}
+
+/** What an object can't name, or must not hold. */
+function leftOutOf(triggers: PartSchemas): string[] {
+  return Object.entries(triggers).flatMap(([name, schema]) => {
+    const { properties = {} } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as {
+      properties?: Record<string, unknown>;
+    };
+    return Object.keys(properties)
+      .filter((key) => /File$/.test(key) || SECRET_CREDENTIALS.some((secret) => secret === key))
+      .map((key) => `triggers[].${name}.${key}`);
+  });
+}
+
+/** CEL escapes what a name may not have. */
+function oneTrigger(names: readonly string[]): CelRule {
+  const given = names.map((name) => `has(self.${name.replaceAll('-', '__dash__')})`);
+  return {
+    rule: `[${given.join(', ')}].exists_one(given, given)`,
+    message: `needs exactly one of ${names.join(', ')}`,
+  };
 }
 
 /** As written by the operator. */

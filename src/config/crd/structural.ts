@@ -189,7 +189,11 @@ function isOff(form: Schema): boolean {
 /** `URL` is short for `{ url: URL }`, `VALUE` for `{ exact: VALUE }`. */
 function isShortOf(object: Schema | undefined, form: Schema): boolean {
   const properties = (object?.['properties'] ?? {}) as Record<string, Schema>;
-  return form['type'] === 'string' && form['enum'] === undefined && ('url' in properties || 'exact' in properties);
+  return (
+    form['type'] === 'string' &&
+    form['enum'] === undefined &&
+    ('url' in properties || 'exact' in properties || 'expression' in properties)
+  );
 }
 
 function severalTypes(json: Schema, types: readonly string[], at: string): Schema {

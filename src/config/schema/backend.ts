@@ -69,6 +69,20 @@ export function backendSchema(parts: BackendParts) {
         down: number({ min: 1, max: 1_000_000, whole: false, above: true }).prefault(2),
       }).prefault({}),
       scaleDownDelay: duration({ maxMs: 3_600_000 }).prefault('0s'),
+      formula: z
+        .union([
+          text({ max: 4096, lines: true, what: 'a formula' }),
+          section({
+            expression: text({ max: 4096, lines: true, what: 'a formula' }),
+            target: number({ min: 0, max: 1e15, whole: false, above: true }).optional(),
+            activationTarget: number({ min: 0, max: 1e15, whole: false }).optional(),
+          }),
+        ])
+        .optional(),
+      fallback: section({
+        failures: number({ min: 1, max: 1_000_000 }).prefault(3),
+        replicas: number({ min: 0, max: 1000 }),
+      }).optional(),
     }).prefault({}),
     idle: idleSection(),
     wake: wakeSection(),
@@ -116,7 +130,7 @@ export function backendSchema(parts: BackendParts) {
     ejection: ejectionSection(),
     breaker: breakerSection(),
     triggers: z
-      .array(partEntry('trigger', parts.triggers, { name: name().optional() }))
+      .array(partEntry('trigger', parts.triggers, { name: triggerName().optional() }))
       .max(100)
       .prefault([]),
   });
@@ -227,6 +241,20 @@ function variableName() {
     .regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, 'not the name of an environment variable')
     .max(256);
 }
+
+/** It becomes a label of metrics and a part of a metric's name. */
+export function triggerName() {
+  return scalar<string>({ type: 'string', pattern: TRIGGER_NAME.source, maxLength: 63 }, (value) => {
+    const plain = typeof value === 'number' ? String(value) : value;
+    if (typeof plain !== 'string') return new Rejected(`expected a name, got ${shown(value)}`);
+    if (plain.length > 63) return new Rejected('the name of a trigger has at most 63 characters');
+    return TRIGGER_NAME.test(plain)
+      ? plain
+      : new Rejected(`${shown(value)} is not a name`, 'use a-z, 0-9, -, _ and . only, with a letter first');
+  });
+}
+
+const TRIGGER_NAME = /^[a-zA-Z][-_a-zA-Z0-9.]*$/;
 
 function cookieName() {
   return scalar<string>({ type: 'string', pattern: TOKEN.source, maxLength: 256 }, (value) =>

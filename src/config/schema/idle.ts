@@ -31,7 +31,7 @@ export function wakeBefore() {
 }
 
 /** A cron expression of five fields, spaces made one. */
-function cron() {
+export function cron() {
   return scalar<string>({ type: 'string', minLength: 9, maxLength: 256 }, (value) => {
     const example = 'write minute, hour, day of the month, month and day of the week: "0 8 * * 1-5"';
     if (typeof value !== 'string') return new Rejected(`expected a cron expression, got ${shown(value)}`, example);
@@ -40,7 +40,7 @@ function cron() {
   });
 }
 
-function timezone() {
+export function timezone() {
   // A formatter of the runtime is large and slow to make, and a thousand backends of a cluster name the same few zones. Bounded by the data base.
   const known = new Set<string>();
   const isTimezone = (name: string): boolean => {
@@ -68,7 +68,7 @@ function timezone() {
 }
 
 /** Where a Prometheus, or what speaks as one, has its HTTP API. Never shown: it may carry a password. */
-function serverAddress() {
+export function serverAddress() {
   return scalar<string>({ type: 'string', pattern: '^https?://', maxLength: 2048 }, (value) => {
     const hint = 'write http://host:9090';
     if (typeof value !== 'string' || value.length > 2048) return new Rejected('expected a URL', hint);
