@@ -13,8 +13,7 @@ interface PlannedKey {
   standard: unknown;
 }
 
-export const PLANNED_KEYS: readonly PlannedKey[] = [
-];
+export const PLANNED_KEYS: readonly PlannedKey[] = [];
 
 interface PlannedNode {
   children: Map<string, PlannedNode>;

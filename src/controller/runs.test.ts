@@ -14,7 +14,8 @@ async function world({ batch = 1, history = 10, max = 3 } = {}) {
     made.controller.triggered('mill', {
       desired: value,
       active: active ? [`trigger jobs: ${value} messages wait`] : [],
-      metrics: [{ name: 'jobs', type: 'queue', value, target: 1, active, atMs }],
+      metrics: [{ name: 'jobs', type: 'queue', value, target: 1, active, reason: 'some wait', atMs }],
+      troubles: [],
     });
   };
   return { world: made, driver: made.driver('mill'), messages };
@@ -111,7 +112,8 @@ test('a source that says nothing new is not waited for for ever', () => {
   const demand = (atMs: number) => ({
     desired: 1,
     active: ['x'],
-    metrics: [{ name: 'jobs', type: 'queue', value: 1, target: 1, active: true, atMs }],
+    metrics: [{ name: 'jobs', type: 'queue', value: 1, target: 1, active: true, reason: 'some wait', atMs }],
+    troubles: [],
   });
   runs.finished({ id: 'a', startedAtMs: 1, endedAtMs: 1000, ok: true, reason: '' }, 10);
   assert.equal(runs.missing(demand(900), 1, 0, 1000), 0);

@@ -39,11 +39,9 @@ function authentication(names: readonly CredentialName[]) {
     ),
     keys: z
       .record(
-        z
-          .string()
-          .refine((name) => names.some((one) => one === name), {
-            error: `has no place here; there are ${names.join(', ')}`,
-          }),
+        z.string().refine((name) => names.some((one) => one === name), {
+          error: `has no place here; there are ${names.join(', ')}`,
+        }),
         secretKey,
       )
       .prefault({}),

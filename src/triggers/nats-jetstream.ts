@@ -6,7 +6,7 @@
 import type { CredentialSources } from '../model/credentials.ts';
 import { readCredentials } from './credentials.ts';
 import { ask } from './http-client.ts';
-import { NatsConnection, NATS_BOUND_MS } from './nats-connection.ts';
+import { NATS_BOUND_MS, NatsClient, isDenied } from './nats-client.ts';
 import { NoLook, measured, poll, sleep, some, type Source } from './polling.ts';
 import { tlsOptions, type TlsOptions } from './tls.ts';
 import type { TriggerContext, TriggerDefinition, TriggerReport } from './trigger.ts';
@@ -36,7 +36,7 @@ export const natsJetStream: TriggerDefinition = {
       boundMs: NATS_BOUND_MS,
       open: async (bound) =>
         options.monitoring === null
-          ? new Connected(options, await NatsConnection.open(options, context, bound), seen)
+          ? new Connected(options, await NatsClient.open(options, context, bound), seen, context)
           : new Monitored(options, options.monitoring, context, seen),
       signal,
       report,
@@ -90,41 +90,45 @@ function reportOf(
 /** Over a connection of a client. */
 class Connected implements Source {
   readonly #options: NatsJetStreamOptions;
-  readonly #nats: NatsConnection;
+  readonly #nats: NatsClient;
   readonly #seen: Seen;
+  readonly #context: TriggerContext;
+  /** Of its own: a server closes the connection of who may not subscribe. */
+  #looking: NatsClient | null = null;
+  #closed = false;
   #subjects: string[] = [];
   /** A message was seen that the consumer may not know of yet. */
   #expected = false;
 
-  constructor(options: NatsJetStreamOptions, nats: NatsConnection, seen: Seen) {
+  constructor(options: NatsJetStreamOptions, nats: NatsClient, seen: Seen, context: TriggerContext) {
     this.#options = options;
     this.#nats = nats;
     this.#seen = seen;
+    this.#context = context;
   }
 
   async read(signal: AbortSignal): Promise<TriggerReport> {
-    let found = await this.#find(signal);
+    let found = await this.#find();
     // A subscription may hear of it sooner than the stream has it.
     for (let waitMs = 2; this.#expected && isIdle(found) && waitMs <= 64; waitMs *= 2) {
       await sleep(waitMs, signal);
-      found = await this.#find(signal);
+      found = await this.#find();
     }
     this.#expected = false;
     return reportOf(found, this.#options, this.#nats.address, this.#seen);
   }
 
-  async #find(signal: AbortSignal): Promise<Found> {
+  async #find(): Promise<Found> {
     const { stream, consumer } = this.#options;
-    const info = await this.#nats.api(`CONSUMER.INFO.${stream}.${consumer}`, signal);
+    const info = await this.#nats.ask(`CONSUMER.INFO.${stream}.${consumer}`);
     if (info !== null) {
       const { filter_subject: one, filter_subjects: many } = info['config'] as Record<string, unknown>;
       this.#subjects = Array.isArray(many) ? many.map(String) : typeof one === 'string' && one !== '' ? [one] : [];
       const consumed = { pending: Number(info['num_pending']), ackPending: Number(info['num_ack_pending']) };
-      if (this.#subjects.length === 0)
-        this.#subjects = subjectsOf(await this.#nats.api(`STREAM.INFO.${stream}`, signal));
+      if (this.#subjects.length === 0) this.#subjects = subjectsOf(await this.#nats.ask(`STREAM.INFO.${stream}`));
       return { messages: consumed.pending, consumer: consumed };
     }
-    const about = await this.#nats.api(`STREAM.INFO.${stream}`, signal);
+    const about = await this.#nats.ask(`STREAM.INFO.${stream}`);
     this.#subjects = subjectsOf(about);
     const state = about?.['state'] as { messages?: unknown } | undefined;
     return { messages: about === null ? null : Number(state?.messages), consumer: null };
@@ -136,18 +140,29 @@ class Connected implements Source {
       throw new NoLook(
         `the stream ${this.#options.stream} has ${subjects.length === 0 ? 'no' : 'too many'} subjects to listen to`,
       );
-    const listening = await this.#nats.listen(subjects, signal);
     try {
-      // What came before the subscription was there.
-      if (!isIdle(await this.#find(signal))) return;
-      await listening.first;
-      this.#expected = true;
-    } finally {
-      listening.end();
+      this.#looking ??= await NatsClient.open(this.#options, this.#context, signal);
+      if (this.#closed) return this.#looking.close();
+      const listening = await this.#looking.listen(subjects, signal);
+      try {
+        // What came before the subscription was there.
+        if (!isIdle(await this.#find())) return;
+        await listening.first;
+        this.#expected = true;
+      } finally {
+        listening.end();
+      }
+    } catch (error) {
+      this.#looking?.close();
+      this.#looking = null;
+      if (isDenied(error)) throw new NoLook(`its account may not subscribe to ${subjects.join(', ')}`);
+      throw error;
     }
   }
 
   close(): void {
+    this.#closed = true;
+    this.#looking?.close();
     this.#nats.close();
   }
 }

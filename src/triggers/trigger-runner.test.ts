@@ -55,8 +55,8 @@ test('the largest number counts, active ones say why, and equal reports are told
   assert.deepEqual(
     told.at(-1)![1]!.metrics.map(({ atMs, ...metric }) => [metric, atMs > 0]),
     [
-      [{ name: 'a', type: 'queue', value: 2, target: 1, active: true }, true],
-      [{ name: 'b', type: 'queue', value: 5, target: 1, active: false }, true],
+      [{ name: 'a', type: 'queue', value: 2, target: 1, active: true, reason: 'two wait' }, true],
+      [{ name: 'b', type: 'queue', value: 5, target: 1, active: false, reason: 'nothing' }, true],
     ],
     'one without a metric measures instances',
   );
@@ -137,11 +137,43 @@ test('one that throws, rejects or reports nonsense is started again with a growi
     'queue: watch for shop: rejected',
     'queue: watch for shop: it reported something else than { active, desired, reason }',
   ]);
-  assert.equal(told.length, before, 'the last report stands');
+  const since = told.slice(before).map(([, demand]) => [demand?.desired, demand?.troubles[0]?.failures]);
+  assert.deepEqual(
+    since,
+    [1, 2, 3, 4].map((failures) => [2, failures]),
+    'the last report stands',
+  );
   mode = 'fine';
   mock.timers.tick(8000);
   assert.equal(signals.length, 5);
   runner.close();
   mock.timers.tick(100_000);
   assert.equal(signals.length, 5);
+});
+
+test('a source that fails is told of with its number of failures; a report ends that, and metrics tell it', () => {
+  const { runs, told, configure, runner } = setup();
+  configure({ shop: [trigger('a')] });
+  const { report, context } = runs[0]!;
+  context.failed('nobody answers: see that it runs');
+  const [, first] = told.at(-1)!;
+  assert.deepEqual([first?.desired, first?.active, first?.metrics], [0, [], []]);
+  report({ active: true, desired: 3, reason: 'three wait' });
+  assert.deepEqual(told.at(-1)![1]!.troubles, []);
+  for (const _ of [1, 2, 3]) context.failed('x'.repeat(500));
+  const [, last] = told.at(-1)!;
+  assert.deepEqual([last?.desired, last?.active], [3, ['trigger a: three wait']], 'what it said last stands');
+  const [trouble] = last!.troubles;
+  assert.deepEqual([trouble?.name, trouble?.failures, trouble?.reason.length], ['a', 3, 300]);
+  const values = Object.fromEntries(runner.families().map(({ name, series }) => [name, series[0]?.value]));
+  assert.deepEqual(values, {
+    dormouse_trigger_value: 3,
+    dormouse_trigger_target: 1,
+    dormouse_trigger_active: 1,
+    dormouse_trigger_failing: 1,
+    dormouse_trigger_failures_total: 4,
+  });
+  runner.close();
+  context.failed('late');
+  assert.equal(told.at(-1)![1], last);
 });

@@ -22,7 +22,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   operator: ['model', 'kubernetes', 'config', 'controller', 'drivers', 'idle', 'link', 'tls'],
   supervisor: ['model', 'link'],
   telemetry: ['model'],
-  triggers: ['model', 'protobuf', 'idle/prometheus-answer.ts', 'idle/zone-clock.ts'],
+  triggers: ['model', 'nats', 'protobuf', 'idle/prometheus-answer.ts', 'idle/zone-clock.ts'],
   // What plugins may be: the interfaces of their parts.
   plugins: [
     'model',
@@ -79,7 +79,6 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/otlp-transformer': ['telemetry/'],
   '@opentelemetry/resources': ['telemetry/'],
   '@opentelemetry/sdk-trace-base': ['telemetry/'],
-  '@nats-io/transport-node': ['triggers/nats-connection.ts', 'events/nats/'],
   redis: ['gateway/limits/', 'events/redis/', 'triggers/redis-client.ts'],
   ajv: ['gateway/filters/'],
   jsep: ['config/formula.ts'],

@@ -199,7 +199,7 @@ function leftOutOf(triggers: PartSchemas): string[] {
       properties?: Record<string, unknown>;
     };
     return Object.keys(properties)
-      .filter((key) => /File$/.test(key) || SECRET_CREDENTIALS.some((secret) => secret === key))
+      .filter((key) => key.endsWith('File') || SECRET_CREDENTIALS.some((secret) => secret === key))
       .map((key) => `triggers[].${name}.${key}`);
   });
 }

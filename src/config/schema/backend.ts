@@ -14,7 +14,6 @@ import {
   duration,
   headerName,
   isHostName,
-  name,
   number,
   oneOf,
   percent,
