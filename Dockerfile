@@ -23,6 +23,8 @@ COPY --from=build /dormouse/dist ./dist
 COPY charts/dormouse/crds ./charts/dormouse/crds
 COPY charts/rendered ./charts/rendered
 COPY LICENSE ./
+# The programs of the queue demo: worker, producer, figures.
+COPY examples/queue-demo ./examples/queue-demo
 ENV NODE_ENV=production
 USER 65532:65532
 ENTRYPOINT ["node", "/dormouse/dist/commands/main.js"]

@@ -5,10 +5,17 @@ const CONFIG = ['-c, --config <file>', 'the configuration file (default: ./dormo
 const STATE_DIR = ['--state-dir <folder>', 'the state folder of the running dormouse, instead of -c'] as const;
 const JSON_OUTPUT = ['--json', 'print JSON'] as const;
 const DEMO_FOLDER = ['--folder <folder>', 'where the running queue demo keeps its records'] as const;
+const DEMO_CLUSTER = [
+  ['--cluster', 'the demo of a Kubernetes cluster'],
+  ['--namespace <name>', 'of the cluster (default: queue-demo)'],
+  ['--kubeconfig <file>', 'which cluster (default: as kubectl)'],
+  ['--context <name>', 'a context of that file'],
+] as const;
 const QUEUE = [
   ['--connection <url>', 'where the queue is, redis://host:port (default: that of the running queue demo)'],
   ['--queue <name>', 'the name of the list'],
   DEMO_FOLDER,
+  ...DEMO_CLUSTER,
 ] as const;
 
 /** Which admin API. */
@@ -319,9 +326,18 @@ export const COMMANDS: readonly CommandDefinition[] = [
       ['--source <kind>', 'list (Redis), stream (NATS JetStream) or cron (a schedule) (default: list)'],
       ['-w, --watch', 'status: go on showing it as it changes'],
       DEMO_FOLDER,
+      ...DEMO_CLUSTER,
+      ['--by <scaler>', 'up --cluster: who scales: dormouse, hpa or keda (default: dormouse)'],
+      ['--image <name>', 'up --cluster: the image of dormouse (default: dormouse:VERSION)'],
+      ['--server-image <name>', 'up --cluster: the image of Redis or NATS'],
       JSON_OUTPUT,
     ],
-    examples: ['dormouse demo queue up', 'dormouse demo queue status --watch', 'dormouse demo queue down'],
+    examples: [
+      'dormouse demo queue up',
+      'dormouse demo queue status --watch',
+      'dormouse demo queue down',
+      'dormouse demo queue up --cluster --by keda',
+    ],
     load: () => import('./queue/demo.ts'),
   },
   {

@@ -17,7 +17,8 @@ export function resourcePath(resource: Resource, { namespace, name, subresource 
     path += `/namespaces/${segment(namespace, resource, 'namespace')}`;
   path += `/${resource.plural}`;
   if (name !== undefined) path += `/${segment(name, resource, 'name')}`;
-  if (subresource) path += `/${segment(subresource, resource, 'subresource')}`;
+  // `proxy/figures`: a path of what stands behind a Service.
+  if (subresource) for (const part of subresource.split('/')) path += `/${segment(part, resource, 'subresource')}`;
   return path;
 }
 

@@ -1,11 +1,19 @@
 /** `dormouse demo queue up | down | status`: examples/queue-demo on this machine, or with --cluster in a Kubernetes cluster. */
 import { DormouseError } from '../../model/errors.ts';
 import type { CommandContext, CommandOptions, RunCommand } from '../command.ts';
+import { isOfCluster } from './is-of-cluster.ts';
 
-const ACTIONS: Readonly<Record<string, () => Promise<{ run: RunCommand }>>> = {
+type Actions = Readonly<Record<string, () => Promise<{ run: RunCommand }>>>;
+
+const ON_THIS_MACHINE: Actions = {
   up: () => import('./local-up.ts'),
   down: () => import('./local-down.ts'),
   status: () => import('./status.ts'),
+};
+const IN_A_CLUSTER: Actions = {
+  up: () => import('./cluster-up.ts'),
+  down: () => import('./cluster-down.ts'),
+  status: () => import('./cluster-status.ts'),
 };
 
 /** Throws DORMOUSE_USAGE. */
@@ -14,7 +22,8 @@ export async function run(
   [action = '']: readonly string[],
   options: CommandOptions,
 ): Promise<number> {
-  const load = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
+  const actions = isOfCluster(options) ? IN_A_CLUSTER : ON_THIS_MACHINE;
+  const load = Object.hasOwn(actions, action) ? actions[action] : undefined;
   if (load === undefined) {
     const text = `"${action}" is nothing that the queue demo does: up, down or status`;
     throw new DormouseError('DORMOUSE_USAGE', text, { userFault: true });

@@ -78,6 +78,7 @@ export async function buildDormouseImage(): Promise<Image> {
     files: {
       '/dormouse/package.json': join(REPOSITORY, 'package.json'),
       '/dormouse/src': join(REPOSITORY, 'src'),
+      '/dormouse/examples/queue-demo': join(REPOSITORY, 'examples/queue-demo'),
     },
     entrypoint: [NODE, '/dormouse/src/commands/main.ts'],
     user: NOBODY,
