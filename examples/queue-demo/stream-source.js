@@ -1,25 +1,22 @@
 // A queue in a stream of NATS JetStream: the server keeps each message until a worker has acknowledged it, and gives it to another one when that takes
 // longer than a lease. The stream and its consumer ("workers") are made when they are not there.
-import { connect } from '@nats-io/transport-node';
 import { readMessage } from './message.js';
+import { Nats } from './nats.js';
 
 const CONSUMER = 'workers';
 const NO_SUCH = 404;
+const NO_RESPONDERS = 503;
 const WAIT_MS = 5000;
 const REQUEST_MS = 5000;
 const PUSHED_AT_ONCE = 500;
 
 export class StreamSource {
-  #connection;
+  #nats;
   #stream;
   #leaseMs;
 
-  static async open(connection, queue, { leaseMs = 10_000, stays = true } = {}) {
-    const url = new URL(connection);
-    const options = { servers: url.host, reconnect: stays, maxReconnectAttempts: -1, timeout: REQUEST_MS };
-    if (url.username !== '') Object.assign(options, { user: decodeURIComponent(url.username) });
-    if (url.password !== '') Object.assign(options, { pass: decodeURIComponent(url.password) });
-    const source = new StreamSource(await connect(options), queue, leaseMs);
+  static async open(connection, queue, { leaseMs = 10_000, stays = true, log = () => {} } = {}) {
+    const source = new StreamSource(await Nats.connect(connection, { stays, log }), queue, leaseMs);
     try {
       await source.#make();
     } catch (error) {
@@ -29,8 +26,8 @@ export class StreamSource {
     return source;
   }
 
-  constructor(connection, stream, leaseMs) {
-    this.#connection = connection;
+  constructor(nats, stream, leaseMs) {
+    this.#nats = nats;
     this.#stream = stream;
     this.#leaseMs = leaseMs;
   }
@@ -40,9 +37,7 @@ export class StreamSource {
       // The server's answer says that the stream has it.
       await Promise.all(
         messages.slice(index, index + PUSHED_AT_ONCE).map(async (message) => {
-          const answer = await this.#connection.request(this.#stream, JSON.stringify(message), { timeout: REQUEST_MS });
-          const { error } = answer.json();
-          if (error !== undefined) throw new Error(error.description);
+          answerOf(await this.#nats.ask(this.#stream, JSON.stringify(message), REQUEST_MS));
         }),
       );
     }
@@ -58,38 +53,24 @@ export class StreamSource {
 
   /** One attempt to get one message, WAIT_MS at most; null: there was none. */
   async #next(signal) {
-    const inbox = this.#connection.subscribe(`_INBOX.${crypto.randomUUID()}`, { max: 1 });
-    const stop = () => inbox.unsubscribe();
-    signal.addEventListener('abort', stop, { once: true });
-    try {
-      const request = { batch: 1, expires: WAIT_MS * 1_000_000 };
-      this.#connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${CONSUMER}`, JSON.stringify(request), {
-        reply: inbox.getSubject(),
-      });
-      const bound = setTimeout(stop, WAIT_MS + 1000);
-      for await (const message of inbox) {
-        clearTimeout(bound);
-        // A status instead of a message: nothing came within that time.
-        if (message.headers?.code) return null;
-        return this.#inHand(message);
-      }
-      clearTimeout(bound);
-      return null;
-    } finally {
-      signal.removeEventListener('abort', stop);
-    }
+    const request = { batch: 1, expires: WAIT_MS * 1_000_000 };
+    const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${CONSUMER}`;
+    const message = await this.#nats.ask(subject, JSON.stringify(request), WAIT_MS + 1000, signal);
+    // A status instead of a message: nothing came within that time.
+    return message === null || message.status > 0 ? null : this.#inHand(message);
   }
 
   #inHand(message) {
     // As long as it is being worked on the server is told so, and waits.
-    const beat = setInterval(() => message.respond('+WPI'), this.#leaseMs / 3);
-    const { id, text } = readMessage(message.string());
+    const beat = setInterval(() => void this.#nats.publish(message.reply, '+WPI'), this.#leaseMs / 3);
+    const { id, text } = readMessage(message.text);
     return {
       id,
       text,
       done: async () => {
         clearInterval(beat);
-        await this.#connection.request(message.reply, '+ACK', { timeout: REQUEST_MS });
+        // The server says that it knows; without its word it is told again.
+        while ((await this.#nats.ask(message.reply, '+ACK', REQUEST_MS)) === null);
         return true;
       },
     };
@@ -113,7 +94,7 @@ export class StreamSource {
   }
 
   async close() {
-    await this.#connection.close();
+    this.#nats.close();
   }
 
   async #make() {
@@ -134,12 +115,21 @@ export class StreamSource {
 
   /** Of JetStream's own API; `allowed`: an error's code for which null is the answer. */
   async #ask(what, body, allowed = 0) {
-    const answer = await this.#connection.request(`$JS.API.${what}`, body === undefined ? '' : JSON.stringify(body), {
-      timeout: REQUEST_MS,
-    });
-    const { error, ...result } = answer.json();
+    const asked = body === undefined ? '' : JSON.stringify(body);
+    const answer = await this.#nats.ask(`$JS.API.${what}`, asked, REQUEST_MS);
+    if (answer?.status === NO_RESPONDERS) throw new Error('this NATS server has no JetStream');
+    if (answer === null) throw new Error(`no answer within ${REQUEST_MS / 1000} s`);
+    const { error, ...result } = JSON.parse(answer.text);
     if (error === undefined) return result;
     if (error.code === allowed) return null;
     throw new Error(error.description);
   }
+}
+
+/** The stream's word that it has a message. */
+function answerOf(answer) {
+  if (answer === null) throw new Error(`no answer within ${REQUEST_MS / 1000} s`);
+  if (answer.status > 0) throw new Error('no stream takes it');
+  const { error } = JSON.parse(answer.text);
+  if (error !== undefined) throw new Error(error.description);
 }
