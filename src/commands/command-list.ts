@@ -246,6 +246,21 @@ export const COMMANDS: readonly CommandDefinition[] = [
     load: () => import('./operator.ts'),
   },
   {
+    path: ['admin'],
+    summary: 'run the admin API of a cluster (the chart’s value admin.enabled starts it)',
+    options: [
+      ['--settings <file>', 'admin: with address, tokens and tls, as in dormouse.yaml'],
+      ['--namespaces <list>', 'where backends may be made; the first is that of who says nothing'],
+      ['--gateway <namespace/name>', 'whose routes lead to backends; NAMESPACE/NAME/LISTENER for one listener'],
+      ['--scale-by <who>', 'who scales backends that say nothing of it: dormouse, hpa, keda (default: dormouse)'],
+      ['--observe <address>', '/metrics, /livez and /readyz; off for none (default: 127.0.0.1:8082)'],
+      ['--kubeconfig <file>', 'which cluster (default: as kubectl, or the pod’s own)'],
+      ['--context <name>', 'a context of that file'],
+      ['--log-level <level>', 'debug, info, warn or error (default: info)'],
+    ],
+    load: () => import('./admin.ts'),
+  },
+  {
     path: ['gateway'],
     summary: 'run a gateway of a Kubernetes cluster: its configuration comes from the operator',
     options: [

@@ -33,6 +33,7 @@ import { Leftovers } from './leftovers.ts';
 import type { NetworkPolicies } from './network-policies.ts';
 import type { PortAllocator } from './port-allocator.ts';
 import { Redirect, SELECTOR_KEY, type SliceIndex } from './redirect.ts';
+import { Orders } from './orders.ts';
 import { planService, routablePorts, type ServicePlan } from './service-plan.ts';
 import { stateOf } from './status-of.ts';
 
@@ -81,6 +82,8 @@ export interface BackendsDeps {
     idleVerdict(name: string, verdict: IdleVerdict | null): void;
     setDirect(name: string, direct: boolean): void;
     wake(name: string, cause: WakeCause, signal: AbortSignal): Promise<void>;
+    sleep(name: string, signal: AbortSignal): Promise<void>;
+    pin(name: string, untilMs: number | null): void;
   };
   /** Applies what `parts()` says now; resolves when gateways have it in force. Called as often as anything changes. */
   apply(): void;
@@ -141,6 +144,7 @@ export class Backends {
   readonly #targets = new Claims();
   readonly #services = new Claims();
   readonly #leftovers = new Leftovers();
+  readonly #orders: Orders;
   /** Those whose generation is told once gateways go by it. */
   readonly #awaiting = new Set<string>();
   /** Gateways that slices list, as they were last. */
@@ -149,6 +153,7 @@ export class Backends {
 
   constructor(deps: BackendsDeps) {
     this.#deps = deps;
+    this.#orders = new Orders(deps);
   }
 
   get size(): number {
@@ -260,6 +265,7 @@ export class Backends {
     known.object = object;
     this.#look(known);
     if (!this.#leads) return;
+    if (this.#deps.controller.backend(key) !== null) this.#orders.obey(key, object);
     await this.#lookForTarget(known, signal);
     await this.#writeStatus(known, signal);
   }
@@ -651,6 +657,7 @@ export class Backends {
 
   async #forget(entry: Entry): Promise<void> {
     this.#entries.delete(entry.key);
+    this.#orders.forget(entry.key);
     entry.end?.abort();
     entry.idle?.stop();
     clearTimeout(entry.lookAgain);

@@ -35,7 +35,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'telemetry/metrics-sink.ts',
     'triggers/trigger.ts',
   ],
-  apis: ['model', 'controller', 'grpc', 'protobuf'],
+  apis: ['model', 'controller', 'kubernetes', 'grpc', 'protobuf'],
   commands: [
     'model',
     'http1',

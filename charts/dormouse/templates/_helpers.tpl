@@ -89,6 +89,19 @@ imagePullSecrets:
 {{- if and .Values.gateway.service.externalTrafficPolicy (eq .Values.gateway.service.type "ClusterIP") -}}
 {{- fail "gateway.service.externalTrafficPolicy: only for type NodePort or LoadBalancer" -}}
 {{- end -}}
+{{- with .Values.admin -}}
+{{- if .enabled -}}
+{{- if not .namespaces -}}
+{{- fail "admin.namespaces: name at least one namespace where backends may be made" -}}
+{{- end -}}
+{{- if not .tokens -}}
+{{- fail "admin.tokens: without them nobody is let in; make one with: dormouse hash-key --generate" -}}
+{{- end -}}
+{{- if not .tls.secretName -}}
+{{- fail "admin.tls.secretName: the admin API is served over TLS only; name a Secret with tls.crt and tls.key" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range .Values.gateway.service.extraPorts -}}
 {{- $target := int (.targetPort | default .port) -}}
 {{- if lt $target 1024 -}}

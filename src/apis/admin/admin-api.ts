@@ -240,8 +240,8 @@ export class AdminApi {
 
   async #sleep({ request, response, url, signal }: Exchange, name: string): Promise<void> {
     request.resume();
-    await this.#target.sleep(addressOf(url, name), signal);
-    answer(response, 200, { name });
+    const asleep = await this.#target.sleep(addressOf(url, name), signal);
+    answer(response, asleep ? 200 : 202, { name, asleep });
   }
 
   async #pin({ request, response, url, signal }: Exchange, name: string): Promise<void> {

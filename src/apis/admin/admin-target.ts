@@ -81,7 +81,8 @@ export interface AdminTarget {
   remove(address: BackendAddress, signal: AbortSignal): Promise<Removal>;
   /** Resolves with whether it is awake: false when `waitMs` has passed, and the wake goes on. */
   wake(address: BackendAddress, waitMs: number, signal: AbortSignal): Promise<boolean>;
-  sleep(address: BackendAddress, signal: AbortSignal): Promise<void>;
+  /** Resolves with whether it is asleep: false when it was asked to, and that takes longer. */
+  sleep(address: BackendAddress, signal: AbortSignal): Promise<boolean>;
   /** Wall clock ms; null: takes it back. */
   pin(address: BackendAddress, untilMs: number | null, signal: AbortSignal): Promise<void>;
   /** What happens from now on; the result ends that. */

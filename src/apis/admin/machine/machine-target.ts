@@ -2,7 +2,6 @@
  * The admin API on one machine. Backends made over it lie in the state folder and are checked and applied together with the file, as a change of the file is: what is wrong
  * changes nothing, and what is in force is what is kept. One change at a time.
  */
-import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { WakeCause } from '../../../model/backend.ts';
 import { DormouseError } from '../../../model/errors.ts';
@@ -20,6 +19,7 @@ import type {
   Created,
   Removal,
 } from '../admin-target.ts';
+import { idempotencyOf, type Idempotency } from '../idempotency.ts';
 import { pointerOf } from './config-issues.ts';
 import { readState, writeState, type AdminState, type StoredBackend } from './state-file.ts';
 
@@ -147,7 +147,7 @@ export class MachineTarget implements AdminTarget {
       // Beyond that it is checked with everything else.
       if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name))
         throw fieldError('/name', 'is no DNS label', 'use a-z, 0-9 and - inside, at most 63 characters');
-      const idempotency = key === null ? null : { key: sha256(key), body: sha256(canonical(body)) };
+      const idempotency = key === null ? null : idempotencyOf(key, body);
       if (idempotency !== null) {
         const made = this.#madeWith(idempotency, name);
         if (made !== null) return { view: made, isRepeated: true };
@@ -171,7 +171,7 @@ export class MachineTarget implements AdminTarget {
   }
 
   /** What was made with this key; null: nothing was. Throws for the same key with another body. */
-  #madeWith(idempotency: { key: string; body: string }, name: string): BackendView | null {
+  #madeWith(idempotency: Idempotency, name: string): BackendView | null {
     const made = Object.entries(this.#state.backends).find(([, one]) => one.idempotency?.key === idempotency.key);
     if (made === undefined) return null;
     if (made[0] !== name || made[1].idempotency?.body !== idempotency.body) {
@@ -260,10 +260,11 @@ export class MachineTarget implements AdminTarget {
     }
   }
 
-  sleep({ name, namespace }: BackendAddress, signal: AbortSignal): Promise<void> {
+  async sleep({ name, namespace }: BackendAddress, signal: AbortSignal): Promise<boolean> {
     noNamespace(namespace);
     this.#known(name);
-    return this.#options.controller.sleep(name, signal);
+    await this.#options.controller.sleep(name, signal);
+    return true;
   }
 
   pin({ name, namespace }: BackendAddress, untilMs: number | null): Promise<void> {
@@ -344,19 +345,6 @@ function fieldError(field: string, detail: string, next: string): AdminError {
 
 function own<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
   return Object.hasOwn(record, name) ? record[name] : undefined;
-}
-
-function sha256(text: string): string {
-  return hash('sha256', text, 'hex');
-}
-
-/** The same text for the same content, in whatever order its keys stand. */
-export function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 }
 
 function timeText(ms: number): string {
