@@ -100,8 +100,10 @@ export class Outbox {
 
   #pump(): void {
     const most = this.#state === 'trying' ? 1 : MOST_SENT;
-    while (this.#head < this.#queue.length && this.#sent.length < most) {
-      const events = this.#queue.slice(this.#head, this.#head + BATCH);
+    // What is on its way can't make room: while the bus hangs, the other half is for what is new.
+    const room = Math.floor(this.#options.buffer / 2);
+    while (this.#head < this.#queue.length && this.#sent.length < most && this.#sentEvents < room) {
+      const events = this.#queue.slice(this.#head, this.#head + Math.min(BATCH, room - this.#sentEvents));
       this.#head += events.length;
       this.#compact();
       this.#send(events);

@@ -10,13 +10,17 @@ export class RedisServer {
   readonly #folder = mkdtempSync(join(tmpdir(), 'dormouse-redis-'));
   #program: Program | null = null;
 
-  private constructor(port: number, password: string) {
+  readonly #more: readonly string[];
+
+  private constructor(port: number, password: string, more: readonly string[]) {
     this.port = port;
     this.password = password;
+    this.#more = more;
   }
 
-  static async start(password = ''): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), password);
+  /** `more`: further arguments. */
+  static async start(password = '', more: readonly string[] = []): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), password, more);
     await server.start();
     return server;
   }
@@ -33,6 +37,7 @@ export class RedisServer {
         ...['--bind', '127.0.0.1', '--port', String(this.port), '--dir', this.#folder],
         ...['--save', '', '--appendonly', 'no'],
         ...(this.password === '' ? [] : ['--requirepass', this.password]),
+        ...this.#more,
       ],
       { core: null },
     );

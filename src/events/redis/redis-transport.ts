@@ -60,7 +60,9 @@ export class RedisTransport implements Transport {
     }
     const rest = [String(keys.length), ...keys, ...values];
     try {
-      const [refused, why] = (await this.#evaluate(client, rest)) as [number, string];
+      const answer = await this.#evaluate(client, rest);
+      if (!isAnswer(answer)) throw new Error('its answer is not that of Redis to a script');
+      const [refused, why] = answer;
       if (refused > 0) this.#onRefused(why, faultOf(why.slice(why.indexOf(': ') + 2), this.#bus).hint);
       return { refused };
     } catch (error) {
@@ -96,4 +98,8 @@ export class RedisTransport implements Transport {
     destroy(this.#client);
     this.#client = null;
   }
+}
+
+function isAnswer(answer: unknown): answer is [refused: number, why: string] {
+  return Array.isArray(answer) && answer.length === 2 && typeof answer[0] === 'number' && typeof answer[1] === 'string';
 }
