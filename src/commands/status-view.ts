@@ -157,6 +157,7 @@ export function backendLines(backend: BackendStatus, options: ViewOptions): stri
     ...(backend.breaker === null
       ? []
       : [['breaker', breakerText(backend.breaker).replace('breaker ', '') || 'closed'] as [string, string]]),
+    ...triggerFacts(backend, nowMs),
     ...runsFacts(backend, nowMs),
     ['driver', backend.driver],
     ['instances', `${readyCount(backend)} ready, ${backend.desired} desired, ${backend.min} to ${backend.max}`],
@@ -173,6 +174,21 @@ export function backendLines(backend: BackendStatus, options: ViewOptions): stri
   if (backend.instances.length > 0) lines.push('', ...instanceTable(backend, options).map((line) => `  ${line}`));
   if (backend.crash !== null) lines.push('', ...crashLines(backend, options));
   return lines;
+}
+
+/** What each trigger measured last, and what is wrong with its source. */
+function triggerFacts({ triggers = [] }: BackendStatus, nowMs: number): [string, string][] {
+  return triggers.flatMap(({ name, type, metric, trouble }): [string, string][] => {
+    const said =
+      metric === null
+        ? 'nothing yet'
+        : `${short(metric.value)} / ${short(metric.target)} = ${short(metric.value / metric.target)} instances, ${metric.active ? 'active' : 'not active'}, ${sinceText(nowMs - metric.atMs)} ago: ${metric.reason}`;
+    const failing =
+      trouble === null
+        ? []
+        : [`failing for ${sinceText(nowMs - trouble.sinceMs)} (${trouble.failures} times): ${trouble.reason}`];
+    return [['trigger', `${name} (${type}): ${said}`], ...failing.map((text): [string, string] => ['', text])];
+  });
 }
 
 /** Of scale.jobs: how many have ended, and how the last ones did. */

@@ -1,5 +1,6 @@
 /** What `dormouse status` shows of one backend, and what a scrape reads of it. */
-import type { BackendStatus, InstanceStatus } from '../model/status.ts';
+import type { TriggerDemand } from '../model/demand.ts';
+import type { BackendStatus, InstanceStatus, TriggerStatus } from '../model/status.ts';
 import { span } from '../autoscaling/index.ts';
 import type { BackendController } from './backend-controller.ts';
 import type { BackendReading } from './metrics.ts';
@@ -47,7 +48,21 @@ export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now
     crash: backend.crash,
     breaker: config.breaker === null ? null : { closed: 0, halfOpen: 0, open: 0 },
     ...(config.scale.jobs === null ? {} : { runs: backend.runs.status() }),
+    ...(backend.triggers === null ? {} : { triggers: triggerStatuses(backend.triggers) }),
   };
+}
+
+function triggerStatuses({ metrics, troubles }: TriggerDemand): TriggerStatus[] {
+  const silent = troubles.filter(({ name }) => !metrics.some((metric) => metric.name === name));
+  return [
+    ...metrics.map((metric) => ({
+      name: metric.name,
+      type: metric.type,
+      metric,
+      trouble: troubles.find(({ name }) => name === metric.name) ?? null,
+    })),
+    ...silent.map((trouble) => ({ name: trouble.name, type: trouble.type, metric: null, trouble })),
+  ];
 }
 
 export function backendReading(backend: BackendController): BackendReading {

@@ -36,9 +36,11 @@ export class Runs {
     this.#unsettled = this.#unsettled.filter((endedMs) => endedMs > wallMs - SETTLE_MS);
     let most = 0;
     let oldestMs = Infinity;
-    for (const { type, value, active, atMs } of demand?.metrics ?? []) {
+    const failing = new Set(demand?.troubles.map(({ name }) => name));
+    for (const { name, type, value, active, atMs } of demand?.metrics ?? []) {
       oldestMs = Math.min(oldestMs, atMs);
-      if (!active) continue;
+      // What a source said before it failed may be done long ago.
+      if (!active || failing.has(name)) continue;
       const wanted = Math.ceil(COUNTS_INSTANCES.has(type) ? value : value / batch);
       // Its message was acknowledged before it ended.
       const untold = this.#unsettled.filter((endedMs) => endedMs >= atMs).length;

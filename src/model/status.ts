@@ -1,4 +1,5 @@
 /** What `dormouse status` and the control socket show. Plain data. Times are wall clock ms since the epoch, 0 = never. */
+import type { TriggerMetric, TriggerTrouble } from './demand.ts';
 import type { BackendPhase, Crash, WakeCause } from './backend.ts';
 
 export interface Status {
@@ -49,6 +50,18 @@ export interface BackendStatus {
   breaker: { closed: number; halfOpen: number; open: number } | null;
   /** With scale.jobs: what became of its runs. */
   runs?: RunsStatus;
+  /** What its triggers say, those that have said anything; left out while none has. */
+  triggers?: TriggerStatus[];
+}
+
+export interface TriggerStatus {
+  name: string;
+  /** Its name in the registry. */
+  type: string;
+  /** What it said last; null: it has never been able to. */
+  metric: TriggerMetric | null;
+  /** Its source can't be asked now; null: it can. */
+  trouble: TriggerTrouble | null;
 }
 
 /** Of a backend with scale.jobs. */

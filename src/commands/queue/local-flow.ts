@@ -1,7 +1,6 @@
 /** The flow of a demo on this machine: its queue's figures, and what the dormouse beside it makes of them. */
 import { join } from 'node:path';
 import { ControlClient } from '../../apis/control/control-client.ts';
-import type { TriggerMetric } from '../../model/demand.ts';
 import type { BackendStatus } from '../../model/status.ts';
 import type { DemoState } from './demo-state.ts';
 import type { Flow, Stage } from './flow.ts';
@@ -52,11 +51,10 @@ const KINDS = {
   cron: { source: 'schedule', trigger: 'cron' },
 } as const;
 
-type WorkerStatus = BackendStatus & { triggers?: readonly TriggerMetric[] };
-
-function flowOf(demo: DemoState, stats: QueueStats | null, worker: WorkerStatus | null): Flow {
+function flowOf(demo: DemoState, stats: QueueStats | null, worker: BackendStatus | null): Flow {
   const kind = KINDS[demo.source];
-  const metric = worker?.triggers?.find(({ type }) => type === kind.trigger) ?? null;
+  const trigger = worker?.triggers?.find(({ type }) => type === kind.trigger);
+  const metric = trigger?.metric ?? null;
   const ready = worker?.instances.filter(({ state }) => state === 'ready').length ?? null;
   const stages: Stage[] = [
     stats === null
@@ -99,5 +97,6 @@ function flowOf(demo: DemoState, stats: QueueStats | null, worker: WorkerStatus 
   ];
   const problems = worker === null ? ['the backend worker is not in the configuration'] : [];
   if (worker?.crash != null) problems.push(worker.crash.reason);
+  if (trigger?.trouble != null) problems.push(`trigger ${trigger.name}: ${trigger.trouble.reason}`);
   return { place: 'on this machine', atMs: Date.now(), stages, stats, problems };
 }
