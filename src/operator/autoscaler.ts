@@ -4,6 +4,7 @@ import type { Informer, KubernetesClient } from '../kubernetes/client.ts';
 import { AUTOSCALERS } from '../kubernetes/resources.ts';
 import type { KubernetesConfig } from '../model/config.ts';
 import { SCALED_OBJECTS, type HorizontalPodAutoscaler, type ScaledObject } from './kinds.ts';
+import { scales } from './target-reference.ts';
 
 /** KEDA's: stops its loop, deletes its HPA and leaves the count as it is. Never together with `paused-replicas` (a known bug of KEDA). */
 const PAUSED = 'autoscaling.keda.sh/paused';
@@ -31,8 +32,8 @@ export class Autoscaler {
     this.#config = config;
   }
 
-  /** Whether what scales the target lets it sleep. */
-  check(): AutoscalerCheck {
+  /** Whether what scales the target lets it sleep. `own`: name of the ScaledObject that asks dormouse and goes to zero by its word. */
+  check(own: string | null = null): AutoscalerCheck {
     const { namespace, target, autoscaler } = this.#config;
     const named = autoscaler === null ? undefined : this.#scaledObject;
     if (autoscaler !== null && this.#deps.scaledObjects === null) {
@@ -49,6 +50,7 @@ export class Autoscaler {
     }
     for (const other of this.#deps.scaledObjects?.list(namespace) ?? []) {
       if (other.metadata.namespace !== namespace || other.metadata.name === autoscaler?.name) continue;
+      if (other.metadata.name === own) continue;
       if (!scales(other.spec.scaleTargetRef, target)) continue;
       return refused(
         'AutoscalerNotNamed',
@@ -141,17 +143,4 @@ export class Autoscaler {
 
 function refused(reason: string, message: string): AutoscalerCheck {
   return { ok: false, reason, message };
-}
-
-function scales(
-  ref: { apiVersion?: string; kind?: string; name: string } | undefined,
-  target: KubernetesConfig['target'],
-): boolean {
-  // What KEDA and HPAs fill in when it is left out.
-  const { apiVersion = 'apps/v1', kind = 'Deployment', name } = ref ?? { name: '' };
-  return name === target.name && kind === target.kind && groupOf(apiVersion) === groupOf(target.apiVersion);
-}
-
-function groupOf(apiVersion: string): string {
-  return apiVersion.includes('/') ? apiVersion.split('/')[0]! : '';
 }

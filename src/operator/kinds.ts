@@ -39,8 +39,18 @@ export interface ScaledObject extends KubernetesObject {
     scaleTargetRef?: { apiVersion?: string; kind?: string; name: string };
     minReplicaCount?: number;
     idleReplicaCount?: number;
+    /** Seconds. */
+    pollingInterval?: number;
+    cooldownPeriod?: number;
+    triggers?: { type: string; metadata?: Record<string, string> }[];
   };
-  status?: { hpaName?: string; conditions?: { type: string; status: string; reason?: string; message?: string }[] };
+  status?: {
+    hpaName?: string;
+    externalMetricNames?: string[];
+    /** RFC 3339, whole seconds. */
+    lastActiveTime?: string;
+    conditions?: { type: string; status: string; reason?: string; message?: string }[];
+  };
 }
 
 export interface HorizontalPodAutoscaler extends KubernetesObject {

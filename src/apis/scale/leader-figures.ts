@@ -2,6 +2,7 @@
 import type { Controller } from '../../controller/index.ts';
 import type { ScaleMetric } from '../../model/demand.ts';
 import type { Clock } from '../../model/ports.ts';
+import { orAwake } from '../../model/scale-metrics.ts';
 import { unknownFigures, type Figure, type FiguresSource, type ScaleFigures } from './figures.ts';
 
 /** Older figures of requests are no answer, ms: whoever scales stands still rather than by them. */
@@ -61,10 +62,9 @@ export class LeaderFigures implements FiguresSource {
     if (controller.gateways().length > 0) this.#heardMs = clock.nowMs();
     // Without gateways nobody knows of requests, which is not the same as none.
     const isDeaf = clock.nowMs() - this.#heardMs > MAX_AGE_MS;
-    if (metrics.length > 0)
-      return metrics.map((metric) => ({ ...metric, isStale: isDeaf && metric.name === HTTP_METRIC }));
-    // In place and without a trigger there is nothing to go by between one and max.
-    const value = wanted ? 1 : 0;
-    return [{ name: 'awake', value, target: 1, active: wanted, atMs: clock.wallMs(), isStale: false }];
+    return orAwake(metrics, wanted, clock.wallMs()).map((metric) => ({
+      ...metric,
+      isStale: isDeaf && metric.name === HTTP_METRIC,
+    }));
   }
 }
