@@ -7,6 +7,12 @@ export interface OperatorFlags {
   /** null: the pod's own, or the context's. */
   namespace: string | null;
   link: HostPort;
+  /** Where KEDA asks. */
+  scaler: HostPort;
+  /** Where KEDA runs, and looks for its certificate; null: it is not set up. */
+  kedaNamespace: string | null;
+  /** Where the API server asks for external metrics; null: they are not served. */
+  externalMetrics: HostPort | null;
   observe: HostPort | null;
   gatewayPorts: { from: number; to: number };
   gatewaySelector: string;
@@ -36,10 +42,14 @@ export function readOperatorFlags(options: CommandOptions): OperatorFlags {
   const level = text('logLevel') ?? 'info';
   if (level !== 'debug' && level !== 'info' && level !== 'warn' && level !== 'error')
     throw fault('--log-level', `${level} is none of debug, info, warn, error`);
+  const external = text('externalMetrics') ?? 'off';
   const observe = text('observe') ?? '127.0.0.1:8082';
   return {
     namespace: named('--namespace', text('namespace')),
     link: address('--link', text('link') ?? '0.0.0.0:8443'),
+    scaler: address('--scaler', text('scaler') ?? '0.0.0.0:8444'),
+    kedaNamespace: named('--keda-namespace', text('kedaNamespace')),
+    externalMetrics: external === 'off' ? null : address('--external-metrics', external),
     observe: observe === 'off' ? null : address('--observe', observe),
     gatewayPorts: { from, to },
     gatewaySelector: text('gatewaySelector') ?? 'app.kubernetes.io/name=dormouse,app.kubernetes.io/component=gateway',

@@ -27,6 +27,7 @@ import { renderMetrics } from '../telemetry/render.ts';
 import { TraceExporter } from '../telemetry/trace-exporter.ts';
 import { causeText } from './cause-text.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
+import { OperatorScaling } from './operator-scaling.ts';
 import { readOperatorFlags, type OperatorFlags } from './operator-options.ts';
 import { readSettings } from './operator-settings.ts';
 import { packageVersion } from './package-version.ts';
@@ -101,6 +102,18 @@ export async function run(context: CommandContext, _args: readonly string[], opt
   const traces = new TraceExporter({ logger, version, nowMs: clock.nowMs, random: Math.random });
   closing.defer(() => traces.close(TRACES_WITHIN_MS));
   traces.configure(base.telemetry.traces);
+  const scaling = new OperatorScaling({
+    client,
+    clock,
+    logger,
+    flags,
+    namespace,
+    certificates,
+    leader: () => operator.leaderAddress,
+    changed: () => operator.scalersChanged(),
+    signal: stopping,
+  });
+  closing.defer(() => scaling.close());
   const recorder = new EventRecorder({
     client,
     controller: 'dormouse.dev/operator',
@@ -125,6 +138,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
     ticketKeys: (changed) => new TicketKeys(changed),
     base,
     traces,
+    ...scaling.options,
     ...parts(client, clock, logger, flags),
     event: (object, type, reason, note) => recorder.record(object, type, reason, 'Reconcile', note),
   });
@@ -135,7 +149,12 @@ export async function run(context: CommandContext, _args: readonly string[], opt
     logger,
   });
   closing.defer(() => links.close());
-  void certificates.run(() => links.setCredentials(certificates.credentials), stopping);
+  await scaling.start();
+  const renewed = (): void => {
+    links.setCredentials(certificates.credentials);
+    scaling.setCredentials();
+  };
+  void certificates.run(renewed, stopping);
 
   if (flags.observe !== null) {
     const observe = await startObserveServer({
@@ -145,6 +164,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
           processMetrics({ version, role: 'operator', startedAtMs }),
           await operator.metrics(AbortSignal.timeout(METRICS_MS)),
           traces.families(),
+          scaling.families(),
         ]),
       ready: () => ({ ready: !stopping.aborted, reasons: stopping.aborted ? ['it is ending'] : [] }),
       logger,
@@ -227,7 +247,7 @@ function parts(
     },
     watchIdle: (backend, changed) =>
       watchIdle(backend, changed, { ...idleDeps, logger: logger.child({ backend: backend.name }) }),
-    drivers: ({ pods, services }, replicasBefore, signal) => {
+    drivers: ({ pods, services }, replicasBefore, keda, signal) => {
       const targets = new Map<string, Informer<Workload>>();
       const informers: SharedInformers = {
         pods: pods as never,
@@ -243,7 +263,14 @@ function parts(
           return informer;
         },
       };
-      const create = createKubernetesDrivers({ client, informers, clock, logger, replicasBefore });
+      const create = createKubernetesDrivers({
+        client,
+        informers,
+        clock,
+        logger,
+        replicasBefore,
+        ...(keda === null ? {} : { keda }),
+      });
       signal.addEventListener('abort', () => create.close(), { once: true });
       return create;
     },

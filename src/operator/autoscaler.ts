@@ -20,7 +20,8 @@ export interface AutoscalerDeps {
 }
 
 export type AutoscalerCheck =
-  | { ok: true; scaledObject: string | null }
+  /** `made`: the scaler that was made for it, in the words of the condition. */
+  | { ok: true; scaledObject: string | null; made?: { reason: string; message: string } }
   | { ok: false; reason: string; message: string };
 
 export class Autoscaler {

@@ -11,7 +11,7 @@ import { DormouseError } from '../model/errors.ts';
 import type { Clock, Logger, RandomSource } from '../model/ports.ts';
 import type { BackendStatus } from '../model/status.ts';
 import type { WakeCause } from '../model/backend.ts';
-import { Autoscaler, type AutoscalerDeps } from './autoscaler.ts';
+import { Autoscaler, type AutoscalerCheck, type AutoscalerDeps } from './autoscaler.ts';
 import {
   BACKENDS,
   FINALIZER,
@@ -35,6 +35,8 @@ import type { PortAllocator } from './port-allocator.ts';
 import { Redirect, SELECTOR_KEY, type SliceIndex } from './redirect.ts';
 import { Orders } from './orders.ts';
 import { planService, routablePorts, type ServicePlan } from './service-plan.ts';
+import { isSamePlan, type ScalerPlan } from './scalers/plan.ts';
+import type { Scalers } from './scalers/scalers.ts';
 import { stateOf } from './status-of.ts';
 
 /** How long a deleted object's Service may take to be as it was; afterwards it is tried again. */
@@ -71,6 +73,7 @@ export interface BackendsDeps {
   slices: SliceIndex;
   gateways: GatewayPods;
   autoscalers: AutoscalerDeps;
+  scalers: Pick<Scalers, 'plan' | 'act' | 'remove'>;
   policies: Pick<NetworkPolicies, 'concern'>;
   allocator: PortAllocator;
   defaults: InPlaceDefaults;
@@ -114,6 +117,10 @@ interface Entry {
   idle: IdleWatch | null;
   /** What `idle` was made for. */
   idleOf: unknown;
+  /** Who scales it, and what is to be done about that; null: not looked at yet. */
+  scaler: ScalerPlan | null;
+  /** Why that could not be done; null: it could. */
+  scalerFailure: string | null;
   /** What the handover says against sleeping; null: nothing. */
   kept: string | null;
   handover: Handover | null;
@@ -223,6 +230,8 @@ export class Backends {
     }
     this.gatewaysChanged();
     for (const entry of this.#entries.values()) {
+      // Who scales it is changed once the controller goes by it.
+      if (entry.scaler?.changing != null) this.#deps.enqueue(entry.key);
       if (entry.isTold || entry.parts === null) continue;
       entry.isTold = true;
       this.#deps.enqueue(entry.key);
@@ -267,7 +276,32 @@ export class Backends {
     if (!this.#leads) return;
     if (this.#deps.controller.backend(key) !== null) this.#orders.obey(key, object);
     await this.#lookForTarget(known, signal);
+    const failure = await this.#changeScaler(known, signal);
     await this.#writeStatus(known, signal);
+    if (failure !== null) throw failure;
+  }
+
+  /** Gives what is to be thrown, once it has been told. */
+  async #changeScaler(entry: Entry, signal: AbortSignal): Promise<Error | null> {
+    const { scaler } = entry;
+    if (scaler === null) return null;
+    try {
+      await this.#deps.scalers.act(scaler, signal);
+      entry.scalerFailure = null;
+      return null;
+    } catch (error) {
+      signal.throwIfAborted();
+      entry.scalerFailure = error instanceof Error ? error.message : String(error);
+      return error instanceof Error ? error : new Error(entry.scalerFailure);
+    }
+  }
+
+  /** Names and targets of metrics may be other ones now: scalers that were made go by them. */
+  metricsChanged(): void {
+    for (const { key, scaler, compiled, object } of this.#entries.values()) {
+      if (scaler === null || !compiled.ok || (scaler.by !== 'keda' && scaler.by !== 'hpa')) continue;
+      if (this.#deps.scalers.plan(object, compiled.backend).todo !== null) this.#deps.enqueue(key);
+    }
   }
 
   /** Once for each target, and again as long as it can't be used. What pods run of is there. */
@@ -317,6 +351,8 @@ export class Backends {
       parts: null,
       idle: null,
       idleOf: null,
+      scaler: null,
+      scalerFailure: null,
       kept: null,
       handover: null,
       failure: null,
@@ -361,10 +397,28 @@ export class Backends {
       ? planService(kubernetes.service!, this.#deps.services.get(namespace, kubernetes.service!))
       : null;
     this.#allocate(entry);
+    this.#planScaler(entry);
     this.#setParts(entry, source !== null && this.#rival(entry) === null);
     this.#watchIdle(entry);
     this.#setHandover(entry, kubernetes, isInPlace);
     this.#tellVerdict(entry);
+  }
+
+  #planScaler(entry: Entry): void {
+    const { compiled, object, scaler } = entry;
+    if (!compiled.ok || this.#rival(entry) !== null) {
+      entry.scaler = null;
+      return;
+    }
+    const next = this.#deps.scalers.plan(object, compiled.backend);
+    if (!isSamePlan(scaler, next)) entry.handover?.notify();
+    entry.scaler = next;
+  }
+
+  /** As the controller is to see it: somebody else may scale it still, or not yet. */
+  #scaled(backend: BackendConfig, { scaler }: Entry): BackendConfig {
+    if (scaler === null || scaler.by === backend.scale.by) return backend;
+    return { ...backend, scale: { ...backend.scale, by: scaler.by } };
   }
 
   /** The object that has the target or the Service; null: it is this one. */
@@ -400,10 +454,11 @@ export class Backends {
     const { compiled, plan, allocated } = entry;
     let parts: BackendParts | null = null;
     if (compiled.ok && isUsed) {
+      const backend = this.#scaled(compiled.backend, entry);
       if (plan?.ok === true && allocated !== null) {
-        const made = inPlaceParts(compiled.backend, plan.ports, allocated, this.#deps.defaults);
+        const made = inPlaceParts(backend, plan.ports, allocated, this.#deps.defaults);
         parts = { backends: [made.backend], listeners: made.listeners, routes: made.routes };
-      } else if (plan === null) parts = { backends: [this.#routed(compiled.backend)], listeners: [], routes: [] };
+      } else if (plan === null) parts = { backends: [this.#routed(backend)], listeners: [], routes: [] };
       // A Service that is gone or can't be redirected any more: what is configured stays until it sleeps no more.
       else parts = entry.parts;
     } else if (!compiled.ok && entry.parts !== null) parts = entry.parts;
@@ -469,11 +524,18 @@ export class Backends {
 
   /** What the controller is told: in place the handover has the first word, since the gateways' own demand says nothing while the Service is awake. */
   #tellVerdict(entry: Entry): void {
-    const { idle, handover, kept } = entry;
-    const verdict = idle?.verdict ?? { keptBy: [], wake: null };
+    const { handover, kept } = entry;
+    const verdict = this.#verdict(entry) ?? { keptBy: [], wake: null };
     if (entry.parts === null) return;
     const keptBy = handover === null ? verdict.keptBy : kept === null ? [] : [kept];
     this.#deps.controller.idleVerdict(entry.key, { keptBy, wake: verdict.wake });
+  }
+
+  /** What its idle sources say, and that it stays awake while who scales it is being changed; null: it has none. */
+  #verdict({ idle, scaler }: Entry): IdleVerdict | null {
+    const changing = scaler?.changing ?? null;
+    if (changing === null) return idle?.verdict ?? null;
+    return { keptBy: [...(idle?.verdict.keptBy ?? []), changing], wake: idle?.verdict.wake ?? null };
   }
 
   #hasIdleSource({ compiled }: Entry): boolean {
@@ -581,7 +643,7 @@ export class Backends {
         if (plan?.ok !== true || allocated === null || !compiled.ok || entry.parts === null) return null;
         if (entry.looked?.problem != null) return null;
         if (!this.#hasIdleSource(entry) && deps.controller.backend(entry.key)?.phase === 'awake') return null;
-        if (!new Autoscaler(kubernetes, deps.autoscalers).check().ok) return null;
+        if (!this.#letsSleep(entry, kubernetes).ok) return null;
         const { settleMs, prometheus, webSockets } = compiled.backend.idle;
         const { idleAfterMs } = compiled.backend.scale;
         return {
@@ -594,7 +656,7 @@ export class Backends {
         };
       },
       backend: () => deps.controller.backend(entry.key),
-      verdict: () => entry.idle?.verdict ?? { keptBy: ['nothing can say that it is idle'], wake: null },
+      verdict: () => this.#verdict(entry) ?? { keptBy: ['nothing can say that it is idle'], wake: null },
       askAgain: (sinceMs, signal) =>
         entry.idle?.askAgain(sinceMs, signal) ?? Promise.resolve({ keptBy: ['its idle source is gone'], wake: null }),
       direct: (isDirect) => deps.controller.setDirect(entry.key, isDirect),
@@ -652,6 +714,7 @@ export class Backends {
       }
       await this.#forget(entry);
     }
+    await this.#deps.scalers.remove(object, signal);
     await this.#setFinalizer(object, false, signal);
   }
 
@@ -715,7 +778,7 @@ export class Backends {
       plan,
       hasPorts: allocated !== null,
       failure,
-      autoscaler: new Autoscaler(source.kubernetes, this.#deps.autoscalers).check(),
+      autoscaler: this.#scalerCheck(entry, source.kubernetes),
       idle:
         handover === null && plan === null
           ? 'gateways'
@@ -725,6 +788,20 @@ export class Backends {
       concern: Object.keys(labels).length === 0 ? null : this.#deps.policies.concern(namespace, labels),
       crash: this.#deps.controller.backend(key)?.crash?.reason ?? null,
     });
+  }
+
+  /** Whether what scales the target besides us lets it sleep. */
+  #letsSleep({ scaler }: Entry, kubernetes: KubernetesConfig): AutoscalerCheck {
+    return new Autoscaler(kubernetes, this.#deps.autoscalers).check(scaler?.scaledObject ?? null);
+  }
+
+  #scalerCheck(entry: Entry, kubernetes: KubernetesConfig): AutoscalerCheck {
+    const { scaler, scalerFailure } = entry;
+    if (scalerFailure !== null) return { ok: false, reason: 'ScalerFailed', message: scalerFailure };
+    const made = scaler?.check ?? null;
+    if (made?.ok === false) return { ok: false, reason: made.reason, message: made.message };
+    const check = this.#letsSleep(entry, kubernetes);
+    return check.ok && made !== null ? { ...check, made } : check;
   }
 
   async #writeStatus(entry: Entry, signal: AbortSignal): Promise<void> {

@@ -84,7 +84,8 @@ function serviceFinding({ plan, hasPorts, failure }: Facts): Finding {
 
 function autoscalerFinding({ autoscaler }: Facts): Finding {
   if (!autoscaler.ok) return no('AutoscalerReady', autoscaler.reason, autoscaler.message);
-  const { scaledObject } = autoscaler;
+  const { scaledObject, made } = autoscaler;
+  if (made !== undefined) return yes('AutoscalerReady', made.reason, made.message);
   return scaledObject === null
     ? yes('AutoscalerReady', 'None', 'nothing else scales the target')
     : yes('AutoscalerReady', 'Pausable', `ScaledObject ${scaledObject} is paused while it sleeps`);

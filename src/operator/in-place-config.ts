@@ -55,7 +55,12 @@ export function inPlaceParts(
       ...backend,
       endpoints: { ...backend.endpoints, protocol: main.protocol },
       // Between one and many somebody else decides, who sees the traffic; and the sources have said idle for idleAfter before the gateways are asked.
-      scale: { ...backend.scale, min: 0, by: 'none', idleAfterMs: backend.idle.settleMs },
+      scale: {
+        ...backend.scale,
+        min: 0,
+        by: backend.scale.by === 'keda' ? 'keda' : 'none',
+        idleAfterMs: backend.idle.settleMs,
+      },
       ports: further.map((port) => ({ name: portName(port), protocol: port.protocol })),
     },
     listeners,

@@ -1,7 +1,8 @@
 /**
  * Certificates of the link, kept in two Secrets of the operator's own namespace: the authority, which only operators read, and the gateways' pair. Every operator has a certificate of its
- * own, signed in memory. Whoever comes first makes what is missing; the others take what they find.
+ * own, signed in memory, as a server and as a client. Whoever comes first makes what is missing; the others take what they find.
  */
+import { createHash } from 'node:crypto';
 import { isReason } from '../kubernetes/api-error.ts';
 import type { KubernetesClient, KubernetesObject } from '../kubernetes/client.ts';
 import { SECRETS } from '../kubernetes/resources.ts';
@@ -53,6 +54,7 @@ export class LinkCertificates {
   readonly #options: LinkCertificatesOptions;
   #authority: Authority = [];
   #own: IssuedPair | null = null;
+  #client: IssuedPair | null = null;
 
   constructor(options: LinkCertificatesOptions) {
     this.#options = options;
@@ -64,6 +66,25 @@ export class LinkCertificates {
     return { ca: trustBundle(this.#authority), cert: this.#own.cert, key: this.#own.key };
   }
 
+  /** What this operator shows where it asks another one. Call `prepare` before. */
+  get clientCredentials(): LinkPair {
+    if (this.#client === null) throw new Error('the certificates of the link have not been prepared');
+    return { ca: trustBundle(this.#authority), cert: this.#client.cert, key: this.#client.key };
+  }
+
+  /** KEDA's pair, in a Secret of a namespace in which KEDA looks for it. Gives a short name of its content, which changes with it. Rejects as the API server does. */
+  async prepareScalerClient(namespace: string, name: string, signal: AbortSignal): Promise<string> {
+    return this.#write(namespace, name, signal, async (data) => {
+      const wallMs = this.#options.clock.wallMs();
+      const known = pairFromSecret(data);
+      const isDue = pairIsDue(known, this.#authority, wallMs);
+      const pair = isDue || known === null ? await issueClient(this.#authority, 'scaler-client', wallMs) : known;
+      const next = pairToSecret(this.#authority, pair);
+      const result = createHash('sha256').update(next['ca.crt']!).update(pair.cert).digest('hex').slice(0, 16);
+      return { result, data: !isDue && isSame(data, next) ? null : next };
+    });
+  }
+
   /** Reads, makes or renews whatever is due. True when this operator's credentials are different ones now. */
   async prepare(signal: AbortSignal): Promise<boolean> {
     const { clock, names } = this.#options;
@@ -73,6 +94,8 @@ export class LinkCertificates {
     await this.#prepareGateway(signal);
     const isNew = pairIsDue(this.#own, this.#authority, wallMs, names);
     if (isNew) this.#own = await issueOperator(this.#authority, names, wallMs);
+    if (pairIsDue(this.#client, this.#authority, wallMs))
+      this.#client = await issueClient(this.#authority, 'operator', wallMs);
     return isNew || bundle !== trustBundle(this.#authority);
   }
 
@@ -93,8 +116,8 @@ export class LinkCertificates {
   }
 
   async #prepareAuthority(signal: AbortSignal): Promise<Authority> {
-    const { authority: name, clock } = this.#options;
-    return this.#write(name, signal, async (data) => {
+    const { authority: name, clock, namespace } = this.#options;
+    return this.#write(namespace, name, signal, async (data) => {
       const known = authorityFromSecret(data);
       const next = await renewedAuthority(known, clock.wallMs());
       return { result: next, data: next === known ? null : authorityToSecret(next) };
@@ -102,8 +125,8 @@ export class LinkCertificates {
   }
 
   async #prepareGateway(signal: AbortSignal): Promise<void> {
-    const { gateway: name, clock } = this.#options;
-    await this.#write(name, signal, async (data) => {
+    const { gateway: name, clock, namespace } = this.#options;
+    await this.#write(namespace, name, signal, async (data) => {
       const wallMs = clock.wallMs();
       const known = pairFromSecret(data);
       const isDue = pairIsDue(known, this.#authority, wallMs);
@@ -115,11 +138,12 @@ export class LinkCertificates {
 
   /** `next` gives the new content, or null when it is right as it is. */
   async #write<T>(
+    namespace: string,
     name: string,
     signal: AbortSignal,
     next: (data: SecretData | undefined) => Promise<{ result: T; data: SecretData | null }>,
   ): Promise<T> {
-    const { client, namespace } = this.#options;
+    const { client } = this.#options;
     for (let tries = 1; ; tries++) {
       const secret = await client.get<Secret>(SECRETS, { namespace, name }, { signal });
       const { result, data } = await next(secret?.data);

@@ -34,7 +34,7 @@ async function beginning() {
       backends: [],
       telemetry: defaultTelemetry(),
     } as unknown as Config,
-    drivers: (_informers: unknown, _replicas: unknown, signal: AbortSignal) => {
+    drivers: (_informers: unknown, _replicas: unknown, _keda: unknown, signal: AbortSignal) => {
       leading.resolve(signal);
       return () => assert.fail('there is no Backend');
     },
@@ -42,6 +42,7 @@ async function beginning() {
     gatewayService: 'dormouse-gateway',
     secretNamespaces: [],
     ticketKeys: () => ({ close: () => {} }),
+    figures: { lead: () => {}, wanted: () => {}, wasTold: () => false },
     trimPod: (pod: unknown) => pod,
   } as unknown as OperatorOptions);
   return { operator, leading: leading.promise, client, server };

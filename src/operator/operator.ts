@@ -6,6 +6,7 @@ import { toGatewayConfig } from '../config/gateway-config.ts';
 import { Controller } from '../controller/index.ts';
 import { isDeepStrictEqual } from 'node:util';
 import type { CreateDriver, Driver, DriverEvents } from '../drivers/driver.ts';
+import type { KedaView } from '../drivers/kubernetes/index.ts';
 import { StaticDriver } from '../drivers/static/static-driver.ts';
 import type { Informer, KubernetesClient, KubernetesObject } from '../kubernetes/client.ts';
 import { serviceKey, type EndpointSlice } from '../kubernetes/endpoint-slices.ts';
@@ -32,6 +33,8 @@ import { RedirectProbe } from './redirect-probe.ts';
 import { SliceIndex } from './redirect.ts';
 import { routablePorts } from './service-plan.ts';
 import { GatewayApi, ServiceEndpoints, type Translation, type TranslationSettings } from './gateway-api/index.ts';
+import type { ScalerAddress } from './scalers/objects.ts';
+import { isNews, Scalers } from './scalers/scalers.ts';
 import { Standby } from './standby.ts';
 import { WokenPods } from './woken-pods.ts';
 
@@ -42,6 +45,8 @@ const MAX_KEYS = 100_000;
 const WORK_MS = 120_000;
 /** How long a new leader waits for Gateways and routes, ms. */
 const TRANSLATED_MS = 15_000;
+/** How often it is looked whether what made scalers go by has changed, ms. */
+const METRICS_LOOK_MS = 2000;
 /** How often kinds that were not installed are looked for, ms. */
 const DISCOVERY_MS = 60_000;
 
@@ -71,8 +76,25 @@ export interface OperatorOptions {
   drivers(
     informers: { pods: Informer<Pod>; services: Informer<Service> },
     replicasBefore: (backend: string) => number,
+    /** null: of what is woken without a leader. */
+    keda: KedaView | null,
     signal: AbortSignal,
   ): CreateDriver;
+  /** How KEDA reaches this operator, or why it can't be set up. */
+  keda(): ScalerAddress | { problem: string };
+  /** KEDA has been found: what it needs to reach us is prepared from now on. */
+  kedaFound(): void;
+  /** Why external metrics are not read from us; null: they are. */
+  externalMetrics(): { reason: string; message: string } | null;
+  /** What KEDA and HPAs ask this replica. */
+  figures: {
+    /** This replica knows what runs from now on; null: it does not lead any more. */
+    lead(controller: Controller | null): void;
+    /** Somebody waits for this backend. */
+    wanted(backend: string): void;
+    /** Whether somebody may have heard that it isn't wanted since that was so last. */
+    wasTold(backend: string): boolean;
+  };
   /** The target's replicas; null: it is not there. */
   replicas(kubernetes: KubernetesConfig, signal: AbortSignal): Promise<number | null>;
   /** Of the Gateway API's translation: what does not come from the cluster. */
@@ -105,6 +127,7 @@ export class Operator {
   #createDriver: CreateDriver | null = null;
   readonly #ended = new AbortController();
   #leading: Leading | null = null;
+  #election: LeaderElection | null = null;
   /** Of this replica's leadership; 0 before it leads. */
   #term = 0;
   readonly #links = new Map<Link<DownMessage, UpMessage>, string>();
@@ -130,6 +153,7 @@ export class Operator {
       services: this.#services,
       compile: options.compile,
       pods: this.#woken,
+      wanted: (backend) => options.figures.wanted(backend),
     });
     this.#autoscalers = client.informer<HorizontalPodAutoscaler>(AUTOSCALERS);
     this.#policies = client.informer<NetworkPolicy>(NETWORK_POLICIES);
@@ -137,6 +161,15 @@ export class Operator {
 
   get leads(): boolean {
     return this.#leading !== null;
+  }
+
+  /** Address of the pod that leads, for whoever has to ask it; null: nobody does, it is this one, or its pod is not known. */
+  get leaderAddress(): string | null {
+    const holder = this.#election?.holder ?? '';
+    if (holder === '' || holder === this.#options.identity) return null;
+    // An identity is the pod's name and a random part.
+    const pod = this.#pods.get(this.#options.namespace, holder.replace(/-[0-9a-f]+$/, ''));
+    return pod?.status.podIP ?? null;
   }
 
   /** Runs until `signal` aborts; what was begun is left as it is recorded. */
@@ -168,6 +201,7 @@ export class Operator {
         random,
         started: (own) => this.#lead(own),
       });
+      this.#election = election;
       election.start(signal);
       await election.finished();
     }
@@ -176,8 +210,13 @@ export class Operator {
 
   #driver(backend: BackendConfig, events: DriverEvents): Driver {
     const informers = { pods: this.#pods, services: this.#services };
-    this.#createDriver ??= this.#options.drivers(informers, () => 1, this.#ended.signal);
+    this.#createDriver ??= this.#options.drivers(informers, () => 1, null, this.#ended.signal);
     return this.#createDriver(backend, events);
+  }
+
+  /** How KEDA is reached, or whether external metrics are read from us, is another thing now. */
+  scalersChanged(): void {
+    this.#leading?.scalersChanged();
   }
 
   /** A gateway has come over the link. */
@@ -217,8 +256,10 @@ export class Operator {
         // Gateways are met only when it is known what runs: one that was told too early would hold what it could send on.
         for (const [link, id] of this.#links) this.#greet(link, id);
         this.#woken.close();
+        this.#options.figures.lead(leading.controller);
       });
     } finally {
+      this.#options.figures.lead(null);
       this.#leading = null;
       for (const link of this.#links.keys()) link.send({ type: 'role', leader: false, term: this.#term });
       // Gateways go on as they are; they come back with a new stream.
@@ -250,6 +291,7 @@ export class Operator {
     informer.start(signal);
     await informer.synced(signal);
     this.#scaledObjects = informer;
+    this.#options.kedaFound();
     this.#leading?.watchScaledObjects(informer);
   }
 
@@ -292,6 +334,7 @@ class Leading {
   readonly #options: OperatorOptions;
   readonly #informers: Informers;
   readonly #backends: Backends;
+  readonly #scalers: Scalers;
   readonly #queue: WorkQueue;
   readonly #configuration: Configuration;
   readonly #gateways: GatewayPods;
@@ -315,7 +358,13 @@ class Leading {
     this.#options = options;
     this.#informers = informers;
     this.#staticNumber = Math.floor(random() * 1e9);
-    const inner = options.drivers(informers, (backend) => this.#backends.replicasBefore(backend), this.#ended.signal);
+    const keda: KedaView = {
+      zeroWithinMs: (backend) => this.#scalers.zeroWithinMs(backend),
+      wasTold: (backend) => options.figures.wasTold(backend),
+      onActed: (backend, listener) => this.#scalers.onActed(backend, listener),
+    };
+    const replicasBefore = (backend: string): number => this.#backends.replicasBefore(backend);
+    const inner = options.drivers(informers, replicasBefore, keda, this.#ended.signal);
     this.#slices = new SliceIndex(informers.slices);
     this.#endpoints = new ServiceEndpoints(informers.slices, informers.services, clock);
     this.controller = new Controller({
@@ -349,7 +398,17 @@ class Leading {
       ready: () => this.#gateways.ready,
       changed: () => this.#backends.gatewaysChanged(),
     });
+    this.#scalers = new Scalers({
+      client,
+      clock,
+      autoscalers: informers.autoscalers,
+      scaledObjects: () => informers.scaledObjects(),
+      controller: this.controller,
+      keda: () => options.keda(),
+      externalMetrics: () => options.externalMetrics(),
+    });
     this.#backends = new Backends({
+      scalers: this.#scalers,
       client,
       clock,
       random,
@@ -499,8 +558,18 @@ class Leading {
     }
   }
 
+  scalersChanged(): void {
+    for (const object of this.#informers.objects.list()) this.#queue.add(keyOf(object));
+  }
+
   watchScaledObjects(informer: Informer<ScaledObject>): void {
-    this.#stops.push(informer.onChange(({ object }) => this.#changedIn(object.metadata.namespace ?? '')));
+    this.#scalers.watch(informer);
+    this.#stops.push(
+      informer.onChange((change) => {
+        if (change.type !== 'changed' || isNews(change.before, change.object))
+          this.#changedIn(change.object.metadata.namespace ?? '');
+      }),
+    );
     for (const object of this.#informers.objects.list()) this.#queue.add(keyOf(object));
   }
 
@@ -516,13 +585,20 @@ class Leading {
         const service = serviceKey(object);
         if (service !== null) for (const key of backends.ofService(service)) backends.notify(key);
       }),
-      autoscalers.onChange(({ object }) => this.#changedIn(object.metadata.namespace ?? '')),
+      autoscalers.onChange((change) => {
+        // Its status changes with each of its looks.
+        const isNew = change.type !== 'changed' || !isSameScaler(change.before, change.object);
+        if (isNew) this.#changedIn(change.object.metadata.namespace ?? '');
+      }),
       this.#informers.policies.onChange(({ object }) => this.#changedIn(object.metadata.namespace ?? '')),
       this.controller.onEvent(({ backend }) => backends.changed(backend)),
       this.controller.onGateways(() => this.#gatewaysChanged()),
       this.#gateways.onChange(() => this.#gatewaysChanged()),
       () => this.#dead.close(),
+      () => this.#scalers.close(),
     );
+    const look = setInterval(() => backends.metricsChanged(), METRICS_LOOK_MS);
+    this.#stops.push(() => clearInterval(look));
     const known = scaledObjects();
     if (known !== null) this.watchScaledObjects(known);
   }
@@ -605,6 +681,10 @@ class Leading {
       reportIntervalMs: reportInterval(backends),
     };
   }
+}
+
+function isSameScaler(a: HorizontalPodAutoscaler, b: HorizontalPodAutoscaler): boolean {
+  return a.metadata.deletionTimestamp === b.metadata.deletionTimestamp && isDeepStrictEqual(a.spec, b.spec);
 }
 
 /** Demand is told a few times within the shortest time in which somebody may fall asleep. */

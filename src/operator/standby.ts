@@ -16,6 +16,8 @@ import type { WokenPods } from './woken-pods.ts';
 
 /** For one wake, ms: the gateway asks again. */
 const WAKE_MS = 10_000;
+/** KEDA writes by itself what it has heard; one that is away is stood in for after this, ms. */
+const KEDA_WAKES_WITHIN_MS = 3000;
 /** Wakes under way at once; more are left to the leader. */
 const MOST_WAKES = 100;
 
@@ -27,6 +29,10 @@ export interface StandbyDeps {
   compile(object: BackendObject): Compiled;
   /** Tells the pods of what is woken while nobody leads. */
   pods: Pick<WokenPods, 'follow'>;
+  /** KEDA hears that somebody waits for this backend. */
+  wanted(backend: string): void;
+  /** Shorter ones are for tests. */
+  kedaWakesWithinMs?: number;
 }
 
 export class Standby {
@@ -79,7 +85,12 @@ export class Standby {
   async #wake(key: string): Promise<void> {
     const found = this.#find(key);
     if (found === null) return;
-    const { object, kubernetes } = found;
+    const { object, backend, kubernetes } = found;
+    if (backend.scale.by === 'keda') {
+      const { wanted, kedaWakesWithinMs = KEDA_WAKES_WITHIN_MS } = this.#deps;
+      wanted(key);
+      await new Promise((resolve) => setTimeout(resolve, kedaWakesWithinMs).unref());
+    }
     await this.#raise(kubernetes, object.status?.handover?.replicasBefore ?? 1, AbortSignal.timeout(WAKE_MS));
   }
 

@@ -131,3 +131,9 @@ imagePullSecrets:
 {{- $wish := toString .Values.gatewayApi.createClass -}}
 {{- if or (eq $wish "true") (and (eq $wish "auto") (.Capabilities.APIVersions.Has "gateway.networking.k8s.io/v1/GatewayClass")) -}}true{{- end -}}
 {{- end -}}
+
+{{/* true or '' */}}
+{{- define "dormouse.keda" -}}
+{{- $wish := toString .Values.keda.enabled -}}
+{{- if or (eq $wish "true") (and (eq $wish "auto") (.Capabilities.APIVersions.Has "keda.sh/v1alpha1/ScaledObject")) -}}true{{- end -}}
+{{- end -}}

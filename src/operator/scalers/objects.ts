@@ -122,9 +122,16 @@ export function labelOf(name: string): string {
   return `${name.slice(0, MAX_LABEL - hash.length - 1)}-${hash}`;
 }
 
-/** As Kubernetes writes numbers: whole, or in thousandths. */
+const SUFFIXES = ['', 'k', 'M', 'G', 'T', 'P'] as const;
+
+/** As Kubernetes writes numbers: in thousandths where they are not whole, and with the largest suffix that fits. */
 export function quantityOf(value: number): string {
-  return Number.isInteger(value) ? String(value) : `${Math.max(1, Math.round(value * 1000))}m`;
+  const thousandths = Math.max(1, Math.round(value * 1000));
+  if (thousandths % 1000 !== 0) return `${thousandths}m`;
+  let whole = thousandths / 1000;
+  let suffix = 0;
+  for (; whole % 1000 === 0 && suffix < SUFFIXES.length - 1; suffix++) whole /= 1000;
+  return `${whole}${SUFFIXES[suffix]}`;
 }
 
 /** Whether everything that is wanted is so; what others or the API server have added does not count. */

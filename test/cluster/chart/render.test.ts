@@ -63,6 +63,8 @@ const EVERYTHING = {
     },
   },
   gatewayApi: { createClass: true, secretNamespaces: ['edge', 'shop'] },
+  keda: { enabled: true, namespace: 'scalers' },
+  externalMetrics: { enabled: true },
   admission: { checkRights: false, limitOperator: false },
   rbac: { aggregate: false },
   networkPolicy: {
@@ -103,6 +105,7 @@ test('with the defaults', async () => {
     'operator',
     '--namespace=sleepers',
     '--link=0.0.0.0:8443',
+    '--scaler=0.0.0.0:8444',
     '--observe=0.0.0.0:8082',
     '--gateway-ports=20000-24999',
     '--gateway-service=dormouse-gateway',
@@ -163,12 +166,20 @@ test('with every value changed', async () => {
     assert.deepEqual(ofKind(objects, kind), [], kind);
   assert.deepEqual(
     objects.filter(({ kind }) => kind === 'Role').map(({ metadata }) => `${metadata.namespace} ${metadata.name}`),
-    ['sleepers dormouse-operator', 'edge dormouse-operator-certificates', 'shop dormouse-operator-certificates'],
+    [
+      'sleepers dormouse-operator',
+      'scalers dormouse-operator',
+      'edge dormouse-operator-certificates',
+      'shop dormouse-operator-certificates',
+    ],
   );
   const operator = find(objects, 'Deployment', 'dormouse-operator')['spec'].template.spec;
   assert.equal(operator.containers[0].image, `registry.example/dormouse@sha256:${'a'.repeat(64)}`);
   for (const arg of [
     '--link=[::]:8443',
+    '--scaler=[::]:8444',
+    '--keda-namespace=scalers',
+    '--external-metrics=[::]:8445',
     '--gateway-ports=10000-10999',
     '--kinds=apps/v1/Deployment,argoproj.io/v1alpha1/Rollout,v1/ReplicationController',
     '--secret-namespaces=edge,shop',
@@ -215,7 +226,10 @@ test('the GatewayClass is made where the cluster has the Gateway API', async () 
 
 test('no role has a wildcard, and only kinds of the values may be scaled', async () => {
   const objects = await render('sleepers', EVERYTHING, { hooks: true });
-  const rules = objects.filter(({ kind }) => kind.endsWith('Role')).flatMap((role) => role['rules'] as object[]);
+  const rules = objects
+    // Of the cluster's HPA controller: the name of a metric is the name of its resource.
+    .filter(({ kind, metadata }) => kind.endsWith('Role') && metadata.name !== 'dormouse-external-metrics-reader')
+    .flatMap((role) => role['rules'] as object[]);
   assert.doesNotMatch(JSON.stringify(rules), /\*/);
   const scaled = rules
     .flatMap((rule) => (rule as { resources: string[] }).resources)
