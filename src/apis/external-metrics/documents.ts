@@ -13,7 +13,8 @@ const RESOURCE = {
 };
 
 /** What an `accept` has for aggregated discovery. */
-const AGGREGATED = /application\/json\s*;[^,]*\bg=apidiscovery\.k8s\.io\b[^,]*\bv=(v2(?:beta1)?)\b[^,]*\bas=APIGroupDiscoveryList\b/;
+const AGGREGATED =
+  /application\/json\s*;[^,]*\bg=apidiscovery\.k8s\.io\b[^,]*\bv=(v2(?:beta1)?)\b[^,]*\bas=APIGroupDiscoveryList\b/;
 
 export interface Document {
   body: object;
@@ -35,7 +36,9 @@ export function documentAt(path: string, accept: string): Document | null {
     case '/openapi/v2':
       return plain({ swagger: '2.0', info: INFO, paths: {}, definitions: definitions('#/definitions/') });
     case '/openapi/v3':
-      return plain({ paths: { [`apis/${GROUP_VERSION}`]: { serverRelativeURL: `/openapi/v3/apis/${GROUP_VERSION}` } } });
+      return plain({
+        paths: { [`apis/${GROUP_VERSION}`]: { serverRelativeURL: `/openapi/v3/apis/${GROUP_VERSION}` } },
+      });
     case `/openapi/v3/apis/${GROUP_VERSION}`:
       return plain({
         openapi: '3.0.0',

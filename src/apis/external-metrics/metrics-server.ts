@@ -44,7 +44,12 @@ export async function serveMetrics(options: ServeMetricsOptions): Promise<Metric
   const { host, port } = options.address;
   let { requestHeader } = options;
   const server = createServer(
-    { ...tlsOf(options.credentials, requestHeader), requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+    {
+      ...tlsOf(options.credentials, requestHeader),
+      requestCert: true,
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.2',
+    },
     (request, response) => void answer(request, response, options, requestHeader),
   );
   server.on('tlsClientError', (error: Error) => options.logger.debug('a handshake failed', { reason: error.message }));
@@ -70,7 +75,10 @@ export async function serveMetrics(options: ServeMetricsOptions): Promise<Metric
   };
 }
 
-function tlsOf({ cert, key }: PemCredentials, { clientCa }: RequestHeaderConfig): { ca: string; cert: string | Buffer; key: string | Buffer } {
+function tlsOf(
+  { cert, key }: PemCredentials,
+  { clientCa }: RequestHeaderConfig,
+): { ca: string; cert: string | Buffer; key: string | Buffer } {
   return { ca: clientCa, cert, key };
 }
 
@@ -100,7 +108,8 @@ async function answer(
   const document = documentAt(path, request.headers.accept ?? '');
   if (document !== null) return send(response, 200, JSON.stringify(document.body), document.contentType);
   const match = METRIC.exec(path);
-  if (match === null || url === null) return fail(response, 404, 'NotFound', `there is nothing at ${path.slice(0, 200)}`);
+  if (match === null || url === null)
+    return fail(response, 404, 'NotFound', `there is nothing at ${path.slice(0, 200)}`);
   const namespace = match[1]!;
   const metric = decoded(match[3]!);
   const signal = AbortSignal.timeout(ANSWER_MS);
