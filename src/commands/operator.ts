@@ -18,6 +18,8 @@ import type { IdleWatch } from '../operator/backends.ts';
 import { certificateChecks, documentedDefaults, patternProblem, podPorts } from '../operator/gateway-api/index.ts';
 import { LinkCertificates } from '../operator/link-certificates.ts';
 import { Operator, type OperatorOptions } from '../operator/operator.ts';
+import { triggers } from '../triggers/registry.ts';
+import { TriggerRunner } from '../triggers/trigger-runner.ts';
 import { TicketKeys } from '../supervisor/ticket-keys.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { logDestination } from '../telemetry/log-destination.ts';
@@ -30,6 +32,7 @@ import type { CommandContext, CommandOptions } from './command.ts';
 import { OperatorScaling } from './operator-scaling.ts';
 import { readOperatorFlags, type OperatorFlags } from './operator-options.ts';
 import { readSettings } from './operator-settings.ts';
+import { readTriggerSecret } from './trigger-secrets.ts';
 import { packageVersion } from './package-version.ts';
 import { defaultRegistry } from './registry.ts';
 
@@ -224,7 +227,10 @@ function parts(
   clock: Clock,
   logger: Logger,
   flags: OperatorFlags,
-): Pick<OperatorOptions, 'compile' | 'routing' | 'watchIdle' | 'drivers' | 'replicas' | 'trimPod' | 'causeText'> {
+): Pick<
+  OperatorOptions,
+  'compile' | 'routing' | 'watchIdle' | 'watchTriggers' | 'drivers' | 'replicas' | 'trimPod' | 'causeText'
+> {
   const registry = defaultRegistry();
   const compiler = new ObjectCompiler(registry);
   const idleDeps = sharedIdleDeps({ logger, clock });
@@ -247,6 +253,25 @@ function parts(
     },
     watchIdle: (backend, changed) =>
       watchIdle(backend, changed, { ...idleDeps, logger: logger.child({ backend: backend.name }) }),
+    watchTriggers: (told) => {
+      const runner = new TriggerRunner({
+        clock,
+        logger,
+        onDemand: told,
+        onFailure: (type, what, error) =>
+          logger.error('a trigger failed', {
+            type,
+            what,
+            reason: error instanceof Error ? error.message : String(error),
+          }),
+        readSecret: readTriggerSecret(client),
+      });
+      return {
+        configure: (backends) => runner.configure(backends, triggers),
+        families: () => runner.families(),
+        close: () => runner.close(),
+      };
+    },
     drivers: ({ pods, services }, replicasBefore, keda, signal) => {
       const targets = new Map<string, Informer<Workload>>();
       const informers: SharedInformers = {

@@ -781,7 +781,9 @@ export class Backends {
       autoscaler: this.#scalerCheck(entry, source.kubernetes),
       idle:
         handover === null && plan === null
-          ? 'gateways'
+          ? service === null && !this.#deps.isRouted(key)
+            ? 'triggers'
+            : 'gateways'
           : this.#hasIdleSource(entry)
             ? (entry.idle?.verdict.keptBy ?? [])
             : 'nothing',

@@ -15,8 +15,8 @@ export interface Facts {
   /** Why a step of the handover fails; null: none does. */
   failure: string | null;
   autoscaler: AutoscalerCheck;
-  /** Who can say that it is idle: the gateways, nothing, or idle sources, which say this against it. */
-  idle: 'gateways' | 'nothing' | readonly string[];
+  /** Who can say that it is idle: the gateways, its triggers alone (no client reaches it), nothing, or idle sources, which say this against it. */
+  idle: 'gateways' | 'triggers' | 'nothing' | readonly string[];
   /** What NetworkPolicies may keep from its pods; null: nothing. */
   concern: string | null;
   /** Why its pods do not start; null: they do. */
@@ -67,7 +67,8 @@ function targetFinding({ target, targetProblem, crash }: Facts): Finding {
     : yes('TargetReady', 'Found', `${target} is scaled by its /scale subresource`);
 }
 
-function serviceFinding({ plan, hasPorts, failure }: Facts): Finding {
+function serviceFinding({ plan, hasPorts, failure, idle }: Facts): Finding {
+  if (idle === 'triggers') return yes('ServiceReady', 'None', 'it has no Service and no route: its triggers wake it');
   if (plan === null) return yes('ServiceReady', 'Routed', 'routes lead to it; its Service is left alone');
   if (!plan.ok) return no('ServiceReady', plan.reason, plan.message);
   if (!hasPorts) {
@@ -93,6 +94,7 @@ function autoscalerFinding({ autoscaler }: Facts): Finding {
 
 function idleFinding({ idle }: Facts): Finding {
   if (idle === 'gateways') return yes('IdleSource', 'Gateways', 'gateways see all of its requests');
+  if (idle === 'triggers') return yes('IdleSource', 'Triggers', 'its triggers say when it is needed');
   if (idle === 'nothing') {
     return no(
       'IdleSource',

@@ -43,6 +43,7 @@ async function beginning() {
     secretNamespaces: [],
     ticketKeys: () => ({ close: () => {} }),
     figures: { lead: () => {}, wanted: () => {}, wasTold: () => false },
+    watchTriggers: () => ({ configure: () => {}, families: () => [], close: () => {} }),
     trimPod: (pod: unknown) => pod,
   } as unknown as OperatorOptions);
   return { operator, leading: leading.promise, client, server };

@@ -17,6 +17,7 @@ import type { Link } from '../link/link.ts';
 import type { DownMessage, GatewayBackendConfig, GatewayConfig, UpMessage } from '../link/messages.ts';
 import type { WakeCause } from '../model/backend.ts';
 import type { BackendConfig, Config, KubernetesConfig } from '../model/config.ts';
+import type { TriggerDemand } from '../model/demand.ts';
 import type { MetricFamily } from '../model/metrics.ts';
 import type { Clock, Logger, RandomSource } from '../model/ports.ts';
 import type { TraceSink } from '../model/trace.ts';
@@ -72,6 +73,8 @@ export interface OperatorOptions {
   traces?: TraceSink;
   compile(object: BackendObject): Compiled;
   watchIdle(backend: BackendConfig, changed: () => void): IdleWatch;
+  /** Triggers of one leadership: `told` is called with what those of a backend want; they end with `close`. */
+  watchTriggers(told: (backend: string, demand: TriggerDemand | null) => void): TriggerWatch;
   /** Drivers of one leadership. `pods` and `services` are shared by all. `replicasBefore`: what a target that others scale is woken with at least. */
   drivers(
     informers: { pods: Informer<Pod>; services: Informer<Service> },
@@ -109,6 +112,13 @@ export interface OperatorOptions {
   trimPod(pod: Pod): Pod;
   causeText(cause: WakeCause): string;
   event(object: KubernetesObject, type: 'Normal' | 'Warning', reason: string, note: string): void;
+}
+
+export interface TriggerWatch {
+  /** Those of all backends; what is gone or changed ends. */
+  configure(backends: readonly BackendConfig[]): void;
+  families(): MetricFamily[];
+  close(): void;
 }
 
 export class Operator {
@@ -234,7 +244,8 @@ export class Operator {
   }
 
   async metrics(signal: AbortSignal): Promise<MetricFamily[]> {
-    return (await this.#leading?.controller.collect(signal))?.metrics ?? [];
+    const leading = this.#leading;
+    return leading === null ? [] : leading.metrics(signal);
   }
 
   async #lead(signal: AbortSignal): Promise<void> {
@@ -350,6 +361,7 @@ class Leading {
   #routed: ReadonlySet<string> = new Set();
   readonly #stops: (() => void)[] = [];
   readonly #ended = new AbortController();
+  readonly #triggers: TriggerWatch;
   /** Whether it is known what runs, so that gateways may be told. */
   meets = false;
 
@@ -373,6 +385,7 @@ class Leading {
       createDriver: this.#drivers(inner),
       ...(options.traces === undefined ? {} : { traces: options.traces }),
     });
+    this.#triggers = options.watchTriggers((backend, demand) => this.controller.triggered(backend, demand));
     this.#queue = new WorkQueue({
       work: (key, signal) => this.#backends.reconcile(key, signal),
       concurrency: CONCURRENCY,
@@ -384,7 +397,11 @@ class Leading {
     this.#configuration = new Configuration({
       logger,
       build: () => this.#build(),
-      configure: (config) => this.controller.configure(config, this.#share(config)),
+      configure: async (config) => {
+        const version = await this.controller.configure(config, this.#share(config));
+        if (!this.#ended.signal.aborted) this.#triggers.configure(config.backends);
+        return version;
+      },
       gateways: () => this.controller.gateways(),
       applied: (refusal) => this.#backends.applied(refusal),
     });
@@ -488,6 +505,10 @@ class Leading {
     if (!isDeepStrictEqual(before, routed)) this.#backends.routesChanged();
   }
 
+  async metrics(signal: AbortSignal): Promise<MetricFamily[]> {
+    return [...(await this.controller.collect(signal)).metrics, ...this.#triggers.families()];
+  }
+
   attach(id: string, link: Link<DownMessage, UpMessage>): void {
     this.controller.attach(id, this.#probe.through(id, link));
   }
@@ -533,6 +554,7 @@ class Leading {
     for (const stop of this.#stops) stop();
     this.#configuration.close();
     this.#ended.abort();
+    this.#triggers.close();
     await Promise.all([
       this.controller.close(),
       this.#queue.stop(1000).then(() => this.#backends.close()),

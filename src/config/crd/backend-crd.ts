@@ -36,6 +36,12 @@ const TRIGGER_SECTIONS: Readonly<Record<string, string>> = {
   'triggers[].prometheus': 'What a query gives',
   'triggers[].cron': 'A time of the day or week',
   'triggers[].external': 'A KEDA external scaler',
+  ...Object.fromEntries(
+    ['redis-list', 'redis-streams', 'nats-jetstream', 'prometheus', 'external'].map((type) => [
+      `triggers[].${type}.authentication`,
+      'A Secret in this namespace that says who dormouse is to the source',
+    ]),
+  ),
 };
 
 const SECTIONS: Readonly<Record<string, string>> = {

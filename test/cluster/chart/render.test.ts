@@ -65,6 +65,7 @@ const EVERYTHING = {
   gatewayApi: { createClass: true, secretNamespaces: ['edge', 'shop'] },
   keda: { enabled: true, namespace: 'scalers' },
   externalMetrics: { enabled: true },
+  triggerSecrets: [{ namespace: 'shop', names: ['redis', 'nats'] }],
   admission: { checkRights: false, limitOperator: false },
   rbac: { aggregate: false },
   networkPolicy: {
