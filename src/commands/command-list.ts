@@ -239,7 +239,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
         'what may be scaled, as apps/v1/Deployment,apps/v1/StatefulSet (default: anything with /scale)',
       ],
       ['--secret-namespaces <list>', 'where Secrets of listeners may be read'],
-      ['--settings <file>', 'what all gateways share: security, access log, traces, Server-Timing'],
+      ['--settings <file>', 'what all gateways share: security, traffic events, access log, traces, Server-Timing'],
       ['--lease <name>', 'the Lease that decides who leads (default: dormouse-operator)'],
       ['--no-lease', 'it is the only one'],
       ['--kubeconfig <file>', 'which cluster (default: as kubectl, or the pod’s own)'],

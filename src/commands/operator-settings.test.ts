@@ -34,6 +34,18 @@ test('what all gateways share is read as in the configuration file, with values 
   assert.equal(config.telemetry.traces?.headers['authorization'], 'Bearer abc');
 });
 
+test('where traffic events go is told gateways, with its password from the environment', async () => {
+  const { events } = await settings('events: { bus: "${BUS}", each: on }\n', { BUS: 'redis://:secret@10.0.0.7:6379' });
+  assert.deepEqual(
+    [events.bus, events.each],
+    [
+      { kind: 'redis', url: 'redis://:secret@10.0.0.7:6379', passwordFile: null, credentialsFile: null, tls: null },
+      true,
+    ],
+  );
+  assert.deepEqual((await readSettings(null, { cwd: '/', env: {} })).events.bus, { kind: 'memory' });
+});
+
 test('what is set elsewhere is refused with its place and what can be set', async () => {
   for (const [text, place] of [
     ['workers: 3\n', 'workers'],

@@ -12,7 +12,7 @@ const MOST = 1024 * 1024;
 
 /** Keys that are the cluster's, not an object's. The address of Prometheus and the like are objects' own. */
 const SETTINGS: Part = {
-  keys: ['security', 'telemetry.accessLog', 'telemetry.traces', 'telemetry.serverTiming'],
+  keys: ['security', 'events', 'telemetry.accessLog', 'telemetry.traces', 'telemetry.serverTiming'],
   given: {
     workers: 1,
     observe: 'off',

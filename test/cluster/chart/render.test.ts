@@ -21,6 +21,8 @@ const EVERYTHING = {
   ],
   gatewayPorts: { from: 10_000, to: 10_999 },
   bindAddress: '[::]',
+  settings: { events: { bus: 'redis://redis.queues:6379', passwordFile: '/var/run/dormouse/events/password' } },
+  events: { secret: 'bus' },
   operator: {
     replicas: 3,
     resources: { requests: { cpu: '1' } },
@@ -192,6 +194,11 @@ test('with every value changed', async () => {
     [{ disk: 'ssd' }, 'high', [{ name: 'registry' }]],
   );
   const gateway = find(objects, 'Deployment', 'dormouse-gateway')['spec'];
+  for (const { containers, volumes } of [operator, gateway.template.spec]) {
+    const { mountPath } = containers[0].volumeMounts.find(({ name }: { name: string }) => name === 'events');
+    const { secret } = volumes.find(({ name }: { name: string }) => name === 'events');
+    assert.deepEqual([mountPath, secret.secretName], ['/var/run/dormouse/events', 'bus']);
+  }
   assert.equal(gateway.replicas, undefined);
   assert.equal(gateway.template.spec.terminationGracePeriodSeconds, 100);
   assert.equal(gateway.template.spec.automountServiceAccountToken, false);
