@@ -97,6 +97,7 @@ export const clusterSpec = z
       .max(1024)
       .regex(/^[a-zA-Z0-9][\w.:/@-]*$/, { error: 'is no name of an image' })
       .describe('What pods run'),
+    pullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).optional().describe('Left out: as Kubernetes has it'),
     port: z.int().min(1).max(65_535).describe('Where the program listens'),
     command: z.array(z.string().max(4096)).max(256).optional().describe('In place of the image’s ENTRYPOINT'),
     args: z.array(z.string().max(4096)).max(256).optional().describe('In place of the image’s CMD'),

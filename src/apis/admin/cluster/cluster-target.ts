@@ -4,15 +4,7 @@ import { isReason } from '../../../kubernetes/api-error.ts';
 import type { Informer, KubernetesClient, KubernetesObject } from '../../../kubernetes/client.ts';
 import type { Clock, Logger } from '../../../model/ports.ts';
 import { AdminError, sentenceOf, type FieldError } from '../admin-error.ts';
-import type {
-  AdminEvent,
-  AdminTarget,
-  BackendAddress,
-  BackendView,
-  Caller,
-  Created,
-  Removal,
-} from '../admin-target.ts';
+import type { AdminEvent, AdminTarget, BackendAddress, BackendView, Created, Removal } from '../admin-target.ts';
 import { idempotencyOf, type Idempotency } from '../idempotency.ts';
 import { clusterCreate, clusterSpec, fieldErrors, SETTINGS } from '../models.ts';
 import {
@@ -45,7 +37,19 @@ const LOOK_AGAIN_MS = 100;
 const RECOVER_MS = 10_000;
 const READ_MS = 20_000;
 
-const KNOWN = ['hosts', 'path', 'image', 'port', 'command', 'args', 'env', 'resources', 'readyPath', ...SETTINGS];
+const KNOWN = [
+  'hosts',
+  'path',
+  'image',
+  'pullPolicy',
+  'port',
+  'command',
+  'args',
+  'env',
+  'resources',
+  'readyPath',
+  ...SETTINGS,
+];
 
 interface Condition {
   type: string;
@@ -277,7 +281,6 @@ export class ClusterTarget implements AdminTarget {
   async update(
     address: BackendAddress,
     change: (spec: Record<string, unknown>) => Record<string, unknown>,
-    _caller: Caller,
   ): Promise<BackendView> {
     const place = this.#placeOf(address);
     await this.#turns.run(turnOf(place), async () => {

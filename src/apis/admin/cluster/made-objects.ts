@@ -44,6 +44,7 @@ export interface MakeSettings {
 /** As clusterSpec has checked it. */
 export interface ClusterSpec {
   image: string;
+  pullPolicy?: string;
   port: number;
   hosts?: string[];
   path?: string;
@@ -87,7 +88,7 @@ export function deploymentOf(place: Place, spec: ClusterSpec, annotations: Recor
 }
 
 export function templateOf(name: string, spec: ClusterSpec) {
-  const { image, port, command, args, env = {}, resources = {}, readyPath } = spec;
+  const { image, pullPolicy, port, command, args, env = {}, resources = {}, readyPath } = spec;
   const requests = Object.fromEntries(Object.entries(resources));
   return {
     metadata: { labels: labelsOf(name) },
@@ -98,6 +99,7 @@ export function templateOf(name: string, spec: ClusterSpec) {
         {
           name: 'app',
           image,
+          ...(pullPolicy === undefined ? {} : { imagePullPolicy: pullPolicy }),
           ...(command === undefined ? {} : { command }),
           ...(args === undefined ? {} : { args }),
           env: Object.entries(env).map(([variable, value]) => ({ name: variable, value })),
