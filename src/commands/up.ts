@@ -172,6 +172,17 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
     controller,
     reload: () => reloads.request(),
     causeText,
+    onTraffic: (listener) => {
+      const reader = { group: 'admin', consumer: 'admin', backend: null, from: 'new' } as const;
+      const subscription = events.memory.subscribe(reader, (batch) => {
+        for (const { event, ack } of batch) {
+          listener(event);
+          ack();
+        }
+      });
+      subscription.ready.catch(() => {});
+      return () => void subscription.close();
+    },
   });
   const control = new ControlServer({
     stateDir,

@@ -297,6 +297,32 @@ describe('the admin API', () => {
     },
   );
 
+  it('tells what happens, and what traffic does to who asks for it', { timeout: 60_000 }, async () => {
+    await using place = new Place(FILE);
+    const up = await place.start().up();
+    const token = readFileSync(join(place.stateDir, 'admin-token'), 'utf8').trim();
+    const headers = { authorization: `Bearer ${token}` };
+    const request = http
+      .request({ host: '127.0.0.1', port: adminPort(up), path: '/v1/events?traffic=true', headers })
+      .end();
+    const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+    let text = '';
+    response.setEncoding('utf8').on('data', (part: string) => (text += part));
+    await pid(up, 'mine.example.com');
+    const kinds = () => [...text.matchAll(/^event: (.*)$/gm)].map((match) => match[1]!);
+    await until('the wake and its window are told', () => kinds().includes('window'));
+    assert.deepEqual(
+      kinds()
+        .filter((kind) => ['wake', 'waking', 'awake'].includes(kind))
+        .toSorted(),
+      ['awake', 'wake', 'waking'],
+    );
+    const window = JSON.parse(/^event: window\ndata: (.*)$/m.exec(text)![1]!) as { requests: number; backend: string };
+    assert.equal(window.backend, 'mine');
+    request.destroy();
+    assert.equal(await up.stop(), 0);
+  });
+
   it('commands complete themselves in bash', { timeout: 60_000 }, async () => {
     await using place = new Place(FILE);
     const up = await place.start().up();

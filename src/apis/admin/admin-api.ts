@@ -8,7 +8,7 @@
  *   POST   /v1/backends/NAME/wake?wait=MS
  *   POST   /v1/backends/NAME/sleep
  *   PUT | DELETE /v1/backends/NAME/awake             { until }
- *   GET    /v1/events?backend=NAME                   server-sent events, Last-Event-ID
+ *   GET    /v1/events?backend=NAME&traffic=true      server-sent events, Last-Event-ID
  *   GET    /v1/openapi.json
  */
 import { readFile } from 'node:fs/promises';
@@ -65,6 +65,7 @@ export class AdminApi {
   readonly #clock: Clock;
   readonly #streams = new EventStreams();
   readonly #stopEvents: () => void;
+  #stopTraffic: (() => void) | null = null;
   readonly #closing = new AbortController();
   readonly #collection: Readonly<Record<string, Operation>>;
   readonly #one: Readonly<Record<string, Operation>>;
@@ -133,6 +134,7 @@ export class AdminApi {
   close(): void {
     this.#closing.abort(new AdminError(503, 'DORMOUSE_STOPPING', 'dormouse is ending; try again when it runs'));
     this.#stopEvents();
+    this.#stopTraffic?.();
     this.#streams.close();
   }
 
@@ -193,7 +195,16 @@ export class AdminApi {
       throw new AdminError(503, 'DORMOUSE_ADMIN_BUSY', 'there are as many event streams as there may be; close one');
     const lastId = request.headers['last-event-id'];
     const last = typeof lastId === 'string' ? lastId : url.searchParams.get('lastEventId');
-    this.#streams.open(response, { lastId: last, backend: url.searchParams.get('backend') });
+    const traffic = url.searchParams.get('traffic') === 'true';
+    if (traffic) this.#watchTraffic();
+    this.#streams.open(response, { lastId: last, backend: url.searchParams.get('backend'), traffic });
+  }
+
+  /** From the first client on that wants it: nobody else pays for it. */
+  #watchTraffic(): void {
+    if (this.#target.onTraffic === undefined)
+      throw query('traffic', 'has no meaning on a cluster', 'read the events bus of the gateways instead');
+    this.#stopTraffic ??= this.#target.onTraffic((event) => this.#streams.pushTraffic(event));
   }
 
   // ---- changing

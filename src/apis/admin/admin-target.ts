@@ -87,4 +87,6 @@ export interface AdminTarget {
   pin(address: BackendAddress, untilMs: number | null, signal: AbortSignal): Promise<void>;
   /** What happens from now on; the result ends that. */
   onEvent(listener: (event: AdminEvent) => void): () => void;
+  /** The same for what traffic does; left out where that is not seen. */
+  onTraffic?(listener: (event: { type: string; backend: string }) => void): () => void;
 }

@@ -19,6 +19,7 @@ interface Kept {
 interface Stream {
   response: ServerResponse;
   backend: string | null;
+  traffic: boolean;
 }
 
 export class EventStreams {
@@ -40,9 +41,15 @@ export class EventStreams {
     for (const stream of this.#streams) this.#send(stream, this.#text(kept), event.backend);
   }
 
-  /** `lastId`: what the client has sent as Last-Event-ID. `backend`: only events of this one. The stream ends with the response, or with `close`. */
-  open(response: ServerResponse, options: { lastId: string | null; backend: string | null }): void {
-    const stream = { response, backend: options.backend };
+  /** What traffic does, to those that asked for it: much and often, so that none of it is kept for who comes later. */
+  pushTraffic(event: { type: string; backend: string }): void {
+    const text = `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
+    for (const stream of this.#streams) if (stream.traffic) this.#send(stream, text, event.backend);
+  }
+
+  /** `lastId`: what the client has sent as Last-Event-ID. `backend`: only events of this one. `traffic`: what traffic does, too. The stream ends with the response, or with `close`. */
+  open(response: ServerResponse, options: { lastId: string | null; backend: string | null; traffic: boolean }): void {
+    const stream = { response, backend: options.backend, traffic: options.traffic };
     response.writeHead(200, {
       'content-type': 'text/event-stream',
       'cache-control': 'no-store',

@@ -135,6 +135,13 @@ export function openApiDocument(version: string): Json {
           parameters: [
             { name: 'backend', in: 'query', description: 'Events of this one alone', schema: { type: 'string' } },
             {
+              name: 'traffic',
+              in: 'query',
+              description:
+                'true: what traffic does, too (docs/events.md), as events wake, window and request, without ids. On one machine',
+              schema: { type: 'boolean', default: false },
+            },
+            {
               name: 'Last-Event-ID',
               in: 'header',
               description:

@@ -47,6 +47,7 @@ export interface MachineTargetOptions {
   /** Reads the file anew, adds what `entries` says then, and puts that in force; rejects with the reason, and nothing has changed. */
   reload(): Promise<unknown>;
   causeText(cause: WakeCause): string;
+  onTraffic(listener: (event: { type: string; backend: string }) => void): () => void;
 }
 
 export class MachineTarget implements AdminTarget {
@@ -304,6 +305,10 @@ export class MachineTarget implements AdminTarget {
 
   onEvent(listener: (event: AdminEvent) => void): () => void {
     return this.#options.controller.onEvent((event) => listener({ ...event }));
+  }
+
+  onTraffic(listener: (event: { type: string; backend: string }) => void): () => void {
+    return this.#options.onTraffic(listener);
   }
 
   #inTurn<T>(run: () => Promise<T>): Promise<T> {
