@@ -184,15 +184,25 @@ export class TrafficEvents {
       if (inFlight + held + tunnels > 0) now.set(key, { inFlight, held, tunnels });
       else now.delete(key);
     }
-    if (this.#timer !== null || windows.length === 0) return;
-    this.#timer = setTimeout(() => this.#closeWindows(), WINDOW_MS);
-    this.#timer.unref();
+    if (windows.length > 0) this.#startTimer();
   }
 
   /** A worker is gone, and with it what was open on it. */
   gone(source: string): void {
-    for (const { now } of this.#open.values())
-      for (const key of now.keys()) if (key.startsWith(`${source}\n`)) now.delete(key);
+    for (const open of this.#open.values())
+      for (const key of open.now.keys()) {
+        if (!key.startsWith(`${source}\n`)) continue;
+        open.now.delete(key);
+        // The next window says so.
+        open.dirty = true;
+        this.#startTimer();
+      }
+  }
+
+  #startTimer(): void {
+    if (this.#timer !== null) return;
+    this.#timer = setTimeout(() => this.#closeWindows(), WINDOW_MS);
+    this.#timer.unref();
   }
 
   #closeWindows(): void {
