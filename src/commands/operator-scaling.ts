@@ -9,6 +9,7 @@ import type { Clock, Logger } from '../model/ports.ts';
 import type { LinkCertificates } from '../operator/link-certificates.ts';
 import type { OperatorOptions } from '../operator/operator.ts';
 import { KedaSetup } from '../operator/scalers/keda-setup.ts';
+import { OperatorExternalMetrics } from './operator-external-metrics.ts';
 import type { OperatorFlags } from './operator-options.ts';
 
 export interface OperatorScalingOptions {
@@ -31,6 +32,7 @@ export class OperatorScaling {
   readonly #others: LeaderClient;
   readonly #figures: ReplicaFigures;
   readonly #setup: KedaSetup;
+  readonly #metrics: OperatorExternalMetrics;
   #own: LeaderFigures | null = null;
   #server: ScalerServer | null = null;
 
@@ -56,6 +58,16 @@ export class OperatorScaling {
       certificates,
       changed: () => options.changed(),
     });
+    this.#metrics = new OperatorExternalMetrics({
+      client,
+      clock: options.clock,
+      logger,
+      address: flags.externalMetrics,
+      namespace,
+      figures: this.#figures,
+      credentials: () => certificates.credentials,
+      changed: () => options.changed(),
+    });
   }
 
   /** Listens before any ScaledObject is made. */
@@ -68,21 +80,19 @@ export class OperatorScaling {
       logger,
     });
     this.#others.start();
+    void this.#metrics.run(this.#options.signal);
   }
 
   setCredentials(): void {
     this.#server?.setCredentials(this.#options.certificates.credentials);
+    this.#metrics.setCredentials();
   }
 
   get options(): Pick<OperatorOptions, 'keda' | 'kedaFound' | 'externalMetrics' | 'figures'> {
     return {
       keda: () => this.#setup.state,
       kedaFound: () => this.#setup.begin(this.#options.signal),
-      externalMetrics: () => ({
-        reason: 'ExternalMetricsNotServed',
-        message:
-          'scale.by is hpa, but the operator does not serve external metrics: set externalMetrics.enabled in the values of the chart',
-      }),
+      externalMetrics: () => this.#metrics.refusal,
       figures: {
         lead: (controller) => {
           this.#own?.close();
@@ -108,7 +118,7 @@ export class OperatorScaling {
   }
 
   async close(): Promise<void> {
-    await this.#server?.close();
+    await Promise.all([this.#server?.close(), this.#metrics.close()]);
     this.#figures.close();
     this.#others.close();
   }

@@ -29,6 +29,7 @@ import { renderMetrics } from '../telemetry/render.ts';
 import { TraceExporter } from '../telemetry/trace-exporter.ts';
 import { causeText } from './cause-text.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
+import { EXTERNAL_METRICS_SERVICE } from './operator-external-metrics.ts';
 import { OperatorScaling } from './operator-scaling.ts';
 import { readOperatorFlags, type OperatorFlags } from './operator-options.ts';
 import { readSettings } from './operator-settings.ts';
@@ -95,6 +96,8 @@ export async function run(context: CommandContext, _args: readonly string[], opt
       `${flags.service}.${namespace}`,
       `${flags.service}.${namespace}.svc`,
       `${flags.service}.${namespace}.svc.cluster.local`,
+      // As the API server calls it.
+      ...(flags.externalMetrics === null ? [] : [`${EXTERNAL_METRICS_SERVICE}.${namespace}.svc`]),
     ],
     authority: 'dormouse-authority',
     gateway: 'dormouse-gateway-link',

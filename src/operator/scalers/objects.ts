@@ -17,7 +17,7 @@ const POLLING_S = 5;
 /** scale.idleAfter has passed already when it is told. */
 const COOLDOWN_S = 0;
 /** Names of labels' values are shorter than names of objects. */
-const MAX_LABEL = 63;
+export const MAX_LABEL = 63;
 
 export interface ScalerAddress {
   /** HOST:PORT. */

@@ -8,7 +8,7 @@ import type { ScaleMetric } from '../../model/demand.ts';
 import type { BackendObject } from '../backend-object.ts';
 import type { HorizontalPodAutoscaler, ScaledObject } from '../kinds.ts';
 import { scales } from '../target-reference.ts';
-import { asksUs, autoscalerOf, isAsWanted, isOurs, scaledObjectOf, type ScalerAddress } from './objects.ts';
+import { MAX_LABEL, asksUs, autoscalerOf, isAsWanted, isOurs, scaledObjectOf, type ScalerAddress } from './objects.ts';
 
 export interface ScalerFacts {
   object: BackendObject;
@@ -200,6 +200,10 @@ function byHpa(facts: ScalerFacts, ours: HorizontalPodAutoscaler | undefined): S
     return ours === undefined || ours.metadata.deletionTimestamp !== undefined
       ? step
       : { ...step, todo: { action: 'delete', object: ours } };
+  }
+  if (name.length > MAX_LABEL) {
+    const message = `scale.by is hpa, but its name is longer than ${MAX_LABEL} characters, which a label's value can not be. Give it a shorter one`;
+    return refused('NameTooLong', message);
   }
   const other =
     (scaledObjects ?? []).find((one) => scalesIt(one.spec.scaleTargetRef, facts)) ??

@@ -41,7 +41,7 @@ function writesOf(name: string, sinceMs: number): ScaleWrite[] {
   );
 }
 
-const isKedas = ({ userAgent }: ScaleWrite): boolean => /^keda/.test(userAgent);
+const isKedas = ({ userAgent }: ScaleWrite): boolean => userAgent.startsWith('keda');
 
 async function untilKedaActs(app: Guarded): Promise<void> {
   await scaledObjects.until(`ScaledObject of ${app.name} taken up`, () => {
