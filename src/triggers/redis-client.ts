@@ -21,7 +21,7 @@ interface Client {
   connect(): Promise<unknown>;
   sendCommand(args: readonly string[]): Promise<unknown>;
   destroy(): void;
-  on(event: 'error' | 'end', listener: (error?: unknown) => void): unknown;
+  on(event: 'connect' | 'error' | 'end', listener: (error?: unknown) => void): unknown;
 }
 
 export class RedisClient {
@@ -30,6 +30,7 @@ export class RedisClient {
   readonly #client: Client;
   #lost: Error | null = null;
   #closed = false;
+  #hasSocket = false;
   readonly #ended = new AbortController();
 
   private constructor(client: Client, address: string) {
@@ -41,6 +42,11 @@ export class RedisClient {
     };
     client.on('error', lost);
     client.on('end', lost);
+    // Told when there is a socket: what is destroyed before that connects all the same, and stays.
+    client.on('connect', () => {
+      this.#hasSocket = true;
+      if (this.#closed) this.#destroy();
+    });
   }
 
   /** Rejects with a sentence. */
@@ -88,6 +94,10 @@ export class RedisClient {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.#hasSocket) this.#destroy();
+  }
+
+  #destroy(): void {
     try {
       this.#client.destroy();
     } catch {
