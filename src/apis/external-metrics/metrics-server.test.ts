@@ -59,6 +59,27 @@ interface Asked {
   method?: string;
 }
 
+/** As much of all answers as is looked at. */
+interface Body {
+  kind: string;
+  message: string;
+  reason: string;
+  apiVersion: string;
+  groupVersion: string;
+  swagger: string;
+  openapi: string;
+  paths: object;
+  groups: { name: string }[];
+  components: { schemas: object };
+  items: {
+    metricName: string;
+    metricLabels: object;
+    timestamp: string;
+    value: string;
+    versions: { resources: { responseKind: { kind: string } }[] }[];
+  }[];
+}
+
 const HPA = {
   'x-remote-user': 'system:serviceaccount:kube-system:horizontal-pod-autoscaler',
   'x-remote-group': ['a', 'b'],
@@ -67,7 +88,7 @@ const HPA = {
 function ask(
   path: string,
   { headers = HPA, pair = proxy, method = 'GET' }: Asked = {},
-): Promise<{ status: number; type: string; body: any }> {
+): Promise<{ status: number; type: string; body: Body }> {
   return new Promise((resolve, reject) => {
     const { host, port } = server.address;
     const outgoing = request(
@@ -98,7 +119,7 @@ test('a value of the Backend that the selector names, asked in the name of who a
   const { status, body } = await ask(value('http', 'dormouse.dev/backend=users'));
   assert.equal(status, 200);
   assert.equal(body.kind, 'ExternalMetricValueList');
-  const [{ timestamp, ...item }] = body.items;
+  const [{ timestamp, ...item }] = body.items as [Body["items"][0]];
   assert.deepEqual(item, { metricName: 'http', metricLabels: { 'dormouse.dev/backend': 'users' }, value: '12500m' });
   assert.match(timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
   assert.deepEqual(reviews, [
@@ -113,7 +134,7 @@ test('a value of the Backend that the selector names, asked in the name of who a
     several.body.items.map((one: { value: string }) => one.value),
     ['12500m', '1'],
   );
-  assert.equal((await ask(value('jobs', 'dormouse.dev/backend=users'))).body.items[0].value, '3000');
+  assert.equal((await ask(value('jobs', 'dormouse.dev/backend=users'))).body.items[0]!.value, '3000');
 });
 
 test('whoever is not the API server, or may not, is refused', async () => {
@@ -178,7 +199,7 @@ test('a value that is old or that nobody has is an error, so that an HPA stands 
 
 test('discovery and OpenAPI, as the aggregation layer asks for them', async () => {
   assert.equal((await ask('/livez', { pair: null, headers: {} })).status, 200);
-  assert.equal((await ask('/apis')).body.groups[0].name, 'external.metrics.k8s.io');
+  assert.equal((await ask('/apis')).body.groups[0]!.name, 'external.metrics.k8s.io');
   assert.equal((await ask('/apis/external.metrics.k8s.io')).body.kind, 'APIGroup');
   const { body } = await ask(API);
   assert.deepEqual([body.kind, body.groupVersion], ['APIResourceList', 'external.metrics.k8s.io/v1beta1']);
@@ -187,7 +208,7 @@ test('discovery and OpenAPI, as the aggregation layer asks for them', async () =
     const found = await ask('/apis', { headers: { ...HPA, accept } });
     assert.match(found.type, new RegExp(`v=${version};as=APIGroupDiscoveryList`));
     assert.equal(found.body.apiVersion, `apidiscovery.k8s.io/${version}`);
-    assert.equal(found.body.items[0].versions[0].resources[0].responseKind.kind, 'ExternalMetricValueList');
+    assert.equal(found.body.items[0]!.versions[0]!.resources[0]!.responseKind.kind, 'ExternalMetricValueList');
   }
   assert.equal((await ask('/openapi/v2')).body.swagger, '2.0');
   const { paths } = (await ask('/openapi/v3')).body;
