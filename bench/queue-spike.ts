@@ -18,7 +18,7 @@ const { values } = parseArgs({
     messages: { type: 'string', default: '5000' },
     workers: { type: 'string', default: '20' },
     work: { type: 'string', default: '50' },
-    length: { type: 'string', default: '50' },
+    length: { type: 'string', default: '100' },
     source: { type: 'string', default: 'list' },
     write: { type: 'boolean', default: false },
   },
@@ -53,6 +53,7 @@ try {
 
   const samples: SpikeSample[] = [];
   const over = Promise.withResolvers<void>();
+  const seen = Promise.withResolvers<void>();
   watching = startProgram(dormouse('demo', 'queue', 'status', '--watch', '--json'), {
     core: null,
     onLine: (line) => {
@@ -62,9 +63,12 @@ try {
       const workers = flow.stages.at(-1)?.value ?? 0;
       const desired = flow.stages.at(-2)?.value ?? 0;
       samples.push({ atMs: flow.stats.atMs, depth, inFlight, done, taken, returned, repeated, workers, desired });
+      seen.resolve();
       if (done >= messages && workers === 0) over.resolve();
     },
   });
+  // So that the plot begins before the spike does.
+  await Promise.race([seen.promise, early]);
   const beganMs = Date.now();
   await Promise.race([runProgram(dormouse('queue', 'enqueue', String(messages)), { core: null }, BOUND_MS), early]);
   const appendedMs = Date.now();
