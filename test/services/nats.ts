@@ -7,6 +7,8 @@ import { freePort, startProgram, untilListening, type Program } from '../../benc
 export interface NatsOptions {
   /** Whether it offers JetStream; yes when left out. */
   jetStream?: boolean;
+  /** Where it listens; 127.0.0.1 when left out. */
+  host?: string;
   /** Further lines of its configuration file: users, accounts, TLS. */
   config?: string;
   /** What stands before the host in `url`. */
@@ -40,10 +42,10 @@ export class NatsServer {
 
   /** With what it had stored before. */
   async start(): Promise<void> {
-    const { jetStream = true, config = '' } = this.#options;
+    const { jetStream = true, host = '127.0.0.1', config = '' } = this.#options;
     const file = join(this.folder, 'nats.conf');
     const store = jetStream ? `jetstream { store_dir: ${JSON.stringify(join(this.folder, 'store'))} }` : '';
-    const place = `listen: "127.0.0.1:${this.port}"\nhttp: "127.0.0.1:${this.monitorPort}"`;
+    const place = `listen: "${host}:${this.port}"\nhttp: "${host}:${this.monitorPort}"`;
     writeFileSync(file, `${place}\n${store}\n${config}\n`);
     this.#program = startProgram(['nats-server', '-c', file], { core: null });
     await untilListening(this.#program, this.port);
