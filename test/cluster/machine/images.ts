@@ -1,6 +1,7 @@
 /** The images that the cluster and its tests need. */
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import { ensurePrograms, findProgram } from '../../../bench/packages.ts';
 import { buildImage, type Image, type ImageRequest } from './image.ts';
 import { PAUSE_IMAGE } from './node.ts';
 import { REPOSITORY } from './places.ts';
@@ -86,15 +87,30 @@ export async function buildDormouseImage(): Promise<Image> {
   });
 }
 
+/** A server of the distribution's (redis-server, nats-server), with the libraries that it is linked with. */
+export async function buildServerImage(server: 'redis-server' | 'nats-server'): Promise<Image> {
+  ensurePrograms([server]);
+  const file = realpathSync(findProgram(server)!);
+  return buildImage({
+    name: `dormouse.test/${server}:latest`,
+    files: { [`/usr/local/bin/${server}`]: file, '/tmp/.keep': { text: '' }, ...(await librariesOf(file)) },
+    entrypoint: [`/usr/local/bin/${server}`],
+  });
+}
+
+async function librariesOf(file: string): Promise<Record<string, string>> {
+  const paths = Array.from((await run(['ldd', file])).matchAll(/(\/\S+) \(0x/g), (match) => match[1]!);
+  return Object.fromEntries(paths.map((path) => [path, realpathSync(path)]));
+}
+
 /** Node as the lock file pins it, the libraries that it is linked with, and what a C library reads. */
 async function nodeBase(): Promise<ImageRequest> {
   const node = realpathSync(process.execPath);
-  const libraries = Array.from((await run(['ldd', node])).matchAll(/(\/\S+) \(0x/g), (match) => match[1]!);
   return {
     name: 'dormouse.test/node:latest',
     files: {
       [NODE]: node,
-      ...Object.fromEntries(libraries.map((path) => [path, realpathSync(path)])),
+      ...(await librariesOf(node)),
       '/etc/passwd': { text: 'root:x:0:0:root:/:/sbin/nologin\nnobody:x:65532:65532:nobody:/tmp:/sbin/nologin\n' },
       '/etc/group': { text: 'root:x:0:\nnobody:x:65532:\n' },
       '/etc/nsswitch.conf': { text: 'hosts: files dns\n' },
