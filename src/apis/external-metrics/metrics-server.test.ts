@@ -119,7 +119,7 @@ test('a value of the Backend that the selector names, asked in the name of who a
   const { status, body } = await ask(value('http', 'dormouse.dev/backend=users'));
   assert.equal(status, 200);
   assert.equal(body.kind, 'ExternalMetricValueList');
-  const [{ timestamp, ...item }] = body.items as [Body["items"][0]];
+  const [{ timestamp, ...item }] = body.items as [Body['items'][0]];
   assert.deepEqual(item, { metricName: 'http', metricLabels: { 'dormouse.dev/backend': 'users' }, value: '12500m' });
   assert.match(timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
   assert.deepEqual(reviews, [

@@ -150,6 +150,8 @@ test('who scales it is changed while requests run, and none is lost', async (t) 
       await hpas.untilGone('changing');
       await app.untilCondition('AutoscalerReady', 'True', 'None');
     }
+    const { sent } = await traffic.look();
+    await until('some more requests', async () => (await traffic.look()).sent > sent + 40);
   }
   const report = await traffic.end();
   t.diagnostic(summary(report));

@@ -9,6 +9,7 @@ import { Objects } from '../fixtures/objects.ts';
 import { Scene, type Guarded } from '../fixtures/scene.ts';
 import { summary, type Traffic } from '../fixtures/traffic.ts';
 import { ensureCluster, until } from '../machine/index.ts';
+import { RedisServer } from '../../services/redis.ts';
 import { scaleWrites, type ScaleWrite } from '../machine/audit.ts';
 
 let scene: Scene;
@@ -149,4 +150,178 @@ test('in place: KEDA writes the zero after the redirect alone, and no request is
   await app.untilAsleep();
   await app.delete();
   await app.untilRestored(1);
+});
+
+/** A Redis that pods and the operator reach. */
+function redis(): Promise<RedisServer> {
+  return RedisServer.start('', ['--bind', '127.0.0.1', scene.cluster.nodeAddress, '--protected-mode', 'no']);
+}
+
+async function push(server: RedisServer, count: number): Promise<void> {
+  await server.say('RPUSH', 'jobs', ...Array.from({ length: count }, (_, index) => `job-${index}`));
+}
+
+const jobs = (server: RedisServer): object => ({
+  name: 'jobs',
+  'redis-list': { address: `${scene.cluster.nodeAddress}:${server.port}`, listName: 'jobs', listLength: 5 },
+});
+
+test('on a queue: KEDA scales workers that no request reaches, from zero to as many as the queue is worth, and back', async () => {
+  await using server = await redis();
+  const app = await scene.guarded({ name: 'worker', replicas: 0, backend: null });
+  await app.declare({
+    kubernetes: { target: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'worker' }, port: 8080 },
+    idle: undefined,
+    scale: { ...KEDA, max: 4 },
+    triggers: [jobs(server)],
+  });
+  await untilKedaActs(app);
+  await scaledObjects.until('its metric', () =>
+    scaledObjects.get('worker')?.status?.externalMetricNames?.includes('s0-jobs'),
+  );
+  const sinceMs = Date.now();
+  await push(server, 18);
+  await scene.deployments.until('four workers', () => app.replicas === 4, 90_000);
+  await server.say('DEL', 'jobs');
+  await scene.deployments.until('none', () => app.replicas === 0, 120_000);
+  const writes = writesOf('worker', sinceMs);
+  assert.ok(
+    writes.every(({ userAgent }) => /^keda|horizontal-pod-autoscaler/.test(userAgent)),
+    JSON.stringify(writes),
+  );
+  await app.delete();
+});
+
+test('on requests and a queue in one object: each wakes it and keeps it, and the larger one counts', async () => {
+  await using server = await redis();
+  const app = await edge.sleeping({
+    name: 'both',
+    backend: { scale: { ...KEDA, max: 4 }, triggers: [jobs(server)] },
+  });
+  await untilKedaActs(app);
+  await scaledObjects.until('its metrics', () => {
+    const names = scaledObjects.get('both')?.status?.externalMetricNames ?? [];
+    return names.includes('s0-jobs') && names.includes('s0-http');
+  });
+  assert.equal((await edge.ask('both')).status, 200);
+  await scene.deployments.until('asleep again', () => app.replicas === 0, 60_000);
+  await push(server, 18);
+  await scene.deployments.until('four for the queue', () => app.replicas === 4, 90_000);
+  await using traffic = await app.traffic({
+    host: edge.address,
+    hostHeader: edge.host('both'),
+    fresh: { everyMs: 100 },
+  });
+  await server.say('DEL', 'jobs');
+  await scene.deployments.until('one for the requests', () => app.replicas === 1, 120_000);
+  const report = await traffic.end();
+  assert.equal(report.lost.length, 0, summary(report));
+  await scene.deployments.until('none', () => app.replicas === 0, 120_000);
+  await app.delete();
+});
+
+test('a ScaledObject that a user wrote and that asks dormouse is recognized, and neither changed nor removed', async () => {
+  const app = await edge.sleeping({ name: 'users', backend: { scale: { idleAfter: '2s' } } });
+  const own = {
+    apiVersion: 'keda.sh/v1alpha1',
+    kind: 'ScaledObject',
+    metadata: { name: 'by-hand' },
+    spec: {
+      scaleTargetRef: { name: 'users' },
+      minReplicaCount: 0,
+      maxReplicaCount: 2,
+      pollingInterval: 2,
+      cooldownPeriod: 1,
+      triggers: [
+        {
+          type: 'external-push',
+          metadata: {
+            scalerAddress: 'dormouse-operator.dormouse-system.svc:8444',
+            enableTLS: 'true',
+            backend: 'users',
+          },
+          authenticationRef: { name: 'dormouse', kind: 'ClusterTriggerAuthentication' },
+        },
+      ],
+    },
+  };
+  await scene.namespace.apply([own]);
+  // As long as dormouse scales it, that is a fight, and said so.
+  await app.untilCondition('AutoscalerReady', 'False', 'AutoscalerNotNamed');
+  await app.patch({ spec: { scale: { by: 'keda' } } });
+  const { message } = await app.untilCondition('AutoscalerReady', 'True', 'Keda');
+  assert.match(message, /by-hand, which somebody else has written/);
+  const sinceMs = Date.now();
+  assert.equal((await edge.ask('users')).status, 200);
+  await scene.deployments.until('asleep again', () => app.replicas === 0, 60_000);
+  assert.ok(writesOf('users', sinceMs).every(isKedas), JSON.stringify(writesOf('users', sinceMs)));
+  assert.equal(scaledObjects.get('users'), undefined);
+  await app.delete();
+  await scene.backends.untilGone('users');
+  assert.deepEqual(scaledObjects.get('by-hand')?.metadata.ownerReferences, undefined);
+});
+
+test('who scales it is changed while requests run: one at a time, without a gap, and none is lost', async (t) => {
+  const app = await edge.sleeping({ name: 'changing', backend: { scale: { idleAfter: '2s', max: 3 } } });
+  await edge.ask('changing');
+  await using traffic = await app.traffic({
+    host: edge.address,
+    hostHeader: edge.host('changing'),
+    fresh: { everyMs: 50 },
+    kept: { clients: 2, everyMs: 50 },
+  });
+  const gaps: string[] = [];
+  const stop = scene.deployments.onChange(({ metadata, spec, status }) => {
+    if (metadata.name === 'changing' && (spec.replicas === 0 || status?.readyReplicas === undefined))
+      gaps.push(`${spec.replicas} replicas, ${status?.readyReplicas} ready`);
+  });
+  for (const by of ['keda', 'none', 'keda', 'dormouse', 'hpa', 'keda', 'dormouse']) {
+    await app.patch({ spec: { scale: { by } } });
+    if (by === 'keda') await untilKedaActs(app);
+    else {
+      await scaledObjects.untilGone('changing');
+      // KEDA serves external metrics here.
+      if (by === 'hpa') await app.untilCondition('AutoscalerReady', 'False', 'ExternalMetricsNotServed');
+      else await app.untilCondition('AutoscalerReady', 'True', 'None');
+    }
+    const { sent } = await traffic.look();
+    await until('some more requests', async () => (await traffic.look()).sent > sent + 40);
+  }
+  stop();
+  const report = await traffic.end();
+  t.diagnostic(summary(report));
+  assert.deepEqual(gaps, []);
+  assert.equal(report.lost.length, 0, summary(report));
+  await edge.untilAsleep(app);
+  // Asleep, it is changed as well, and wakes for whoever has it then.
+  await app.patch({ spec: { scale: { by: 'keda' } } });
+  await untilKedaActs(app);
+  const sinceMs = Date.now();
+  assert.equal((await edge.ask('changing')).status, 200);
+  assert.ok(writesOf('changing', sinceMs).every(isKedas), JSON.stringify(writesOf('changing', sinceMs)));
+  await app.delete();
+});
+
+test('a KEDA that is away is stood in for', async () => {
+  const app = await edge.sleeping({ name: 'alone', backend: { scale: KEDA } });
+  await untilKedaActs(app);
+  const operator = '/apis/apps/v1/namespaces/keda/deployments/keda-operator';
+  await scene.cluster.scale(operator, 0);
+  try {
+    await until('KEDA is gone', async () => {
+      const found = await scene.cluster.read<{ status: { replicas?: number } }>(operator);
+      return (found?.status.replicas ?? 0) === 0;
+    });
+    const sinceMs = Date.now();
+    assert.equal((await edge.ask('alone')).status, 200);
+    const writes = writesOf('alone', sinceMs);
+    assert.ok(
+      writes.length > 0 && writes.every(({ userAgent }) => userAgent.startsWith('dormouse')),
+      JSON.stringify(writes),
+    );
+  } finally {
+    await scene.cluster.scale(operator, 1);
+  }
+  await scene.deployments.until('put to sleep by KEDA, which is back', () => app.replicas === 0, 120_000);
+  await app.delete();
 });
