@@ -1,12 +1,12 @@
 /** Triggers of a backend, what http: among them says of its scale, and the formula over them. */
-import type { CredentialSources } from '../model/credentials.ts';
+import type { CredentialName, CredentialSources } from '../model/credentials.ts';
 import { SECRET_CREDENTIALS } from '../model/credentials.ts';
 import type { BackendConfig, FormulaConfig, ScaleConfig } from '../model/config.ts';
+import type { NamedFile } from '../model/named-file.ts';
 import type { Path, Problem } from './config-error.ts';
 import { problem } from './explain.ts';
 import { formulaName, readFormula } from './formula.ts';
 import type { NamedFiles } from './named-files.ts';
-import { lookUpNamed } from './named-things.ts';
 import { isMapping } from './plain-data.ts';
 import type { BackendEntry } from './schema/backend.ts';
 import type { PluginParts } from './schema/file.ts';
@@ -22,7 +22,7 @@ export interface TriggersContext {
 }
 
 export function compileTriggers(entry: BackendEntry, at: Path, context: TriggersContext): BackendConfig['triggers'] {
-  const { problems, files, plugins } = context;
+  const { problems, plugins } = context;
   const seen = new Set<string>();
   if (entry.triggers.length > 0 && entry.servers !== undefined) {
     const hint = 'remove it: triggers start and stop what dormouse runs';
@@ -41,16 +41,19 @@ export function compileTriggers(entry: BackendEntry, at: Path, context: Triggers
       problems.push(problem([...path, 'name'], 'http is the name of what requests ask for', 'write another name'));
     seen.add(formulaName(called));
     if (!own) return { name: called, type, options };
-    const looked = lookUpNamed(options, [...path, type], files, []);
-    checkSecrets(looked, [...path, type], context);
-    return { name: called, type, options: looked };
+    compileCredentials(options, [...path, type], context);
+    return { name: called, type, options };
   });
 }
 
-/** What many may read holds no secret, and a file names no Secret. */
-function checkSecrets(options: unknown, at: Path, { inCluster, problems }: TriggersContext): void {
-  const credentials = isMapping(options) ? (options['credentials'] as CredentialSources | undefined) : undefined;
+/** Paths become absolute (in place). What many may read holds no secret, and a file names no Secret. */
+function compileCredentials(options: unknown, at: Path, { files, inCluster, problems }: TriggersContext): void {
+  if (!isMapping(options)) return;
+  const holder = isMapping(options['server']) ? options['server'] : options;
+  const credentials = holder['credentials'] as CredentialSources | undefined;
   if (credentials === undefined) return;
+  for (const [name, file] of Object.entries(credentials.files) as [CredentialName, unknown][])
+    credentials.files[name] = files.path((file as NamedFile).written, [...at, `${name}File`]);
   if (!inCluster && credentials.secret !== null) {
     const hint = 'it is for objects of a cluster: write password: ${NAME} or passwordFile here';
     problems.push(problem([...at, 'authentication'], 'names a Secret of a cluster', hint));
