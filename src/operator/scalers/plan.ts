@@ -51,7 +51,8 @@ export function planScaler(facts: ScalerFacts): ScalerPlan {
   const usersScaledObject = (scaledObjects ?? []).find(
     (one) => !isOurs(one, object) && scalesIt(one.spec.scaleTargetRef, facts) && address !== '' && asksUs(one, address),
   );
-  const scaledObject = ourScaledObject ?? usersScaledObject;
+  // Beside another scaler it is one that would fight.
+  const scaledObject = ourScaledObject ?? (written === 'keda' ? usersScaledObject : undefined);
   const base = { scaledObject: scaledObject?.metadata.name ?? null, check: null, changing: null, todo: null };
   const former = formerOf(facts, written, ourScaledObject, ourAutoscaler);
   if (former !== null) return { ...base, ...former };
