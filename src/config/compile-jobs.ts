@@ -19,6 +19,13 @@ export function compileJobs(entry: BackendEntry, at: Path, problems: Problem[]):
   if (process !== undefined && process.port !== 'none')
     refuse(['process', 'port'], 'has no meaning for a run (scale.jobs)', 'write port: none');
   if (process?.sleep === 'freeze') refuse(['process', 'sleep'], 'a run is never frozen (scale.jobs)', 'remove it');
-  if (kubernetes !== undefined) refuse(path, 'runs are processes of this machine', 'remove it');
+  if (kubernetes !== undefined && (kubernetes.target.apiVersion !== 'batch/v1' || kubernetes.target.kind !== 'CronJob'))
+    refuse(
+      ['kubernetes', 'target'],
+      'has to be a CronJob with scale.jobs',
+      'name a suspended one, whose jobTemplate each run is made from: { apiVersion: batch/v1, kind: CronJob, name: … }',
+    );
+  if (kubernetes?.service !== undefined)
+    refuse(['kubernetes', 'service'], 'has no meaning for a run (scale.jobs)', 'remove it');
   return { batch: scale.jobs.batch, history: scale.jobs.history };
 }

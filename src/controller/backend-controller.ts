@@ -778,7 +778,8 @@ export class BackendController implements Machine, Neighbour {
       this.evaluateIdle();
       return;
     }
-    const crash = live.length === 0 || this.#sharesControl ? this.heldBack() : null;
+    const whileStarting = this.#sharesControl && this.#config.scale.jobs === null;
+    const crash = live.length === 0 || whileStarting ? this.heldBack() : null;
     if (crash !== null) this.waking.failed(crash);
     // It was over before it was seen to run.
     else if (this.#config.scale.jobs !== null && live.length === 0 && this.runs.lastEndMs >= attempt.sinceWallMs)

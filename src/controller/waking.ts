@@ -146,7 +146,7 @@ export class Waking {
     const runs = this.#machine.config.scale.jobs !== null;
     // Something that is started again gets as many as it had.
     fleet.target = runs
-      ? fleet.own.length + Math.max(1, this.#machine.missingRuns)
+      ? Math.max(1, fleet.own.length + this.#machine.missingRuns)
       : Math.max(
           this.#scaling.clamp(fleet.target),
           this.#scaling.first(demand.held),

@@ -192,16 +192,20 @@ export class ApiClient implements KubernetesClient {
   async delete(
     resource: Resource,
     { namespace, name }: ObjectName,
-    options: RequestOptions & { uid?: string; resourceVersion?: string } = {},
+    options: RequestOptions & {
+      uid?: string;
+      resourceVersion?: string;
+      propagation?: 'Background' | 'Foreground';
+    } = {},
   ): Promise<boolean> {
-    const { subresource, signal, uid, resourceVersion } = options;
+    const { subresource, signal, uid, resourceVersion, propagation: propagationPolicy } = options;
     const parts = { namespace, name, subresource };
     const preconditions = { ...(uid && { uid }), ...(resourceVersion && { resourceVersion }) };
     try {
       const { status, maybeDoneBefore } = await this.#requester.request({
         method: 'DELETE',
         path: objectPath(resource, parts),
-        body: JSON.stringify({ apiVersion: 'v1', kind: 'DeleteOptions', preconditions }),
+        body: JSON.stringify({ apiVersion: 'v1', kind: 'DeleteOptions', preconditions, propagationPolicy }),
         asked: { verb: 'delete', resource, ...parts },
         idempotent: true,
         signal,

@@ -86,11 +86,11 @@ export interface KubernetesClient {
     patch: Patch,
     options?: RequestOptions,
   ): Promise<T>;
-  /** False when it was not there. `uid` and `resourceVersion` are preconditions. */
+  /** False when it was not there. `uid` and `resourceVersion` are preconditions. `propagation`: what becomes of what it owns, where the kind's default is another. */
   delete(
     resource: Resource,
     name: ObjectName,
-    options?: RequestOptions & { uid?: string; resourceVersion?: string },
+    options?: RequestOptions & { uid?: string; resourceVersion?: string; propagation?: 'Background' | 'Foreground' },
   ): Promise<boolean>;
   /** Keeps a set of objects as the server has them; `start` begins. */
   informer<T extends KubernetesObject>(resource: Resource, options?: InformerOptions<T>): Informer<T>;

@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isReason } from '../kubernetes/api-error.ts';
 import type { Informer, KubernetesClient } from '../kubernetes/client.ts';
+import { CRON_JOBS } from '../kubernetes/resources.ts';
 import type { BackendConfig, KubernetesConfig, ListenerConfig, RouteConfig } from '../model/config.ts';
 import type { IdleVerdict } from '../model/demand.ts';
 import { DormouseError } from '../model/errors.ts';
@@ -317,17 +318,23 @@ export class Backends {
     const target = targetKey(kubernetes);
     const hasPods = (this.#deps.controller.backend(key)?.instances.length ?? 0) > 0;
     if (!hasPods && entry.looked?.target === target && entry.looked.problem === null) return;
-    const problem = hasPods ? null : await this.#targetProblem(kubernetes, signal);
+    const isJobs = compiled.ok && compiled.backend.scale.jobs !== null;
+    const problem = hasPods ? null : await this.#targetProblem(kubernetes, isJobs, signal);
     const before = entry.looked?.problem ?? null;
     entry.looked = { target, problem };
     if (before !== problem) entry.handover?.notify();
     if (problem !== null) entry.lookAgain = setTimeout(() => this.#deps.enqueue(key), LOOK_AGAIN_MS).unref();
   }
 
-  async #targetProblem(kubernetes: KubernetesConfig, signal: AbortSignal): Promise<string | null> {
-    const { kind, name } = kubernetes.target;
+  async #targetProblem(kubernetes: KubernetesConfig, isJobs: boolean, signal: AbortSignal): Promise<string | null> {
+    const { namespace, target } = kubernetes;
+    const { kind, name } = target;
     const bound = AbortSignal.any([signal, AbortSignal.timeout(LOOK_BOUND_MS)]);
     try {
+      if (isJobs) {
+        const there = await this.#deps.client.get(CRON_JOBS, { namespace, name }, { signal: bound });
+        return there === null ? `CronJob ${name} is not there; create it, or correct kubernetes.target` : null;
+      }
       if ((await this.#deps.replicas(kubernetes, bound)) !== null) return null;
       return `${kind} ${name} is not there, or has no /scale; create it, or correct kubernetes.target`;
     } catch (error) {

@@ -2,13 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isReason } from '../../kubernetes/api-error.ts';
 import type { KubernetesObject, Resource } from '../../kubernetes/client.ts';
-import { DEPLOYMENTS, NAMESPACES, SERVICES } from '../../kubernetes/resources.ts';
+import { DEPLOYMENTS, JOBS, NAMESPACES, SERVICES } from '../../kubernetes/resources.ts';
 import { DormouseError } from '../../model/errors.ts';
 import { BACKENDS } from '../../operator/backend-object.ts';
 import type { CommandContext, CommandOptions } from '../command.ts';
 import { DEMO, openCluster, PART_OF, type DemoCluster } from './cluster.ts';
 
-const JOBS: Resource = { group: 'batch', version: 'v1', plural: 'jobs', kind: 'Job', namespaced: true };
 /** The Backend goes first: what it changed is put back while its target is there. */
 const KINDS: readonly Resource[] = [BACKENDS, JOBS, DEPLOYMENTS, SERVICES];
 const GONE_WITHIN_MS = 180_000;

@@ -1,13 +1,12 @@
 /** The queue of the demo in a cluster: its figures, by way of the API server, and a Job that appends messages. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KubernetesObject, Resource } from '../../kubernetes/client.ts';
-import { DEPLOYMENTS, SERVICES } from '../../kubernetes/resources.ts';
+import type { KubernetesObject } from '../../kubernetes/client.ts';
+import { DEPLOYMENTS, JOBS, SERVICES } from '../../kubernetes/resources.ts';
 import { DormouseError } from '../../model/errors.ts';
 import type { CommandOptions } from '../command.ts';
 import { producerJob, type DemoCluster } from './cluster.ts';
 import type { QueueStats } from './programs.ts';
 
-const JOBS: Resource = { group: 'batch', version: 'v1', plural: 'jobs', kind: 'Job', namespaced: true };
 /** One that has to be scheduled, and appends slowly. */
 const DONE_WITHIN_MS = 3_600_000;
 const LOOK_EVERY_MS = 250;

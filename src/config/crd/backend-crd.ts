@@ -22,8 +22,6 @@ const LEFT_OUT = [
   'tls.cert',
   'tls.key',
   'breaker.fallback.file',
-  // Runs are processes.
-  'scale.jobs',
   // Of plugins.
   'balance.options',
 ];
@@ -55,6 +53,7 @@ const SECTIONS: Readonly<Record<string, string>> = {
   'scale.rates': 'How fast the number of instances may change',
   'scale.formula': 'What is made of the numbers of triggers, in place of the largest',
   'scale.fallback': 'How many there are at least when the source of a trigger fails',
+  'scale.jobs': 'Each instance is a run, a Job that ends by itself: one for each batch of messages',
   idle: 'What has to agree before it sleeps, besides that no request came for scale.idleAfter',
   'idle.prometheus': 'A Prometheus query that says whether it is idle',
   'idle.schedule': 'When it may sleep and when it has to be awake, in cron expressions of five fields',

@@ -7,6 +7,7 @@ import { ProbePace } from '../probe/readiness.ts';
 import { ClusterView, type SharedInformers } from './cluster-view.ts';
 import { Gate } from './gate.ts';
 import type { KedaView } from './keda-zero.ts';
+import { JobDriver } from './job-driver.ts';
 import { KubernetesDriver } from './kubernetes-driver.ts';
 
 export type { SharedInformers } from './cluster-view.ts';
@@ -42,6 +43,8 @@ export function createKubernetesDrivers(deps: KubernetesDriversDeps): CreateDriv
     const { source } = backend;
     if (source.driver !== 'kubernetes') throw new Error(`${backend.name} is not a workload of a cluster`);
     const own = logger.child({ backend: backend.name });
+    if (backend.scale.jobs !== null)
+      return new JobDriver(backend, source.kubernetes, events, { client, clock, logger: own });
     return new KubernetesDriver(backend, source.kubernetes, events, {
       client,
       view,

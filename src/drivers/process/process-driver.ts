@@ -4,7 +4,7 @@ import type { BackendConfig, ProcessConfig } from '../../model/config.ts';
 import type { Logger } from '../../model/ports.ts';
 import type { Driver, DriverEvents, Instance, LogLine } from '../driver.ts';
 import { speechOf, type Speech } from '../probe/speech.ts';
-import { CrashBackoff } from './crash-backoff.ts';
+import { CrashBackoff } from '../crash-backoff.ts';
 import { LogRing } from './log-lines.ts';
 import { ProcessInstance } from './process-instance.ts';
 import type { Machine } from './process-instance.ts';

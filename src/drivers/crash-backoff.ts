@@ -1,5 +1,5 @@
 /** Counts failed starts and says when the next one may be tried: backoff, doubled with each, up to maxBackoff. No clock of its own. */
-import type { Crash } from '../../model/backend.ts';
+import type { Crash } from '../model/backend.ts';
 
 export class CrashBackoff {
   readonly #config: { backoffMs: number; maxBackoffMs: number };
