@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BenchCase, BenchContext } from './case.ts';
+import { eventCost } from './cases/event-cost.ts';
 import { filterCost } from './cases/filter-cost.ts';
 import { holdBurst } from './cases/hold-burst.ts';
 import { idleWebSockets } from './cases/idle-websockets.ts';
@@ -32,6 +33,7 @@ const CASES: readonly BenchCase[] = [
   proxyCost,
   tlsCost,
   filterCost,
+  eventCost,
   http2,
   tailLatency,
   wake,

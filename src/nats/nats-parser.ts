@@ -60,7 +60,7 @@ export class NatsParser {
         if (all.length - at > LONGEST_LINE) throw new Error('what answers is no NATS: its line does not end');
         break;
       }
-      this.#line(all.toString('utf8', at, end));
+      this.#line(all.toString('latin1', at, end));
       at = end + 2;
     }
     this.#rest = at === all.length ? Buffer.alloc(0) : Buffer.from(all.subarray(at));

@@ -13,7 +13,7 @@ export interface RedisClient {
 
 interface LibraryClient extends RedisClient {
   connect(): Promise<unknown>;
-  on(event: 'error' | 'end', listener: (error?: unknown) => void): unknown;
+  on(event: 'connect' | 'error' | 'end', listener: (error?: unknown) => void): unknown;
 }
 
 /** Rejects with a BusFault. `onLost` is called at most once, after it has resolved. `node`: of a Redis Cluster, in place of the URL's host. */
@@ -50,6 +50,10 @@ export async function openRedis(
   };
   client.on('error', (error) => lost(error instanceof Error ? error.message : 'the connection was lost'));
   client.on('end', () => lost('the connection was closed'));
+  // What is destroyed before it has a socket connects all the same, and would stay.
+  client.on('connect', () => {
+    if (state === 'over') destroy(client);
+  });
   let timer: NodeJS.Timeout | undefined;
   try {
     const late = new Promise<never>((_, reject) => {
