@@ -26,8 +26,8 @@ interface Dashboard {
 }
 
 const dashboard = JSON.parse(readFileSync(join(docs, 'grafana-dashboard.json'), 'utf8')) as Dashboard;
-// Of gateways in a cluster, which nothing here runs.
-const OF_A_CLUSTER = /\bdormouse_link_/;
+// Of gateways and operators in a cluster, which nothing here runs.
+const OF_A_CLUSTER = /\bdormouse_(?:link|scaler)_/;
 const queries = dashboard.panels
   .flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ title, expr })))
   .filter(({ expr }) => !OF_A_CLUSTER.test(expr));

@@ -100,10 +100,13 @@ export class Keda {
   readonly #client: Client;
   readonly ref: ScaledObjectRef;
 
-  constructor(server: ScalerServer, pem: PemCredentials, ref: Partial<ScaledObjectRef> = {}) {
-    const { ca, cert, key } = pem;
+  constructor(
+    { host, port }: { host: string; port: number },
+    { ca, cert, key }: PemCredentials,
+    ref: Partial<ScaledObjectRef> = {},
+  ) {
     this.#client = new Client(
-      `127.0.0.1:${server.address.port}`,
+      `${host}:${port}`,
       credentials.createSsl(Buffer.from(ca), Buffer.from(key), Buffer.from(cert)),
       { 'grpc.ssl_target_name_override': SERVER_NAME, 'grpc.use_local_subchannel_pool': 1, 'grpc.enable_channelz': 0 },
     );

@@ -12,7 +12,7 @@ async function leader() {
   const made = await replica();
   made.figures.lead(known);
   const pem = await certificates();
-  const keda = (ref = {}): Keda => new Keda(made.server, pem.keda, ref);
+  const keda = (ref = {}): Keda => new Keda(made.server.address, pem.keda, ref);
   const close = async (...kedas: Keda[]): Promise<void> => {
     for (const one of kedas) one.close();
     await made.server.close();
@@ -92,7 +92,7 @@ test('what is asked wrongly is refused with what to write', async () => {
   const [code, details] = await refused(users.metrics('x'.repeat(300)));
   assert.equal(code, status.NOT_FOUND);
   assert.match(details, /has no metric "x{99}…"; it has http/);
-  const gateway = new Keda(server, pem.gateway);
+  const gateway = new Keda(server.address, pem.gateway);
   assert.deepEqual(await refused(gateway.isActive()), [
     status.PERMISSION_DENIED,
     "the client's certificate is not one of spiffe://dormouse/scaler-client",
@@ -174,7 +174,7 @@ test('a replica that does not lead asks the leader for each answer, and hears at
   const follower = await replica(client);
   client.start();
   known.set('shop/users', false, metric('http', 0));
-  const users = new Keda(follower.server, pem);
+  const users = new Keda(follower.server.address, pem);
   const stream = users.stream();
   assert.deepEqual(await stream.words(1), [false]);
   assert.equal(await users.isActive(), false);
@@ -187,7 +187,7 @@ test('a replica that does not lead asks the leader for each answer, and hears at
   assert.equal(await users.isActive(), true);
   assert.deepEqual(await users.metrics('http'), [{ metricName: 'http', value: 5 }]);
   assert.match((await refused(users.metrics('x')))[1], /has no metric "x"/);
-  const nobody = new Keda(follower.server, pem, { name: 'nobody' });
+  const nobody = new Keda(follower.server.address, pem, { name: 'nobody' });
   assert.equal((await refused(nobody.isActive()))[0], status.NOT_FOUND);
   // The leader is gone: nobody can say, and above all not that it isn't wanted.
   figures.lead(null);

@@ -44,7 +44,7 @@ function plan(by: ScaleConfig['by'], facts: Partial<ScalerFacts> = {}): ScalerPl
     object,
     backend,
     kubernetes,
-    inForce: 'none',
+    inForce: by === 'keda' ? 'keda' : 'none',
     metrics,
     scaledObjects: [],
     autoscalers: [],
@@ -80,6 +80,7 @@ const kedasHpa: HorizontalPodAutoscaler = {
 
 test('from dormouse to KEDA: dormouse stops first, then the ScaledObject is made, then KEDA has taken it up', () => {
   assert.equal(told(plan('keda', { inForce: 'dormouse' })), 'none changing false ScalerChanging');
+  assert.equal(told(plan('keda', { inForce: 'none', scaledObjects: [taken] })), 'keda changing false ScalerChanging');
   assert.equal(told(plan('keda')), 'none changing false ScalerChanging apply ScaledObject');
   assert.equal(told(plan('keda', { scaledObjects: [ourScaledObject()] })), 'none changing false ScalerChanging');
   assert.equal(told(plan('keda', { scaledObjects: [taken], autoscalers: [kedasHpa] })), 'keda true Keda');

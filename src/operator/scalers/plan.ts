@@ -122,6 +122,7 @@ function byKeda(facts: ScalerFacts, ours: ScaledObject | undefined, users: Scale
   if ('problem' in keda) return refused('KedaNotSetUp', keda.problem);
   if (users !== undefined && ours === undefined) {
     return kedaActs(
+      facts,
       users,
       `ScaledObject ${users.metadata.name}, which somebody else has written, scales it and asks dormouse`,
     );
@@ -150,20 +151,22 @@ function byKeda(facts: ScalerFacts, ours: ScaledObject | undefined, users: Scale
   const wanted = scaledObjectOf(object, backend, kubernetes, metrics, keda);
   if (ours === undefined)
     return { ...handingOver('its ScaledObject is being made'), todo: { action: 'apply', object: wanted } };
-  const step = kedaActs(ours, `ScaledObject ${name} scales it between 0 and ${Math.max(1, backend.scale.max)}`);
+  const step = kedaActs(facts, ours, `ScaledObject ${name} scales it between 0 and ${Math.max(1, backend.scale.max)}`);
   return isAsWanted(ours.spec, (wanted as ScaledObject).spec)
     ? step
     : { ...step, todo: { action: 'apply', object: wanted } };
 }
 
 /** Once KEDA has looked at it. */
-function kedaActs({ metadata, status }: ScaledObject, message: string): Step {
+function kedaActs({ inForce }: ScalerFacts, { metadata, status }: ScaledObject, message: string): Step {
   const ready = status?.conditions?.find(({ type }) => type === 'Ready');
   const isKnown = (status?.externalMetricNames?.length ?? 0) > 0;
   if (!isKnown) {
     const why = ready?.status === 'False' ? `: ${ready.message ?? ready.reason ?? ''}` : '';
     return handingOver(`KEDA has not taken ScaledObject ${metadata.name} up yet${why}`);
   }
+  // What is said of it is so when the controller goes by it.
+  if (inForce !== 'keda') return { ...handingOver('KEDA takes over'), by: 'keda' };
   const paused = status?.conditions?.find(({ type }) => type === 'Paused');
   if (paused?.status === 'True') {
     return {

@@ -1,0 +1,89 @@
+/** How long a wake through KEDA takes until its write of /scale, and our part of it: from the request to our word, as a listener beside KEDA hears it. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Keda, type Pushed } from '../../../src/apis/keda/scaler.fixture.ts';
+import { Edge } from '../gateway-api/gateway.fixture.ts';
+import { INSTALLATION_NAMESPACE, installDormouse } from '../fixtures/installation.ts';
+import { Scene } from '../fixtures/scene.ts';
+import { ensureCluster, until, type Cluster } from '../machine/index.ts';
+import { scaleWrites } from '../machine/audit.ts';
+
+const WAKES = 20;
+/** The bounds are those of a busy machine; docs/benchmarks.md has the figures of a quiet one. */
+const MOST_MS = { write: 2000, own: 300 };
+
+let cluster: Cluster;
+let scene: Scene;
+let edge: Edge;
+
+before(async () => {
+  cluster = await ensureCluster({ keda: true });
+  await installDormouse(cluster);
+  scene = await Scene.open(cluster, 'wakes');
+  edge = await Edge.open(scene, [{ name: 'http', port: 80, protocol: 'HTTP' }]);
+});
+after(async () => {
+  edge?.close();
+  await scene?.[Symbol.asyncDispose]();
+});
+
+/** One that listens to every operator, as KEDA does to one of them, with the certificate that KEDA has. */
+async function listen(name: string): Promise<{ streams: Pushed[]; close(): void }> {
+  const secret = await cluster.read<{ data: Record<string, string> }>(
+    '/api/v1/namespaces/keda/secrets/dormouse-scaler-client',
+  );
+  const of = (key: string): Buffer => Buffer.from(secret!.data[key]!, 'base64');
+  const selector = encodeURIComponent('app.kubernetes.io/component=operator');
+  const { items } = (await cluster.read<{ items: { status: { podIP: string } }[] }>(
+    `/api/v1/namespaces/${INSTALLATION_NAMESPACE}/pods?labelSelector=${selector}`,
+  ))!;
+  const kedas = items.map(
+    ({ status }) =>
+      new Keda(
+        { host: status.podIP, port: 8444 },
+        { ca: of('ca.crt'), cert: of('tls.crt'), key: of('tls.key') },
+        { name, namespace: scene.namespace.name },
+      ),
+  );
+  return {
+    streams: kedas.map((keda) => keda.stream()),
+    close: () => {
+      for (const keda of kedas) keda.close();
+    },
+  };
+}
+
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+const spread = (values: readonly number[]): string =>
+  `median ${median(values).toFixed(1)} ms, ${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)}`;
+
+test(`${WAKES} wakes through a real KEDA`, async (t) => {
+  const app = await edge.sleeping({ name: 'woken', backend: { scale: { by: 'keda', idleAfter: '1s' } } });
+  await app.untilCondition('AutoscalerReady', 'True', 'Keda');
+  const { streams, close } = await listen('woken');
+  await Promise.all(streams.map((stream) => stream.words(1)));
+  const writes: number[] = [];
+  const own: number[] = [];
+  for (let wake = 0; wake < WAKES; wake++) {
+    await until('asleep', async () => app.replicas === 0 && app.object?.status?.state === 'asleep');
+    const before = streams.map(({ said }) => said.length);
+    const sentAtMs = performance.timeOrigin + performance.now();
+    assert.equal((await edge.ask('woken')).status, 200);
+    const [write] = scaleWrites().filter(
+      ({ namespace, name, receivedAtMs }) =>
+        namespace === scene.namespace.name && name === 'woken' && receivedAtMs >= sentAtMs,
+    );
+    assert.ok(write!.userAgent.startsWith('keda'), JSON.stringify(write));
+    writes.push(write!.receivedAtMs - sentAtMs);
+    // KEDA listens to one of them by chance: the slower one counts.
+    const heard = streams.map(({ said }, index) => said.slice(before[index]!).find(({ wanted }) => wanted)!.atMs);
+    own.push(Math.max(...heard) + performance.timeOrigin - sentAtMs);
+  }
+  close();
+  t.diagnostic(`request -> KEDA's write of /scale: ${spread(writes)}`);
+  t.diagnostic(`of which ours (request -> our word at whoever listens, both operators): ${spread(own)}`);
+  t.diagnostic(`and KEDA's: ${spread(writes.map((write, index) => write - own[index]!))}`);
+  assert.ok(median(writes) <= MOST_MS.write);
+  assert.ok(median(own) <= MOST_MS.own);
+  await app.delete();
+});
