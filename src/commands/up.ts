@@ -9,7 +9,6 @@ import { ControlServer } from '../apis/control/control-server.ts';
 import { toGatewayConfig } from '../config/gateway-config.ts';
 import { Controller } from '../controller/index.ts';
 import { addFamilies } from '../controller/metrics.ts';
-import { causeText } from '../controller/why.ts';
 import { createBus } from '../events/create-bus.ts';
 import { tapWorker } from '../events/link-tap.ts';
 import { TrafficEvents } from '../events/traffic-events.ts';
@@ -29,6 +28,7 @@ import { startObserveServer, type ObserveServer } from '../telemetry/observe-ser
 import { processMetrics } from '../telemetry/process-metrics.ts';
 import { renderMetrics } from '../telemetry/render.ts';
 import { TraceExporter } from '../telemetry/trace-exporter.ts';
+import { causeText } from './cause-text.ts';
 import { ClusterDrivers } from './cluster-drivers.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { loadConfigApart } from './load-config-apart.ts';
