@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { runProgram, startProgram } from '../../../bench/processes.ts';
 import type { Flow } from '../../../src/commands/queue/flow.ts';
+import type { QueueStats } from '../../../src/commands/queue/programs.ts';
+import type { Job } from '../../../src/drivers/kubernetes/job-driver.ts';
+import type { BackendObject } from '../../../src/operator/backend-object.ts';
 import { installDormouse } from '../fixtures/installation.ts';
 import { ensureCluster, loadImage, until, type Cluster } from '../machine/index.ts';
 import { buildServerImage, DORMOUSE_IMAGE } from '../machine/images.ts';
@@ -50,6 +53,86 @@ for (const [source, by] of [
     await assert.rejects(queue('depth'), /no queue demo with a queue is in namespace queue-demo-test/);
   });
 }
+
+test('scale.jobs: a Job for each batch, five at most, and none is left running; a history of three', async () => {
+  const images = ['--image', DORMOUSE_IMAGE, '--server-image', 'dormouse.test/redis-server:latest'];
+  await demo('up', ...images);
+  const command = [
+    'node',
+    '/dormouse/examples/queue-demo/worker.js',
+    '--batch',
+    '4',
+    '--work',
+    '500',
+    '--queue',
+    'grain',
+  ];
+  const env = [{ name: 'QUEUE_DEMO_CONNECTION', value: 'redis://queue:6379' }];
+  const container = { name: 'mill', image: DORMOUSE_IMAGE, imagePullPolicy: 'Never', command, env };
+  const template = { spec: { restartPolicy: 'Never', containers: [container] } };
+  const labels = { 'app.kubernetes.io/part-of': 'dormouse-queue-demo' };
+  await cluster.apply([
+    {
+      apiVersion: 'batch/v1',
+      kind: 'CronJob',
+      metadata: { name: 'mill', namespace: NAMESPACE, labels },
+      spec: { schedule: '0 0 1 1 *', suspend: true, jobTemplate: { spec: { backoffLimit: 0, template } } },
+    },
+    {
+      apiVersion: 'dormouse.dev/v1alpha1',
+      kind: 'Backend',
+      metadata: { name: 'mill', namespace: NAMESPACE, labels },
+      spec: {
+        kubernetes: { target: { apiVersion: 'batch/v1', kind: 'CronJob', name: 'mill' } },
+        scale: { max: 5, jobs: { batch: 4, history: 3 } },
+        triggers: [
+          {
+            name: 'grain',
+            'redis-list': {
+              address: `queue.${NAMESPACE}.svc:6379`,
+              listName: 'grain',
+              processingListName: 'grain:processing',
+              pollingInterval: '500ms',
+            },
+          },
+        ],
+      },
+    },
+  ]);
+  const path = `/apis/dormouse.dev/v1alpha1/namespaces/${NAMESPACE}/backends/mill`;
+  await until('the Backend is ready', async () => {
+    const conditions = (await cluster.read<BackendObject>(path))?.status?.conditions ?? [];
+    return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
+  });
+  await queue('enqueue', '40', '--queue', 'grain');
+  let most = 0;
+  const jobs = `/apis/batch/v1/namespaces/${NAMESPACE}/jobs?labelSelector=dormouse.dev%2Fbackend%3Dmill`;
+  await until(
+    'all Jobs have ended',
+    async () => {
+      const { items } = (await cluster.read<{ items: Job[] }>(jobs))!;
+      const active = items.filter(({ status }) => (status?.conditions ?? []).length === 0);
+      most = Math.max(most, active.length);
+      const state = (await cluster.read<BackendObject>(path))?.status?.state;
+      return most > 0 && active.length === 0 && state === 'asleep' && items.length <= 3;
+    },
+    { timeoutMs: BOUND_MS },
+  );
+  assert.ok(most > 1 && most <= 5, `${most} at once`);
+  const pods = await cluster.read<{ items: { status: { podIP: string } }[] }>(
+    `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=app%3Dqueue`,
+  );
+  const redis = `redis://${pods!.items[0]!.status.podIP}:6379`;
+  const direct = [process.execPath, MAIN, 'queue', 'depth', '--json', '--connection', redis, '--queue', 'grain'];
+  const stats = JSON.parse(await runProgram(direct, { core: null }, BOUND_MS)) as QueueStats;
+  const { depth, inFlight, done, taken, returned } = stats;
+  assert.deepEqual(
+    { depth, inFlight, done, taken, returned },
+    { depth: 0, inFlight: 0, done: 40, taken: 40, returned: 0 },
+  );
+  await cluster.kubectl(['-n', NAMESPACE, 'delete', 'cronjob', 'mill']);
+  assert.match(await demo('down'), /the queue demo is gone/);
+});
 
 test('in a namespace of somebody else only what is the demo’s goes', async () => {
   await cluster.apply([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } }]);
