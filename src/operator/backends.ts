@@ -794,6 +794,12 @@ export class Backends {
           : this.#hasIdleSource(entry)
             ? (entry.idle?.verdict.keptBy ?? [])
             : 'nothing',
+      troubles:
+        compiled.backend.triggers.length === 0
+          ? null
+          : (this.#deps.controller.backend(key)?.triggers ?? []).flatMap(({ name, trouble }) =>
+              trouble === null ? [] : [{ name, reason: trouble.reason }],
+            ),
       concern: Object.keys(labels).length === 0 ? null : this.#deps.policies.concern(namespace, labels),
       crash: this.#deps.controller.backend(key)?.crash?.reason ?? null,
     });

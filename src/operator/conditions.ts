@@ -12,6 +12,8 @@ export type ConditionType =
   | 'AutoscalerReady'
   /** Something can say that it is idle. */
   | 'IdleSource'
+  /** The sources of its triggers can be asked. Only where there are triggers. */
+  | 'TriggersReady'
   /** Its pods can't start. */
   | 'Crashing'
   /** No NetworkPolicy stands between gateways and its pods; Unknown when one may. Says nothing about Ready. */

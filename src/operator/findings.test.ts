@@ -11,6 +11,7 @@ const fine: Facts = {
   failure: null,
   autoscaler: { ok: true, scaledObject: null },
   idle: [],
+  troubles: null,
   concern: null,
   crash: null,
 };
@@ -42,4 +43,19 @@ test('whatever stands against it is the reason that it is not', () => {
   assert.equal(ready({ autoscaler: { ok: false, reason: 'KedaZero', message: 'x' } }), 'False KedaZero');
   assert.equal(ready({ idle: 'nothing' }), 'False NoIdleSource');
   assert.equal(ready({ idle: ['Prometheus does not answer'] }), 'False NoAnswer');
+});
+
+test('a trigger whose source fails stands against it, with what to do; without triggers nothing is said of them', () => {
+  assert.equal(ready({ troubles: [] }), 'True Ready');
+  const reason = 'Redis redis:6379 wants a password: give password';
+  assert.equal(ready({ troubles: [{ name: 'jobs', reason }] }), 'False SourceFails');
+  const worker = findingsOf({ ...fine, plan: null, idle: 'triggers', troubles: [{ name: 'jobs', reason }] });
+  const said = (type: string): string | undefined => worker.find((one) => one.type === type)?.message;
+  assert.match(said('TriggersReady')!, /trigger jobs: Redis redis:6379 wants a password: give password\. Meanwhile/);
+  assert.match(said('ServiceReady')!, /no Service and no route: its triggers wake it/);
+  assert.match(said('IdleSource')!, /its triggers say when it is needed/);
+  assert.equal(
+    findingsOf(fine).some(({ type }) => type === 'TriggersReady'),
+    false,
+  );
 });

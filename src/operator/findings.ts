@@ -17,6 +17,8 @@ export interface Facts {
   autoscaler: AutoscalerCheck;
   /** Who can say that it is idle: the gateways, its triggers alone (no client reaches it), nothing, or idle sources, which say this against it. */
   idle: 'gateways' | 'triggers' | 'nothing' | readonly string[];
+  /** Of its triggers those whose source can't be asked, and why; null: it has none. */
+  troubles: readonly { name: string; reason: string }[] | null;
   /** What NetworkPolicies may keep from its pods; null: nothing. */
   concern: string | null;
   /** Why its pods do not start; null: they do. */
@@ -51,6 +53,7 @@ export function findingsOf(facts: Facts): Finding[] {
     serviceFinding(facts),
     autoscalerFinding(facts),
     idleFinding(facts),
+    ...triggerFindings(facts),
     concern === null
       ? yes('PodsReachable', 'NoPolicy', 'no NetworkPolicy restricts who reaches its pods')
       : { type: 'PodsReachable', status: 'Unknown', reason: 'NetworkPolicy', message: concern },
@@ -106,6 +109,13 @@ function idleFinding({ idle }: Facts): Finding {
   return broken === undefined
     ? yes('IdleSource', 'Configured', 'its idle sources answer')
     : no('IdleSource', 'NoAnswer', broken);
+}
+
+function triggerFindings({ troubles }: Facts): Finding[] {
+  if (troubles === null) return [];
+  if (troubles.length === 0) return [yes('TriggersReady', 'Answering', 'the sources of its triggers answer')];
+  const said = troubles.map(({ name, reason }) => `trigger ${name}: ${reason}`).join('; ');
+  return [no('TriggersReady', 'SourceFails', `${said}. Meanwhile the scale stays as it is, or at scale.fallback`)];
 }
 
 function yes(type: Finding['type'], reason: string, message: string): Finding {

@@ -362,6 +362,8 @@ class Leading {
   readonly #stops: (() => void)[] = [];
   readonly #ended = new AbortController();
   readonly #triggers: TriggerWatch;
+  /** What is wrong with sources of triggers, by backend. */
+  readonly #failing = new Map<string, string>();
   /** Whether it is known what runs, so that gateways may be told. */
   meets = false;
 
@@ -385,7 +387,7 @@ class Leading {
       createDriver: this.#drivers(inner),
       ...(options.traces === undefined ? {} : { traces: options.traces }),
     });
-    this.#triggers = options.watchTriggers((backend, demand) => this.controller.triggered(backend, demand));
+    this.#triggers = options.watchTriggers((backend, demand) => this.#triggered(backend, demand));
     this.#queue = new WorkQueue({
       work: (key, signal) => this.#backends.reconcile(key, signal),
       concurrency: CONCURRENCY,
@@ -507,6 +509,16 @@ class Leading {
 
   async metrics(signal: AbortSignal): Promise<MetricFamily[]> {
     return [...(await this.controller.collect(signal)).metrics, ...this.#triggers.families()];
+  }
+
+  #triggered(backend: string, demand: TriggerDemand | null): void {
+    this.controller.triggered(backend, demand);
+    const failing = (demand?.troubles ?? []).map(({ name, reason }) => `${name} ${reason}`).join();
+    if ((this.#failing.get(backend) ?? '') === failing) return;
+    if (failing === '') this.#failing.delete(backend);
+    else this.#failing.set(backend, failing);
+    // Its condition says so.
+    this.#backends.changed(backend);
   }
 
   attach(id: string, link: Link<DownMessage, UpMessage>): void {
