@@ -25,6 +25,15 @@ function backend(name: string, kubernetes: object = { port: 8080 }, target: Targ
   };
 }
 
+function scaledBy(by: 'hpa' | 'keda'): object {
+  const { kubernetes } = BACKEND.spec;
+  return {
+    ...BACKEND,
+    metadata: { name: 'a' },
+    spec: { kubernetes: { target: kubernetes.target, port: 8080 }, scale: { by } },
+  };
+}
+
 /** What each user of the test may do besides writing Backends. */
 const USERS: Readonly<Record<string, readonly object[]>> = {
   'writes-only': [],
@@ -54,7 +63,9 @@ describe('admission', () => {
     own = await cluster.namespace('chart-admission');
     const { code, stderr } = await cluster.kubectl(['apply', '--server-side', '-f', CRDS]);
     assert.equal(code, 0, stderr);
-    applied = apart(await render(own.name), own.name).filter(({ kind }) => /Role|Account|Admission/.test(kind));
+    applied = apart(await render(own.name, { keda: { enabled: true, namespace: own.name } }), own.name).filter(
+      ({ kind }) => /Role|Account|Admission/.test(kind),
+    );
     await cluster.apply(applied);
     for (const [user, rules] of Object.entries(USERS)) {
       const writes = {
@@ -187,6 +198,18 @@ describe('admission', () => {
       /spec\.kubernetes\.autoscaler: scales-web may not change ScaledObject web itself: it needs the verb update on scaledobjects \(keda\.sh\)/,
     ],
     [
+      'scales-web',
+      'an HPA that it may not make',
+      scaledBy('hpa'),
+      /spec\.scale\.by: scales-web may not make a HorizontalPodAutoscaler itself: it needs the verb create/,
+    ],
+    [
+      'scales-web',
+      'a ScaledObject that it may not make',
+      scaledBy('keda'),
+      /spec\.scale\.by: scales-web may not make a ScaledObject itself: it needs the verb create/,
+    ],
+    [
       'may-everything',
       'a kind that is not in the values',
       backend('a', undefined, { kind: 'ReplicaSet' }),
@@ -316,6 +339,23 @@ describe('admission', () => {
     );
     assert.equal(paused.code, 0, paused.stderr);
     const changed = await operator(patchOf('scaledobject', 'web', { spec: { minReplicaCount: 0 } }));
-    assert.match(changed.stderr, /may not change their spec/);
+    assert.match(changed.stderr, /only those ScaledObjects and HPAs that belong to a Backend/);
+    assert.match((await operator(['delete', 'scaledobject', 'web', '--dry-run=server'])).stderr, /belong to a Backend/);
+    const made = (metadata: object): object => ({
+      apiVersion: 'keda.sh/v1alpha1',
+      kind: 'ScaledObject',
+      metadata: { name: 'made', namespace: own.name, ...metadata },
+      spec: {
+        scaleTargetRef: { name: 'made' },
+        triggers: [{ type: 'external-push', metadata: { scalerAddress: 'a:1' } }],
+      },
+    });
+    const labels = { 'app.kubernetes.io/managed-by': 'dormouse' };
+    const ownerReferences = [{ apiVersion: 'dormouse.dev/v1alpha1', kind: 'Backend', name: 'made', uid: 'x' }];
+    const create = (metadata: object) =>
+      operator(['create', '--dry-run=server', '-f', '-'], JSON.stringify(made(metadata)));
+    for (const metadata of [{}, { labels }, { ownerReferences }])
+      assert.match((await create(metadata)).stderr, /belong to a Backend/, JSON.stringify(metadata));
+    assert.doesNotMatch((await create({ labels, ownerReferences })).stderr, /belong to a Backend|forbidden/);
   });
 });

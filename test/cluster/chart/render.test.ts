@@ -302,3 +302,41 @@ test('what dormouse install prints is the chart as it is now (npm run chart)', a
   assert.equal(readFileSync(RENDERED, 'utf8'), text);
   assert.equal(parse(text)[0]!.kind, 'Namespace');
 });
+
+test('the operator may make what scales others only where that is wanted', async () => {
+  const verbs = async (values: object): Promise<Record<string, string[]>> => {
+    const { rules } = find(await render('sleepers', values), 'ClusterRole', 'dormouse-operator') as unknown as {
+      rules: { resources: string[]; verbs: string[] }[];
+    };
+    const of = (resource: string): string[] => rules.find(({ resources }) => resources.includes(resource))?.verbs ?? [];
+    return {
+      scaledobjects: of('scaledobjects'),
+      horizontalpodautoscalers: of('horizontalpodautoscalers'),
+      clustertriggerauthentications: of('clustertriggerauthentications'),
+      subjectaccessreviews: of('subjectaccessreviews'),
+    };
+  };
+  const read = ['get', 'list', 'watch'];
+  assert.deepEqual(await verbs({}), {
+    scaledobjects: [...read, 'patch'],
+    horizontalpodautoscalers: read,
+    clustertriggerauthentications: [],
+    subjectaccessreviews: [],
+  });
+  assert.deepEqual(await verbs({ keda: { enabled: true }, externalMetrics: { enabled: true } }), {
+    scaledobjects: [...read, 'patch', 'create', 'delete'],
+    horizontalpodautoscalers: [...read, 'create', 'patch', 'delete'],
+    clustertriggerauthentications: ['create'],
+    subjectaccessreviews: ['create'],
+  });
+});
+
+test('external metrics lead to the operator, and the HPA controller may read them', async () => {
+  const objects = await render('sleepers', { externalMetrics: { enabled: true } });
+  const { service } = find(objects, 'APIService', 'v1beta1.external.metrics.k8s.io')['spec'];
+  assert.deepEqual(service, { name: 'dormouse-external-metrics', namespace: 'sleepers' });
+  const { ports, selector } = find(objects, 'Service', 'dormouse-external-metrics')['spec'];
+  assert.deepEqual(ports, [{ name: 'api', port: 443, targetPort: 'api', protocol: 'TCP' }]);
+  assert.equal(selector['app.kubernetes.io/component'], 'operator');
+  assert.deepEqual(ofKind(await render('sleepers', {}), 'APIService'), []);
+});

@@ -264,13 +264,13 @@ test('a ScaledObject that a user wrote and that asks dormouse is recognized, and
 test('who scales it is changed while requests run: one at a time, without a gap, and none is lost', async (t) => {
   const app = await edge.sleeping({ name: 'changing', backend: { scale: { idleAfter: '2s', max: 3 } } });
   await edge.ask('changing');
-  await app.untilReady(1);
   await using traffic = await app.traffic({
     host: edge.address,
     hostHeader: edge.host('changing'),
     fresh: { everyMs: 50 },
     kept: { clients: 2, everyMs: 50 },
   });
+  await app.untilReady(1);
   const gaps: string[] = [];
   const stop = scene.deployments.onChange(({ metadata, spec, status }) => {
     if (metadata.name === 'changing' && (spec.replicas === 0 || status?.readyReplicas === undefined))
