@@ -174,6 +174,7 @@ test('with every value changed', async () => {
       'scalers dormouse-operator',
       'edge dormouse-operator-certificates',
       'shop dormouse-operator-certificates',
+      'shop dormouse-operator-triggers',
     ],
   );
   const operator = find(objects, 'Deployment', 'dormouse-operator')['spec'].template.spec;
