@@ -16,6 +16,8 @@ const ANSWER_MS = 5000;
 /** Between two tries, ms: the first, and what it doubles to. */
 const RETRY_FIRST_MS = 250;
 const RETRY_MOST_MS = 5000;
+/** Different reasons that are told until all is well again. */
+const MOST_TOLD = 5;
 
 export interface OutboxOptions {
   transport: Transport;
@@ -43,8 +45,8 @@ export class Outbox {
   #sentEvents = 0;
   /** trying: it was connected, but nothing has been taken since it last refused. */
   #state: 'connecting' | 'trying' | 'up' | 'down' | 'closed' = 'connecting';
-  /** What was told last; null: that all is well, or nothing yet. */
-  #told: string | null = null;
+  /** What was told since all was well. */
+  readonly #told = new Set<string>();
   #retry: NodeJS.Timeout | null = null;
   #retryMs: number;
   #refusalTold = false;
@@ -149,8 +151,8 @@ export class Outbox {
     if (this.#state === 'closed') return;
     this.#state = 'up';
     this.#retryMs = this.#options.retryMs ?? RETRY_FIRST_MS;
-    if (this.#told === null) return;
-    this.#told = null;
+    if (this.#told.size === 0) return;
+    this.#told.clear();
     this.#options.logger.info('traffic events are published again', {
       bus: this.#options.bus,
       kept: this.#kept,
@@ -190,8 +192,8 @@ export class Outbox {
       this.#trim();
     }
     const fault = error instanceof BusFault ? error : new BusFault(reasonOf(error), 'see the log of the bus');
-    if (this.#told !== fault.message) {
-      this.#told = fault.message;
+    if (!this.#told.has(fault.message) && this.#told.size < MOST_TOLD) {
+      this.#told.add(fault.message);
       logger.warn(
         `traffic events are not published: requests go on, and the last ${buffer} events are kept for later`,
         { bus, reason: fault.message, next: fault.hint },

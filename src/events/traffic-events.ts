@@ -68,6 +68,8 @@ export class TrafficEvents {
   readonly memory: MemoryBus;
   #config: EventsConfig | null = null;
   #bus: EventBus | null = null;
+  /** One after the other: the last one counts. */
+  #configuring: Promise<void> = Promise.resolve();
   /** Of buses that were replaced. */
   readonly #former = { published: 0, dropped: noDrops() };
   #droppedByWorkers = 0;
@@ -86,7 +88,13 @@ export class TrafficEvents {
   }
 
   /** Rejects when the client of the bus can't be loaded; nothing has changed then. The bus itself need not be there. */
-  async configure(config: EventsConfig): Promise<void> {
+  configure(config: EventsConfig): Promise<void> {
+    const done = this.#configuring.then(() => this.#configure(config));
+    this.#configuring = done.catch(() => {});
+    return done;
+  }
+
+  async #configure(config: EventsConfig): Promise<void> {
     if (this.#config !== null && sameBus(config, this.#config)) {
       this.#config = config;
       return;
@@ -264,6 +272,7 @@ export class TrafficEvents {
 
   /** The last windows are published, within the bound. */
   async close(withinMs: number): Promise<void> {
+    await this.#configuring;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#closeWindows();
     const bus = this.#bus;
