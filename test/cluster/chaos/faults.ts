@@ -85,7 +85,7 @@ async function undoScale(stage: Stage): Promise<void> {
   await stage.clients.ledger.settled();
   await stage.scale(1);
   // Its program accepts connections until it has been told to end.
-  await stage.until('one pod is left', () => stage.listedPods === 1 && stage.allPods === 1);
+  await stage.until('one pod is left', () => stage.listedPods <= 1 && stage.allPods <= 1);
   await stage.untilAccepting();
   stage.clients.resume();
 }

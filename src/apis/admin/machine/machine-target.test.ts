@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test';
 import { DormouseError } from '../../../model/errors.ts';
 import { silentLogger, systemClock } from '../../../model/ports.ts';
 import type { BackendStatus } from '../../../model/status.ts';
-import { AdminError } from '../admin-error.ts';
+import type { AdminError } from '../admin-error.ts';
 import type { Caller } from '../admin-target.ts';
 import { pointerOf } from './config-issues.ts';
 import { MachineTarget } from './machine-target.ts';
