@@ -10,7 +10,8 @@ import { Scene, type Guarded } from '../fixtures/scene.ts';
 import { summary, type Traffic } from '../fixtures/traffic.ts';
 import { ensureCluster, until } from '../machine/index.ts';
 import { RedisServer } from '../../services/redis.ts';
-import { scaleWrites, type ScaleWrite } from '../machine/audit.ts';
+import type { ScaleWrite } from '../machine/audit.ts';
+import { isKedas, untilKedaListens, writesOf as writesOfApp } from './keda.fixture.ts';
 
 let scene: Scene;
 let edge: Edge;
@@ -26,6 +27,7 @@ before(async () => {
   const { client, namespace } = scene;
   scaledObjects = await Objects.watch<ScaledObject>(client, SCALED_OBJECTS, namespace.name, ending.signal);
   hpas = await Objects.watch<HorizontalPodAutoscaler>(client, AUTOSCALERS, namespace.name, ending.signal);
+  await untilKedaListens(edge);
 });
 after(async () => {
   ending.abort();
@@ -35,14 +37,7 @@ after(async () => {
 
 const KEDA = { by: 'keda', idleAfter: '2s', windows: { stable: '6s' } };
 
-/** Writes of the app's /scale since a moment, by whom. */
-function writesOf(name: string, sinceMs: number): ScaleWrite[] {
-  return scaleWrites().filter(
-    (write) => write.namespace === scene.namespace.name && write.name === name && write.receivedAtMs >= sinceMs,
-  );
-}
-
-const isKedas = ({ userAgent }: ScaleWrite): boolean => userAgent.startsWith('keda');
+const writesOf = (name: string, sinceMs: number): ScaleWrite[] => writesOfApp(scene.namespace.name, name, sinceMs);
 
 async function untilKedaActs(app: Guarded): Promise<void> {
   await scaledObjects.until(`ScaledObject of ${app.name} taken up`, () => {

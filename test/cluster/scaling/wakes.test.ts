@@ -6,7 +6,7 @@ import { Edge } from '../gateway-api/gateway.fixture.ts';
 import { INSTALLATION_NAMESPACE, installDormouse } from '../fixtures/installation.ts';
 import { Scene } from '../fixtures/scene.ts';
 import { ensureCluster, until, type Cluster } from '../machine/index.ts';
-import { scaleWrites } from '../machine/audit.ts';
+import { isKedas, untilKedaListens, writesOf } from './keda.fixture.ts';
 
 const WAKES = 20;
 /** The bounds are those of a busy machine; docs/benchmarks.md has the figures of a quiet one. */
@@ -21,6 +21,7 @@ before(async () => {
   await installDormouse(cluster);
   scene = await Scene.open(cluster, 'wakes');
   edge = await Edge.open(scene, [{ name: 'http', port: 80, protocol: 'HTTP' }]);
+  await untilKedaListens(edge);
 });
 after(async () => {
   edge?.close();
@@ -69,11 +70,8 @@ test(`${WAKES} wakes through a real KEDA`, async (t) => {
     const before = streams.map(({ said }) => said.length);
     const sentAtMs = performance.timeOrigin + performance.now();
     assert.equal((await edge.ask('woken')).status, 200);
-    const [write] = scaleWrites().filter(
-      ({ namespace, name, receivedAtMs }) =>
-        namespace === scene.namespace.name && name === 'woken' && receivedAtMs >= sentAtMs,
-    );
-    assert.ok(write!.userAgent.startsWith('keda'), JSON.stringify(write));
+    const [write] = writesOf(scene.namespace.name, 'woken', sentAtMs);
+    assert.ok(isKedas(write!), JSON.stringify(write));
     writes.push(write!.receivedAtMs - sentAtMs);
     // KEDA listens to one of them by chance: the slower one counts.
     const heard = streams.map(({ said }, index) => said.slice(before[index]!).find(({ wanted }) => wanted)!.atMs);
