@@ -161,10 +161,12 @@ export class BackendController implements Machine, Neighbour {
     return this.#verdict;
   }
 
-  /** Whether it is to run, for whoever else writes its zero: false only from the moment on at which gateways have nothing on its instances, and want nothing of it. */
-  get wanted(): boolean {
+  /** Whether it is to run, for whoever else writes its zero; null: not known yet. False only from the moment on at which gateways have nothing on its instances, and want nothing of it. */
+  get wanted(): boolean | null {
     if (this.#phase === 'falling-asleep') return this.fallingAsleep.stage !== 'retiring';
-    return this.#phase !== 'asleep';
+    if (this.#phase !== 'asleep') return true;
+    // What runs already is not known at once after a start.
+    return this.#sharesControl && this.fleet.driver.replicas?.() == null ? null : false;
   }
 
   /** What its triggers ask for together. */
@@ -855,7 +857,7 @@ export class BackendController implements Machine, Neighbour {
 
   /** Tells whoever scales it to zero and back, if that has changed. */
   tellWanted(): void {
-    const { wanted } = this;
+    const wanted = this.wanted === true;
     if (wanted === this.#toldWanted) return;
     this.#toldWanted = wanted;
     this.host.wanted(this.name, wanted);

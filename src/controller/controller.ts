@@ -515,7 +515,7 @@ export class Controller {
 
   /**
    * Whether a backend is to run, for whoever else writes its zero (KEDA): false once gateways have nothing on its instances any more and send nothing there, true
-   * again with the first request. null: there is no backend of this name.
+   * again with the first request. null: there is no backend of this name, or it is not known yet what runs of it.
    */
   wanted(name: string): boolean | null {
     return this.#backends.get(name)?.wanted ?? null;

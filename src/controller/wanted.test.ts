@@ -17,6 +17,8 @@ async function world() {
 test('it is wanted from the first demand until all gateways have drained, not only until it is idle', async () => {
   const { world: made, gateway, driver, told } = await world();
   assert.equal(made.controller.wanted('nobody'), null);
+  assert.equal(made.controller.wanted('shop'), null, 'what runs of it is not known yet');
+  driver.told = 0;
   assert.equal(made.controller.wanted('shop'), false);
   gateway.wake('shop');
   assert.deepEqual(told, [true]);

@@ -74,7 +74,7 @@ export interface BackendsDeps {
   slices: SliceIndex;
   gateways: GatewayPods;
   autoscalers: AutoscalerDeps;
-  scalers: Pick<Scalers, 'plan' | 'act' | 'remove'>;
+  scalers: Pick<Scalers, 'plan' | 'act' | 'remove' | 'metricsKey'>;
   policies: Pick<NetworkPolicies, 'concern'>;
   allocator: PortAllocator;
   defaults: InPlaceDefaults;
@@ -120,6 +120,8 @@ interface Entry {
   idleOf: unknown;
   /** Who scales it, and what is to be done about that; null: not looked at yet. */
   scaler: ScalerPlan | null;
+  /** What it is scaled by, as it was looked at last. */
+  metrics: string;
   /** Why that could not be done; null: it could. */
   scalerFailure: string | null;
   /** What the handover says against sleeping; null: nothing. */
@@ -299,9 +301,13 @@ export class Backends {
 
   /** Names and targets of metrics may be other ones now: scalers that were made go by them. */
   metricsChanged(): void {
-    for (const { key, scaler, compiled, object } of this.#entries.values()) {
-      if (scaler === null || !compiled.ok || (scaler.by !== 'keda' && scaler.by !== 'hpa')) continue;
-      if (this.#deps.scalers.plan(object, compiled.backend).todo !== null) this.#deps.enqueue(key);
+    for (const entry of this.#entries.values()) {
+      const by = entry.compiled.ok ? entry.compiled.backend.scale.by : 'none';
+      if (by !== 'keda' && by !== 'hpa') continue;
+      const metrics = this.#deps.scalers.metricsKey(entry.key);
+      if (metrics === entry.metrics) continue;
+      entry.metrics = metrics;
+      this.#deps.enqueue(entry.key);
     }
   }
 
@@ -359,6 +365,7 @@ export class Backends {
       idle: null,
       idleOf: null,
       scaler: null,
+      metrics: '',
       scalerFailure: null,
       kept: null,
       handover: null,

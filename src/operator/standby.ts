@@ -29,7 +29,7 @@ export interface StandbyDeps {
   compile(object: BackendObject): Compiled;
   /** Tells the pods of what is woken while nobody leads. */
   pods: Pick<WokenPods, 'follow'>;
-  /** KEDA hears that somebody waits for this backend. */
+  /** Somebody waits for this backend: KEDA hears of it, if it listens for it here. */
   wanted(backend: string): void;
   /** Shorter ones are for tests. */
   kedaWakesWithinMs?: number;
@@ -47,6 +47,8 @@ export class Standby {
     if (message.type !== 'wake') return;
     // A further port's name comes behind a colon.
     const key = message.backend.split(':')[0]!;
+    // First of all: whoever listens for another backend hears nothing of it.
+    this.#deps.wanted(key);
     if (message.alone === true) this.#follow(key);
     if (this.#waking.has(key) || this.#waking.size >= MOST_WAKES) return;
     this.#waking.add(key);
@@ -87,8 +89,7 @@ export class Standby {
     if (found === null) return;
     const { object, backend, kubernetes } = found;
     if (backend.scale.by === 'keda') {
-      const { wanted, kedaWakesWithinMs = KEDA_WAKES_WITHIN_MS } = this.#deps;
-      wanted(key);
+      const { kedaWakesWithinMs = KEDA_WAKES_WITHIN_MS } = this.#deps;
       await new Promise((resolve) => setTimeout(resolve, kedaWakesWithinMs).unref());
     }
     await this.#raise(kubernetes, object.status?.handover?.replicasBefore ?? 1, AbortSignal.timeout(WAKE_MS));

@@ -7,7 +7,7 @@ import { LeaderFigures } from './leader-figures.ts';
 function setup() {
   const state = {
     nowMs: 0,
-    wanted: new Map<string, boolean>([['shop/users', false]]),
+    wanted: new Map<string, boolean | null>([['shop/users', false]]),
     metrics: [] as ScaleMetric[],
     gateways: 1,
     tell: (() => {}) as (backend: string, wanted: boolean) => void,
@@ -35,7 +35,7 @@ function setup() {
 const http = (value: number): ScaleMetric => ({ name: 'http', value, target: 7, active: value > 0, atMs: 5 });
 
 test('it is noted who heard that a backend is not wanted, until that is so anew', async () => {
-  const { figures, want } = setup();
+  const { state, figures, want } = setup();
   const told: string[] = [];
   figures.onWanted((backend) => told.push(backend));
   want(true);
@@ -51,6 +51,9 @@ test('it is noted who heard that a backend is not wanted, until that is so anew'
   assert.equal(figures.wasTold('shop/users'), false);
   assert.deepEqual(told, ['shop/users', 'shop/users']);
   await assert.rejects(figures.get('shop/nobody'), { code: 'DORMOUSE_FIGURES_UNKNOWN' });
+  state.wanted.set('shop/users', null);
+  await assert.rejects(figures.get('shop/users'), { code: 'DORMOUSE_FIGURES_UNAVAILABLE' });
+  assert.equal(figures.wasTold('shop/users'), false, 'that was no word');
 });
 
 test('without gateways nobody knows of requests after 5 s; what triggers measured stands', async () => {

@@ -3,7 +3,7 @@ import type { Controller } from '../../controller/index.ts';
 import type { ScaleMetric } from '../../model/demand.ts';
 import type { Clock } from '../../model/ports.ts';
 import { orAwake } from '../../model/scale-metrics.ts';
-import { unknownFigures, type Figure, type FiguresSource, type ScaleFigures } from './figures.ts';
+import { unavailableFigures, unknownFigures, type Figure, type FiguresSource, type ScaleFigures } from './figures.ts';
 
 /** Older figures of requests are no answer, ms: whoever scales stands still rather than by them. */
 export const MAX_AGE_MS = 5000;
@@ -36,7 +36,8 @@ export class LeaderFigures implements FiguresSource {
     const { controller } = this.#options;
     const wanted = controller.wanted(backend);
     const metrics = controller.scaleMetrics(backend);
-    if (wanted === null || metrics === null) throw unknownFigures(backend);
+    if (metrics === null) throw unknownFigures(backend);
+    if (wanted === null) throw unavailableFigures(`it is not known yet what runs of ${backend}`);
     if (!wanted) this.#told.add(backend);
     return { wanted, metrics: this.#figures(metrics, wanted) };
   }

@@ -155,7 +155,7 @@ test('what stands against it is said with what to do, and breaks nothing', () =>
   const long = { ...object, metadata: { ...object.metadata, name: 'x'.repeat(64) } };
   assert.match(said(plan('hpa', { object: long })), /NameTooLong.*63 characters/);
   const paused = ourScaledObject({ ...taken.status!, conditions: [{ type: 'Paused', status: 'True' }] });
-  assert.match(said(plan('keda', { scaledObjects: [paused] })), /^keda false KedaPaused/);
+  assert.match(said(plan('keda', { scaledObjects: [paused] })), /^keda changing false KedaPaused/);
   const unready = ourScaledObject({ ...taken.status!, conditions: [{ type: 'Ready', status: 'False', message: 'x' }] });
   assert.match(said(plan('keda', { scaledObjects: [unready] })), /^keda false KedaNotReady.*: x/);
 });

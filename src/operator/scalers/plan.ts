@@ -169,14 +169,9 @@ function kedaActs({ inForce }: ScalerFacts, { metadata, status }: ScaledObject, 
   if (inForce !== 'keda') return { ...handingOver('KEDA takes over'), by: 'keda' };
   const paused = status?.conditions?.find(({ type }) => type === 'Paused');
   if (paused?.status === 'True') {
-    return {
-      by: 'keda',
-      check: {
-        ok: false,
-        reason: 'KedaPaused',
-        message: `ScaledObject ${metadata.name} is paused by somebody else, and scales nothing. Remove its annotation`,
-      },
-    };
+    const message = `ScaledObject ${metadata.name} is paused by somebody else, and scales nothing. Remove its annotation`;
+    // Who does not write zero would not take one back either.
+    return { by: 'keda', changing: message, check: { ok: false, reason: 'KedaPaused', message } };
   }
   if (ready?.status === 'False')
     return {

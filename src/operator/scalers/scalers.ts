@@ -82,6 +82,11 @@ export class Scalers {
     return [...informer.list(namespace)].filter(({ metadata }) => metadata.namespace === namespace);
   }
 
+  /** Names and targets of what it is scaled by, for comparing; '': not known. */
+  metricsKey(key: string): string {
+    return (this.#deps.controller.scaleMetrics(key) ?? []).map(({ name, target }) => `${name}=${target}`).join(',');
+  }
+
   /** Does what the plan says. Rejects as the API server does. */
   async act({ todo }: ScalerPlan, signal: AbortSignal): Promise<void> {
     if (todo === null) return;
