@@ -220,6 +220,15 @@ test(
       ['/scale/mx'],
     );
 
+    await scene.namespace.kubectl('delete', 'backend,httproute', 'shop');
+    const put = await api('PUT', '/v1/backends/shop', { ...specOf('shop'), env: { NAME: '********' } });
+    assert.equal(put.status, 200, JSON.stringify(put.json));
+    assert.deepEqual(
+      await kinds('shop'),
+      ['Deployment', 'Service', 'Backend', 'HTTPRoute'],
+      'what was missing is back',
+    );
+
     await scene.namespace.apply([{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'shop' }, data: {} }]);
     const removed = await api('DELETE', '/v1/backends/shop');
     assert.deepEqual(removed.json, {
@@ -316,7 +325,42 @@ async function crash(
   return { signal: killed, steps: text.trim().split('\n') };
 }
 
-test('a process that is killed between any two steps leaves nothing half done', { timeout: 300_000 }, async (t) => {
+test(
+  'a deletion that has to wait for the operator says what is left, and goes on by itself',
+  { timeout: 300_000 },
+  async () => {
+    const name = 'waiting';
+    assert.equal((await api('POST', '/v1/backends', { name, ...specOf(name) })).status, 201);
+    await until(
+      'the operator has seen it',
+      async () => (await objects(name))['Backend']?.metadata.finalizers !== undefined,
+    );
+    await cluster.kubectl(['-n', INSTALLATION_NAMESPACE, 'scale', 'deployment/dormouse-operator', '--replicas=0']);
+    try {
+      await until(
+        'no operator runs',
+        async () => {
+          const { stdout } = await cluster.kubectl([
+            ...['-n', INSTALLATION_NAMESPACE, 'get', 'pods', '-o', 'name'],
+            ...['-l', 'app.kubernetes.io/component=operator'],
+          ]);
+          return stdout.trim() === '';
+        },
+        { timeoutMs: 60_000 },
+      );
+      const { status, json } = await api('DELETE', `/v1/backends/${name}`);
+      assert.equal(status, 200);
+      assert.deepEqual(json.removed, [`HTTPRoute ${name}`]);
+      assert.match(json.left.join(), /^Backend waiting \(it is being deleted, and waits for the operator/);
+      assert.ok((await kinds(name)).includes('Deployment'));
+    } finally {
+      await cluster.kubectl(['-n', INSTALLATION_NAMESPACE, 'scale', 'deployment/dormouse-operator', '--replicas=2']);
+    }
+    await until('it is gone', async () => (await kinds(name)).length === 0, { timeoutMs: 90_000 });
+  },
+);
+
+test('a process that is killed between any two steps leaves nothing half done', { timeout: 600_000 }, async (t) => {
   const name = 'killed';
   // What the chart's own does, in a process of the test's: that one would settle it at its own time.
   await cluster.kubectl(['-n', INSTALLATION_NAMESPACE, 'scale', 'deployment/dormouse-admin', '--replicas=0']);

@@ -1,5 +1,4 @@
 /** The admin API on a cluster: backends are objects, and what became of them is what the operator says in their status. */
-import { isDeepStrictEqual } from 'node:util';
 import { isReason } from '../../../kubernetes/api-error.ts';
 import type { Informer, KubernetesClient, KubernetesObject } from '../../../kubernetes/client.ts';
 import type { Clock, Logger } from '../../../model/ports.ts';
@@ -36,6 +35,8 @@ const LOOK_AGAIN_MS = 100;
 /** How often it is looked whether something was left by a crash, ms. */
 const RECOVER_MS = 10_000;
 const READ_MS = 20_000;
+/** How long one that is being deleted is waited for before others have their turn. */
+const GONE_MS = 2000;
 
 const KNOWN = [
   'hosts',
@@ -151,7 +152,7 @@ export class ClusterTarget implements AdminTarget {
         logger.info('the former spec of a backend was put back: its change was not finished', { ...place });
         return;
       }
-      const { left } = await this.#steps.takeAway(place, deployment, AbortSignal.timeout(RECOVER_MS * 6));
+      const { left } = await this.#steps.takeAway(place, deployment, GONE_MS);
       const what =
         step === 'deleting' ? 'a backend was deleted to its end' : 'what was made of a backend was taken back';
       if (left.length === 0) logger.info(`${what}: that was not finished`, { ...place });
@@ -291,7 +292,8 @@ export class ClusterTarget implements AdminTarget {
       const parsed = clusterSpec.safeParse(spec);
       if (!parsed.success) throw wrongFields(fieldErrors(parsed.error, KNOWN));
       this.#check(place, spec);
-      if (!isDeepStrictEqual(spec, former)) await this.#steps.update(place, deployment, spec, former);
+      // The same spec again puts back what somebody else took away.
+      await this.#steps.update(place, deployment, spec, former);
     });
     return this.get(place);
   }

@@ -84,7 +84,7 @@ export class Steps {
       const deployment =
         made ?? (await this.#deps.client.get<KubernetesObject>(DEPLOYMENTS, place, { signal: deadline }));
       if (deployment === null || stepOf(deployment) !== 'creating') return [];
-      return (await this.takeAway(place, deployment, deadline)).left;
+      return (await this.takeAway(place, deployment, BACKEND_GONE_MS)).left;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#deps.logger.error('what was made of a backend could not be taken back; it is tried again', {
@@ -137,20 +137,20 @@ export class Steps {
         return client.replace(resource, place, { ...there, spec: object.spec }, { signal });
       });
     }
-    if (!isRouted(spec)) await this.#removeOwned(ROUTES, place, owner.uid, AbortSignal.timeout(WRITE_MS));
+    if (!isRouted(spec)) await this.#removeOwned(ROUTES, place, owner.uid, 0);
   }
 
   /** Says that it is being deleted, and does. */
   async remove(place: Place, deployment: KubernetesObject): Promise<{ removed: string[]; left: string[] }> {
     await this.#step(place, 'deleting');
-    return this.takeAway(place, deployment, AbortSignal.timeout(BACKEND_GONE_MS + ROLLBACK_MS));
+    return this.takeAway(place, deployment, BACKEND_GONE_MS);
   }
 
   /** The route first, so that nothing new comes; the Backend before Service and Deployment, so that its operator can restore them. */
   async takeAway(
     place: Place,
     deployment: KubernetesObject,
-    signal: AbortSignal,
+    goneWithinMs: number,
   ): Promise<{ removed: string[]; left: string[] }> {
     const { client } = this.#deps;
     const { uid } = deployment.metadata;
@@ -158,7 +158,7 @@ export class Steps {
     const left: string[] = [];
     for (const resource of OWNED.toReversed()) {
       const what = `${resource.kind} ${place.name}`;
-      const result = await this.#removeOwned(resource, place, uid, signal);
+      const result = await this.#removeOwned(resource, place, uid, goneWithinMs);
       if (result === 'removed') removed.push(what);
       else if (result === 'not ours')
         this.#deps.logger.info('left alone: it was not made with this backend', { ...place, what });
@@ -176,12 +176,12 @@ export class Steps {
     resource: Resource,
     place: Place,
     owner: string,
-    signal: AbortSignal,
+    goneWithinMs: number,
   ): Promise<'removed' | 'was gone' | 'not ours' | 'going'> {
     const { client } = this.#deps;
     const what = `${resource.kind} ${place.name}`;
     const there = await this.#write(`look at ${what}`, (own) =>
-      client.get<KubernetesObject>(resource, place, { signal: AbortSignal.any([own, signal]) }),
+      client.get<KubernetesObject>(resource, place, { signal: own }),
     ).catch((error: unknown) => {
       // A cluster without the Gateway API has no routes.
       if (isReason(error, 'NotFound')) return null;
@@ -192,12 +192,12 @@ export class Steps {
     const { uid } = there.metadata;
     await this.#write(`delete ${what}`, (own) => client.delete(resource, place, { uid, signal: own }));
     if (resource !== BACKENDS) return 'removed';
-    const deadline = performance.now() + BACKEND_GONE_MS;
-    while (performance.now() < deadline && !signal.aborted) {
-      const still = await client.get<KubernetesObject>(resource, place, { signal });
+    const deadline = performance.now() + goneWithinMs;
+    do {
+      const still = await client.get<KubernetesObject>(resource, place, { signal: AbortSignal.timeout(WRITE_MS) });
       if (still === null || still.metadata.uid !== uid) return 'removed';
-      await pause(LOOK_AGAIN_MS, signal);
-    }
+      await pause(LOOK_AGAIN_MS);
+    } while (performance.now() < deadline);
     return 'going';
   }
 
@@ -272,14 +272,6 @@ function failure(what: string, error: unknown, left: readonly string[]): AdminEr
   );
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done(): void {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    }
-    signal.addEventListener('abort', done, { once: true });
-  });
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
