@@ -23,6 +23,24 @@ const EVERYTHING = {
   bindAddress: '[::]',
   settings: { events: { bus: 'redis://redis.queues:6379', passwordFile: '/var/run/dormouse/events/password' } },
   events: { secret: 'bus' },
+  admin: {
+    enabled: true,
+    namespaces: ['shops', 'tools'],
+    tokens: [{ name: 'platform', hash: `sha256:${'b'.repeat(64)}`, scope: 'admin' }],
+    tls: { secretName: 'admin-tls', clientCertificates: true },
+    gateway: { name: 'public', namespace: 'edge', sectionName: 'https' },
+    scaleBy: 'keda',
+    from: [{ podSelector: { matchLabels: { app: 'portal' } } }],
+    resources: { requests: { cpu: '1' }, limits: { memory: '1Gi' } },
+    extraArgs: ['--log-level=debug'],
+    podAnnotations: { a: 'b' },
+    podLabels: { team: 'edge' },
+    serviceAccountAnnotations: { role: 'x' },
+    nodeSelector: { disk: 'ssd' },
+    tolerations: [{ key: 'a', operator: 'Exists' }],
+    affinity: { nodeAffinity: {} },
+    priorityClassName: 'high',
+  },
   operator: {
     replicas: 3,
     resources: { requests: { cpu: '1' } },
@@ -170,6 +188,8 @@ test('with every value changed', async () => {
   assert.deepEqual(
     objects.filter(({ kind }) => kind === 'Role').map(({ metadata }) => `${metadata.namespace} ${metadata.name}`),
     [
+      'shops dormouse-admin',
+      'tools dormouse-admin',
       'sleepers dormouse-operator',
       'scalers dormouse-operator',
       'edge dormouse-operator-certificates',
@@ -177,6 +197,12 @@ test('with every value changed', async () => {
       'shop dormouse-operator-triggers',
     ],
   );
+  const admin = find(objects, 'Deployment', 'dormouse-admin')['spec'].template.spec;
+  for (const arg of ['--namespaces=shops,tools', '--gateway=edge/public/https', '--scale-by=keda', '--log-level=debug'])
+    assert.ok(admin.containers[0].args.includes(arg), arg);
+  const settings: string = find(objects, 'Secret', 'dormouse-admin-settings')['stringData']['settings.yaml'];
+  assert.match(settings, /address: "\[::\]:8443"/);
+  assert.match(settings, /clientCa: \/etc\/dormouse-tls\/ca\.crt/);
   const operator = find(objects, 'Deployment', 'dormouse-operator')['spec'].template.spec;
   assert.equal(operator.containers[0].image, `registry.example/dormouse@sha256:${'a'.repeat(64)}`);
   for (const arg of [
@@ -240,10 +266,12 @@ test('no role has a wildcard, and only kinds of the values may be scaled', async
     .filter(({ kind, metadata }) => kind.endsWith('Role') && metadata.name !== 'dormouse-external-metrics-reader')
     .flatMap((role) => role['rules'] as object[]);
   assert.doesNotMatch(JSON.stringify(rules), /\*/);
+  // Of the Backends that the admin API makes, one in each of its namespaces.
+  const own = ['deployments/scale', 'deployments/scale'];
   const scaled = rules
     .flatMap((rule) => (rule as { resources: string[] }).resources)
     .filter((name) => name.endsWith('scale'));
-  assert.deepEqual(scaled, ['deployments/scale', 'rollouts/scale', 'replicationcontrollers/scale']);
+  assert.deepEqual(scaled, [...own, ...['deployments/scale', 'rollouts/scale', 'replicationcontrollers/scale']]);
   assert.doesNotMatch(JSON.stringify(rules), /"pods"\],"verbs":\[[^\]]*"patch"/);
 });
 
@@ -290,6 +318,20 @@ for (const [name, values, message] of [
     { gateway: { service: { extraPorts: [{ name: 'a', port: 20_001 }] } } },
     /20001 lies within gatewayPorts/,
   ],
+  ['an admin API without namespaces', { admin: { enabled: true } }, /name at least one namespace/],
+  ['an admin API without tokens', { admin: { enabled: true, namespaces: ['a'] } }, /without them nobody is let in/],
+  [
+    'an admin API without TLS',
+    {
+      admin: {
+        enabled: true,
+        namespaces: ['a'],
+        tokens: [{ name: 'a', hash: `sha256:${'b'.repeat(64)}`, scope: 'read' }],
+      },
+    },
+    /served over TLS only/,
+  ],
+  ['a token in the place of its hash', { admin: { tokens: [{ name: 'a', hash: 'x', scope: 'read' }] } }, /pattern/],
   ['a port twice', { gateway: { service: { extraPorts: [{ name: 'a', port: 80 }] } } }, /extraPorts\/0\/port/],
 ] as const) {
   test(`refuses ${name}`, async () => {
