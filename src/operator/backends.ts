@@ -889,7 +889,14 @@ export class Backends {
     for (const { type, status, reason, message } of conditions) {
       const isBad = type === 'Crashing' ? status === 'True' : status !== 'True';
       const before = entry.conditions.find((one) => one.type === type);
-      if (!isBad || type === 'Ready' || (before?.status === status && before.reason === reason)) continue;
+      // What is done for a moment is no news.
+      if (
+        !isBad ||
+        type === 'Ready' ||
+        reason === 'ScalerChanging' ||
+        (before?.status === status && before.reason === reason)
+      )
+        continue;
       this.#deps.event(entry.object, 'Warning', reason, message);
     }
   }
