@@ -12,7 +12,7 @@ import { runProgram, startProgram, type Program } from './processes.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const DORMOUSE = join(ROOT, 'src/commands/main.ts');
-const BOUND_MS = 120_000;
+const BOUND_MS = 300_000;
 const { values } = parseArgs({
   options: {
     messages: { type: 'string', default: '5000' },
@@ -20,36 +20,51 @@ const { values } = parseArgs({
     work: { type: 'string', default: '50' },
     length: { type: 'string', default: '100' },
     source: { type: 'string', default: 'list' },
+    // In a cluster, whose Backends have at most ten workers in the demo.
+    kubeconfig: { type: 'string', default: '' },
+    by: { type: 'string', default: 'dormouse' },
+    image: { type: 'string', default: '' },
+    'server-image': { type: 'string', default: '' },
     write: { type: 'boolean', default: false },
   },
 });
 const messages = Number(values.messages);
 const most = Number(values.workers);
 
+const inCluster = values.kubeconfig !== '';
+const plot = inCluster ? 'docs/queue-spike-cluster.svg' : 'docs/queue-spike.svg';
 const folder = mkdtempSync(join(tmpdir(), 'dormouse-spike-'));
 const state = join(folder, 'demo');
 const env = {
-  QUEUE_DEMO_WORK: values.work,
   QUEUE_DEMO_MAX: values.workers,
-  QUEUE_DEMO_LENGTH: values.length,
   QUEUE_DEMO_IDLE: '5s',
   QUEUE_DEMO_DELAY: '3s',
 };
-const dormouse = (...args: string[]): string[] => [process.execPath, DORMOUSE, ...args, '--folder', state];
+const where = inCluster ? ['--namespace', 'queue-spike', '--kubeconfig', values.kubeconfig] : ['--folder', state];
+const dormouse = (...args: string[]): string[] => [process.execPath, DORMOUSE, ...args, ...where];
+const load = ['--source', values.source, '--work', values.work, '--per-worker', values.length];
+const images = [
+  ...(values.image === '' ? [] : ['--image', values.image]),
+  ...(values['server-image'] === '' ? [] : ['--server-image', values['server-image']]),
+];
 
 let demo: Program | null = null;
 let watching: Program | null = null;
 try {
-  const up = Promise.withResolvers<void>();
-  demo = startProgram(dormouse('demo', 'queue', 'up', '--source', values.source), {
-    core: null,
-    env,
-    onLine: (line) => line.startsWith('Ctrl-C ends it') && up.resolve(),
-  });
-  const early = demo.ended.then((code) => {
-    throw new Error(`the demo ended with ${code}:\n${demo?.errors()}`);
-  });
-  await Promise.race([up.promise, early]);
+  const early = Promise.withResolvers<never>();
+  early.promise.catch(() => {});
+  if (inCluster) {
+    await runProgram(dormouse('demo', 'queue', 'up', ...load, '--by', values.by, ...images), { core: null }, BOUND_MS);
+  } else {
+    const up = Promise.withResolvers<void>();
+    demo = startProgram(dormouse('demo', 'queue', 'up', ...load), {
+      core: null,
+      env,
+      onLine: (line) => line.startsWith('Ctrl-C ends it') && up.resolve(),
+    });
+    void demo.ended.then((code) => early.reject(new Error(`the demo ended with ${code}:\n${demo?.errors()}`)));
+    await Promise.race([up.promise, early.promise]);
+  }
 
   const samples: SpikeSample[] = [];
   const over = Promise.withResolvers<void>();
@@ -68,18 +83,21 @@ try {
     },
   });
   // So that the plot begins before the spike does.
-  await Promise.race([seen.promise, early]);
+  await Promise.race([seen.promise, early.promise]);
   const beganMs = Date.now();
-  await Promise.race([runProgram(dormouse('queue', 'enqueue', String(messages)), { core: null }, BOUND_MS), early]);
+  await Promise.race([
+    runProgram(dormouse('queue', 'enqueue', String(messages)), { core: null }, BOUND_MS),
+    early.promise,
+  ]);
   const appendedMs = Date.now();
   const bound = setTimeout(() => over.reject(new Error(`not over after ${BOUND_MS / 1000} s`)), BOUND_MS);
-  await Promise.race([over.promise, early]).finally(() => clearTimeout(bound));
+  await Promise.race([over.promise, early.promise]).finally(() => clearTimeout(bound));
 
   const figures = spikeFigures({ samples, messages, most, beganMs, appendedMs });
   console.log(figures.lines.join('\n'));
   if (values.write) {
-    writeFileSync(join(ROOT, 'docs/queue-spike.svg'), spikePlot({ samples, messages, most, beganMs }));
-    console.log('written: docs/queue-spike.svg');
+    writeFileSync(join(ROOT, plot), spikePlot({ samples, messages, most, beganMs }));
+    console.log(`written: ${plot}`);
   }
   if (figures.faults.length > 0) {
     console.error(figures.faults.join('\n'));
@@ -90,5 +108,6 @@ try {
   await watching?.ended;
   demo?.child.kill('SIGTERM');
   await demo?.ended;
+  if (inCluster) await runProgram(dormouse('demo', 'queue', 'down'), { core: null }, BOUND_MS);
   rmSync(folder, { recursive: true, force: true });
 }

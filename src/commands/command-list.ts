@@ -345,6 +345,8 @@ export const COMMANDS: readonly CommandDefinition[] = [
       ['-w, --watch', 'status: go on showing it as it changes'],
       DEMO_FOLDER,
       ...DEMO_CLUSTER,
+      ['--work <ms>', 'up: what a message takes, ms or from-to (default: 500-1500)'],
+      ['--per-worker <number>', 'up: messages for one worker (default: 5)'],
       ['--by <scaler>', 'up --cluster: who scales: dormouse, hpa or keda (default: dormouse)'],
       ['--image <name>', 'up --cluster: the image of dormouse (default: dormouse:VERSION)'],
       ['--server-image <name>', 'up --cluster: the image of Redis or NATS'],

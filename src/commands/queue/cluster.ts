@@ -11,7 +11,7 @@ import { silentLogger, systemClock } from '../../model/ports.ts';
 import type { CommandContext, CommandOptions } from '../command.ts';
 import { packageVersion } from '../package-version.ts';
 import { SOURCES, type SourceKind } from './demo-state.ts';
-import { QUEUE_DEMO } from './programs.ts';
+import { QUEUE_DEMO, loadOf } from './programs.ts';
 
 export const PART_OF = 'app.kubernetes.io/part-of';
 export const DEMO = 'dormouse-queue-demo';
@@ -67,11 +67,22 @@ export function demoObjects({ namespace, source, options }: Placing): Kubernetes
   const by = options.by ?? 'dormouse';
   if (typeof by !== 'string' || !SCALERS.includes(by))
     throw usage(`--by has to be ${SCALERS.join(', ')}, not "${String(by)}"`);
+  const { work, perWorker } = loadOf(options);
   return list.items.map((item) => {
     const object = placed(item, namespace, options) as KubernetesObject & { spec: { scale: Record<string, unknown> } };
     if (object.kind === 'Backend' && by !== 'dormouse') object.spec.scale.by = by;
-    return object;
+    return withLoad(object, work, perWorker) as KubernetesObject;
   });
+}
+
+/** A copy with another length of work and another number of messages for a worker. */
+function withLoad(value: unknown, work: string, perWorker: number | null): unknown {
+  if (Array.isArray(value)) return value.map((item) => withLoad(item, work, perWorker));
+  if (typeof value !== 'object' || value === null) return value;
+  const copy = Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withLoad(item, work, perWorker)]));
+  if (work !== '' && copy.name === 'QUEUE_DEMO_WORK') copy.value = work;
+  for (const key of ['listLength', 'lagThreshold']) if (perWorker !== null && key in copy) copy[key] = perWorker;
+  return copy;
 }
 
 /** A Job that appends messages. */

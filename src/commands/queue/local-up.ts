@@ -18,7 +18,7 @@ import {
 } from './demo-state.ts';
 import { clearLeftovers } from './leftovers.ts';
 import { stateDirOf } from './local-flow.ts';
-import { QUEUE_DEMO, flagsOf, readStats } from './programs.ts';
+import { QUEUE_DEMO, flagsOf, loadOf, readStats } from './programs.ts';
 import { NATS, REDIS, startServer, type QueueServer } from './server.ts';
 
 const QUEUE = 'queue-demo';
@@ -30,6 +30,7 @@ const CONFIGS: Readonly<Record<SourceKind, string>> = {
 
 export async function run(context: CommandContext, _args: readonly string[], options: CommandOptions): Promise<number> {
   const source = sourceOf(options);
+  const { work, perWorker } = loadOf(options);
   const folder = demoFolder(context, options);
   const before = readDemoState(folder);
   if (before !== null && isAlive(before.pid)) {
@@ -54,6 +55,8 @@ export async function run(context: CommandContext, _args: readonly string[], opt
         env: {
           ...context.env,
           ...(server === null ? {} : { QUEUE_DEMO_PORT: String(server.port) }),
+          ...(work === '' ? {} : { QUEUE_DEMO_WORK: work }),
+          ...(perWorker === null ? {} : { QUEUE_DEMO_LENGTH: String(perWorker) }),
           QUEUE_DEMO_CONNECTION: connection,
           QUEUE_DEMO_QUEUE: QUEUE,
           QUEUE_DEMO_STATE: stateDirOf(folder),

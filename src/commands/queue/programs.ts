@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { DormouseError } from '../../model/errors.ts';
+import type { CommandOptions } from '../command.ts';
 
 export const QUEUE_DEMO = fileURLToPath(new URL('../../../examples/queue-demo/', import.meta.url));
 
@@ -84,6 +85,18 @@ function ended(child: ChildProcess): Promise<number> {
     child.once('error', () => resolve(1));
     child.once('close', (code) => resolve(code ?? 1));
   });
+}
+
+/** `--work` and `--per-worker` of `demo queue up`; '' and null where they are left out. Throws DORMOUSE_USAGE. */
+export function loadOf({ work, perWorker }: CommandOptions): { work: string; perWorker: number | null } {
+  if (typeof work === 'string' && !/^\d{1,8}(-\d{1,8})?$/.test(work)) {
+    const text = `--work has to be milliseconds (200) or a range of them (500-1500), not "${work}"`;
+    throw new DormouseError('DORMOUSE_USAGE', text, { userFault: true });
+  }
+  return {
+    work: typeof work === 'string' ? work : '',
+    perWorker: typeof perWorker === 'string' ? wholeNumber(perWorker, '--per-worker', 1, 1_000_000) : null,
+  };
 }
 
 /** A whole number that somebody typed. Throws DORMOUSE_USAGE. */
