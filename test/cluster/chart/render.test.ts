@@ -203,6 +203,10 @@ test('with every value changed', async () => {
   const settings: string = find(objects, 'Secret', 'dormouse-admin-settings')['stringData']['settings.yaml'];
   assert.match(settings, /address: "\[::\]:8443"/);
   assert.match(settings, /clientCa: \/etc\/dormouse-tls\/ca\.crt/);
+  const { rules } = find(objects, 'Role', 'dormouse-operator-triggers') as unknown as { rules: object[] };
+  assert.deepEqual(rules, [
+    { apiGroups: [''], resources: ['secrets'], resourceNames: ['redis', 'nats'], verbs: ['get'] },
+  ]);
   const operator = find(objects, 'Deployment', 'dormouse-operator')['spec'].template.spec;
   assert.equal(operator.containers[0].image, `registry.example/dormouse@sha256:${'a'.repeat(64)}`);
   for (const arg of [
