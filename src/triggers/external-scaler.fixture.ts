@@ -58,7 +58,7 @@ export class FakeScaler {
       };
     const stream: handleServerStreamingCall<Buffer, Buffer> = (call) => {
       if (!this.streams) {
-        call.destroy(Object.assign(new Error('none'), { code: status.UNIMPLEMENTED }));
+        call.emit('error', { code: status.UNIMPLEMENTED, details: 'none' });
         return;
       }
       this.#listeners.add(call);

@@ -47,6 +47,10 @@ export class Prometheus {
     return new Prometheus(port, program, folder);
   }
 
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
   /** What an expression gives now. Throws what Prometheus says of a wrong one. */
   async query(expression: string): Promise<Sample[]> {
     const response = await fetch(`http://127.0.0.1:${this.#port}/api/v1/query`, {

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { TriggerRun, triggerContract } from '../../src/triggers/trigger.contract.ts';
 import { NatsServer } from './nats.ts';
 import { NatsTool } from './nats-tool.ts';
+import { Prometheus } from './prometheus.ts';
 import { RedisServer } from './redis.ts';
 
 const OFTEN = { pollingInterval: '100ms' };
@@ -379,4 +380,37 @@ test('NATS: what is wrong is said with the next step', async () => {
   } finally {
     tool.close();
   }
+});
+
+test('a real Prometheus: one series is a number, several, none and NaN are told apart', async () => {
+  await using server = await Prometheus.start('127.0.0.1:9');
+  const options = { serverAddress: server.url, threshold: 5 };
+  await running('prometheus', { ...options, query: 'vector(12)', ...OFTEN }, async (run) => {
+    await run.until('report', () => run.reports.length > 0);
+    assert.deepEqual([run.last!.active, run.last!.desired, run.last!.reason], [true, 2.4, '12 of vector(12)']);
+  });
+  await running(
+    'prometheus',
+    { ...options, query: 'scalar(vector(3))', activationThreshold: 3, ...OFTEN },
+    async (run) => {
+      await run.until('report', () => run.reports.length > 0);
+      assert.deepEqual([run.last!.active, run.last!.metric?.value], [false, 3]);
+    },
+  );
+  await running('prometheus', { ...options, query: 'nothing_of_this_name', ...OFTEN }, async (run) => {
+    await run.until('report', () => run.reports.length > 0);
+    assert.equal(run.last!.metric?.value, 0);
+  });
+  await fails(
+    'prometheus',
+    { ...options, query: 'nothing_of_this_name', ignoreNullValues: 'off' },
+    /the query gives nothing/,
+  );
+  await fails('prometheus', { ...options, query: 'vector(0) / vector(0)' }, /NaN/);
+  await fails('prometheus', { ...options, query: 'sum(' }, /answers 400 \(bad_data: .*\): correct the query/);
+  await fails(
+    'prometheus',
+    { ...options, query: 'label_replace(vector(1), "a", "b", "", "") or vector(2)' },
+    /gives 2 series/,
+  );
 });
