@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { AUTOSCALERS } from '../../../src/kubernetes/resources.ts';
 import { SCALED_OBJECTS, type HorizontalPodAutoscaler, type ScaledObject } from '../../../src/operator/kinds.ts';
 import { Edge } from '../gateway-api/gateway.fixture.ts';
-import { installDormouse } from '../fixtures/installation.ts';
+import { INSTALLATION_NAMESPACE, installDormouse } from '../fixtures/installation.ts';
 import { Objects } from '../fixtures/objects.ts';
 import { Scene, type Guarded } from '../fixtures/scene.ts';
 import { summary, type Traffic } from '../fixtures/traffic.ts';
@@ -322,5 +322,32 @@ test('a KEDA that is away is stood in for', async () => {
     await scene.cluster.scale(operator, 1);
   }
   await scene.deployments.until('put to sleep by KEDA, which is back', () => app.replicas === 0, 120_000);
+  await app.delete();
+});
+
+test('all operators are replaced while requests run: KEDA goes to zero by nobody who does not know', async (t) => {
+  const app = await edge.sleeping({ name: 'steady', backend: { scale: { ...KEDA, idleAfter: '10s' } } });
+  await untilKedaActs(app);
+  await edge.ask('steady');
+  await using traffic = await app.traffic({
+    host: edge.address,
+    hostHeader: edge.host('steady'),
+    fresh: { everyMs: 50 },
+  });
+  await app.untilReady(1);
+  const sinceMs = Date.now();
+  const { kubectl } = scene.cluster;
+  await kubectl(['-n', INSTALLATION_NAMESPACE, 'rollout', 'restart', 'deployment/dormouse-operator']);
+  const { code, stderr } = await kubectl([
+    ...['-n', INSTALLATION_NAMESPACE, 'rollout', 'status', 'deployment/dormouse-operator', '--timeout=120s'],
+  ]);
+  assert.equal(code, 0, stderr);
+  // Several looks of KEDA.
+  const { sent } = await traffic.look();
+  await until('some more requests', async () => (await traffic.look()).sent > sent + 200);
+  const report = await traffic.end();
+  t.diagnostic(summary(report));
+  assert.deepEqual(writesOf('steady', sinceMs), []);
+  assert.equal(report.lost.length, 0, summary(report));
   await app.delete();
 });
