@@ -104,13 +104,22 @@ function readyText(backend: BackendStatus): string {
 /** Why it is in its state, and when that will end; for one that was woken, by whom. */
 export function whyText(backend: BackendStatus, nowMs: number): string {
   if (backend.crash !== null) return backend.crash.reason;
-  const trouble = [breakerText(backend.breaker), ejectionText(backend)].filter((part) => part !== '');
+  const trouble = [breakerText(backend.breaker), ejectionText(backend), sourcesText(backend)].filter(
+    (part) => part !== '',
+  );
   const parts = backend.awakeBecause.length > 0 ? [...backend.awakeBecause] : [backend.why];
   if (backend.awakeBecause.length === 0 && backend.sleepsAtMs > nowMs)
     parts.push(`sleeps in ${sinceText(backend.sleepsAtMs - nowMs)}`);
   if (backend.phase === 'awake' && backend.lastWoken !== null)
     parts.push(`woken by ${causeText(backend.lastWoken.by)}`);
   return [...trouble, ...parts].filter((part) => part !== '').join('; ');
+}
+
+/** '' while the sources of its triggers answer. One that is awake for that says so already. */
+function sourcesText({ triggers = [], phase }: BackendStatus): string {
+  if (phase === 'awake') return '';
+  const failing = triggers.filter(({ trouble }) => trouble !== null);
+  return failing.map(({ name, trouble }) => `trigger ${name} can't be asked: ${trouble?.reason}`).join('; ');
 }
 
 /** '' while the circuit breakers of all workers are closed. */
@@ -158,6 +167,7 @@ export function backendLines(backend: BackendStatus, options: ViewOptions): stri
       ? []
       : [['breaker', breakerText(backend.breaker).replace('breaker ', '') || 'closed'] as [string, string]]),
     ...triggerFacts(backend, nowMs),
+    ...formulaFacts(backend),
     ...runsFacts(backend, nowMs),
     ['driver', backend.driver],
     ['instances', `${readyCount(backend)} ready, ${backend.desired} desired, ${backend.min} to ${backend.max}`],
@@ -189,6 +199,12 @@ function triggerFacts({ triggers = [] }: BackendStatus, nowMs: number): [string,
         : [`failing for ${sinceText(nowMs - trouble.sinceMs)} (${trouble.failures} times): ${trouble.reason}`];
     return [['trigger', `${name} (${type}): ${said}`], ...failing.map((text): [string, string] => ['', text])];
   });
+}
+
+function formulaFacts({ formula }: BackendStatus): [string, string][] {
+  if (formula === undefined) return [];
+  const result = formula.value === null ? (formula.fault ?? '') : short(formula.value);
+  return [['formula', `${formula.text} = ${result}`]];
 }
 
 /** Of scale.jobs: how many have ended, and how the last ones did. */

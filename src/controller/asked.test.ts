@@ -149,3 +149,14 @@ test('the fallback wakes it', async () => {
   assert.match(made.status('worker').why, /scale\.fallback asks for 2/);
   await made.end();
 });
+
+test('status tells what a formula gives, or why it gives nothing', async () => {
+  const made = new World();
+  await made.configure(backendConfig('worker', { scale: { max: 4, formula: formula(name('jobs')) } }));
+  assert.equal(made.status('worker').formula, undefined);
+  made.controller.triggered('worker', demand(metric('jobs', 12, 5)));
+  assert.deepEqual(made.status('worker').formula, { text: 'written', value: 2.4, fault: null });
+  made.controller.triggered('worker', demand(metric('a-b', 1, 1)));
+  assert.match(made.status('worker').formula!.fault!, /jobs has not said anything yet/);
+  await made.end();
+});

@@ -49,7 +49,15 @@ export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now
     breaker: config.breaker === null ? null : { closed: 0, halfOpen: 0, open: 0 },
     ...(config.scale.jobs === null ? {} : { runs: backend.runs.status() }),
     ...(backend.triggers === null ? {} : { triggers: triggerStatuses(backend.triggers) }),
+    ...formulaStatus(backend),
   };
+}
+
+function formulaStatus({ config, asked }: BackendController): Pick<BackendStatus, 'formula'> {
+  const { formula } = asked;
+  if (config.scale.formula === null || formula === null) return {};
+  const fault = formula.value === null ? formula.fault : null;
+  return { formula: { text: config.scale.formula.text, value: formula.value, fault } };
 }
 
 function triggerStatuses({ metrics, troubles }: TriggerDemand): TriggerStatus[] {

@@ -52,6 +52,8 @@ export interface BackendStatus {
   runs?: RunsStatus;
   /** What its triggers say, those that have said anything; left out while none has. */
   triggers?: TriggerStatus[];
+  /** Of scale.formula; missing: there is none, or nothing to calculate with. `value` null: it has no result, for the reason in `fault`. */
+  formula?: { text: string; value: number | null; fault: string | null };
 }
 
 export interface TriggerStatus {
