@@ -34,9 +34,14 @@ fi
 const FISH = `# fish completion of dormouse: dormouse completion fish > ~/.config/fish/completions/dormouse.fish
 function __dormouse_candidates
   set -l words (commandline -opc) (commandline -ct)
-  dormouse __complete $words[2..-1] 2>/dev/null
+  set -l found (dormouse __complete $words[2..-1] 2>/dev/null)
+  if test (count $found) -gt 0
+    printf '%s\\n' $found
+  else
+    __fish_complete_path (commandline -ct)
+  end
 end
-complete -c dormouse -a '(__dormouse_candidates)'
+complete -c dormouse -f -a '(__dormouse_candidates)'
 `;
 
 export async function run(context: CommandContext, args: readonly string[]): Promise<number> {

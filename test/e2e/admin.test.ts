@@ -343,6 +343,11 @@ describe('the admin API', () => {
     assert.deepEqual(await complete('dormouse awake mine --f'), ['--for']);
     assert.deepEqual(await complete('dormouse backend create --file ""'), []);
     assert.deepEqual(await complete('dormouse completion z'), ['zsh']);
+    // Where these shells are installed, they find nothing wrong with theirs.
+    for (const name of ['bash', 'zsh', 'fish']) {
+      const script = `command -v ${name} > /dev/null || exit 0; sh "$LAUNCHER" completion ${name} > completion.${name} && ${name} -n completion.${name}`;
+      assert.deepEqual(await shell(place, script), { code: 0, stdout: '', stderr: '' });
+    }
     assert.equal(await up.stop(), 0);
   });
 });
