@@ -34,6 +34,7 @@ import { causeText, crashText } from './why.ts';
 const SCALE_DOWN_BOUND_MS = 300_000;
 /** How often it is looked whether a pin has ended. */
 const PIN_LOOK_MS = 60_000;
+const NOTHING_ASKED = { active: [], keptBy: [] } as const;
 /** The metric that is the load of requests, and the type of the trigger that names it otherwise. */
 const HTTP = 'http';
 
@@ -207,7 +208,8 @@ export class BackendController implements Machine, Neighbour {
   }
 
   idle(): IdleDecision {
-    const { active, keptBy: unasked } = this.asked;
+    // Most have none, and this is asked often.
+    const { active, keptBy: unasked } = this.#triggers === null ? NOTHING_ASKED : this.asked;
     const keptBy = this.host.dependents(this.name).filter((other) => other.needsDependencies);
     return idleRule({
       nowMs: this.#nowMs(),

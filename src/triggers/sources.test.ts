@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { ServerCredentials } from '@grpc/grpc-js';
 import { Authority } from '../gateway/fixtures/certificates.ts';
 import { FakePrometheus } from '../idle/prometheus.fixture.ts';
+import { redisSentence } from './redis-client.ts';
 import { FakeScaler } from './external-scaler.fixture.ts';
 import { TriggerRun } from './trigger.contract.ts';
 
@@ -200,4 +201,26 @@ test('an external scaler with mutual TLS: certificates come from a Secret, and w
     { scaler: secret },
   );
   scaler.stop();
+});
+
+test('what Redis says, in sentences with the next step', () => {
+  const key = { name: 'jobs', type: 'list', option: 'listName' };
+  for (const [said, expected] of [
+    [
+      'MOVED 3999 10.0.0.7:6379',
+      /is one node of a Redis Cluster, and jobs is at 10\.0\.0\.7:6379: write that as address/,
+    ],
+    [
+      "NOPERM this user has no permissions to run the 'llen' command",
+      /its user may not do this .*: allow it with ACL SETUSER/,
+    ],
+    ['LOADING Redis is loading the dataset in memory', /can't answer now .*: it is asked again/],
+    ['TIMEOUT 5', /does not answer within 5 s: see that it runs/],
+    [
+      'ERR AUTH <password> called without any password configured for the default user',
+      /has no password: remove password/,
+    ],
+    ['unable to verify the first certificate', /TLS fails .*: see enableTLS, caFile and serverName/],
+  ] as const)
+    assert.match(redisSentence(new Error(said), 'r:6379', key), expected);
 });
