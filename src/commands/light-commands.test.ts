@@ -19,7 +19,7 @@ test('status and help load only what they need', () => {
     const file = join(folder, 'hooks.mjs');
     writeFileSync(file, hooks);
     const main = new URL('./main.ts', import.meta.url).pathname;
-    for (const args of [['status'], ['--help']]) {
+    for (const args of [['status'], ['--help'], ['backend', 'list'], ['rm', 'shop'], ['__complete', 'wake', '']]) {
       const output = execFileSync(
         'sh',
         ['-c', '"$0" "$@" 2>/dev/null || true', process.execPath, '--import', file, main, ...args],

@@ -21,7 +21,14 @@ const SCHEMAS = {
 
 type SchemaName = keyof typeof SCHEMAS;
 
-export function openApiDocument(version: string): Json {
+/** What stands in openapi.json (written by `npm run crd`). `configuration`: the JSON Schema of dormouse.yaml. */
+export function openApiText(version: string, configuration: Json): string {
+  const { backends } = configuration['properties'] as { backends: { additionalProperties: Json } };
+  return `${JSON.stringify(openApiDocument(version, backends.additionalProperties), null, 1)}\n`;
+}
+
+/** `entry`: JSON Schema of an entry of `backends:` in dormouse.yaml, whose keys a body may have. */
+function openApiDocument(version: string, entry: Json): Json {
   return {
     openapi: '3.1.1',
     info: {
@@ -177,7 +184,7 @@ export function openApiDocument(version: string): Json {
             'One of admin.tokens, or the one in the file admin-token of the state folder. Scopes: read, operate, admin, commands; each may what those before it may.',
         },
       },
-      schemas: schemas(),
+      schemas: schemas(entry),
       responses: {
         Problem: {
           description: 'What was wrong, and what to do next',
@@ -242,7 +249,10 @@ function number(name: string, description: string, minimum: number, maximum: num
   return { name, in: 'query', description, schema: { type: 'integer', minimum, maximum, default: standard } };
 }
 
-function schemas(): Json {
+/** Of one machine; on a cluster the pods are the API's to make. */
+const SOURCES = ['process', 'servers', 'kubernetes'];
+
+function schemas(entry: Json): Json {
   const registry = z.registry<{ id: string }>();
   for (const [id, schema] of Object.entries(SCHEMAS)) registry.add(schema as z.ZodType, { id });
   const made = z.toJSONSchema(registry, {
@@ -250,7 +260,20 @@ function schemas(): Json {
     unrepresentable: 'any',
     uri: (id) => `#/components/schemas/${id}`,
   }).schemas as Record<string, Json>;
-  return Object.fromEntries(
-    Object.entries(made).map(([name, { $schema: _draft, $id: _id, id: _own, ...schema }]) => [name, schema]),
+  const named = Object.entries(made).map(
+    ([name, { $schema: _draft, $id: _id, id: _own, ...schema }]): [string, Json] => [name, schema],
   );
+  const known = entry['properties'] as Record<string, Json>;
+  const keys = [...models.SETTINGS, ...SOURCES];
+  for (const [, schema] of named) {
+    const properties = schema['properties'] as Json | undefined;
+    for (const key of keys) {
+      if (properties?.[key] !== undefined) properties[key] = { $ref: `#/components/schemas/entry.${key}` };
+    }
+  }
+  const parts = keys.map((key): [string, Json] => {
+    const description = `As backends.NAME.${key} of dormouse.yaml`;
+    return [`entry.${key}`, { description, ...known[key] }];
+  });
+  return Object.fromEntries([...named, ...parts]);
 }
