@@ -33,6 +33,7 @@ while (!ending.signal.aborted && (batch === 0 || finished < batch)) {
   const patience = batch > 0 ? [AbortSignal.timeout(NOTHING_MS)] : [];
   const message = await source.take(AbortSignal.any([ending.signal, ...patience]));
   if (message === null) break;
+  log(`works on ${message.id}`);
   await delay(shortestMs + Math.random() * (longestMs - shortestMs));
   const accepted = await message.done();
   finished++;

@@ -40,7 +40,7 @@ for (const source of ['list', 'stream'] as const) {
 
     test('workers that go while they work finish what they have: at scale-in, and at a sleep by command', async () => {
       await using demo = await Demo.up(source, {
-        QUEUE_DEMO_WORK: '400',
+        QUEUE_DEMO_WORK: '1000-3000',
         QUEUE_DEMO_LENGTH: '1',
         QUEUE_DEMO_IDLE: '10m',
         QUEUE_DEMO_DELAY: '0s',

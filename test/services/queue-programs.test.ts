@@ -33,7 +33,7 @@ describe('the programs of the queue demo, with a list', () => {
     await using redis = await RedisServer.start();
     await produce(redis, '--count', '3');
     await using worker = startWorker(redis, '--work', '700');
-    await untilStats(redis, ({ inFlight }) => inFlight === 1);
+    await worker.seen(/works on demo-\w+-1$/);
     worker.program.child.kill('SIGTERM');
     assert.equal(await worker.program.ended, 0);
     assert.deepEqual(await stats(redis), {
@@ -51,7 +51,7 @@ describe('the programs of the queue demo, with a list', () => {
     await using redis = await RedisServer.start();
     await produce(redis, '--count', '3', '--prefix', 'kill');
     await using first = startWorker(redis, '--work', '60000', '--lease', '600');
-    await untilStats(redis, ({ inFlight }) => inFlight === 1);
+    await first.seen(/works on/);
     first.program.child.kill('SIGKILL');
     await first.program.ended;
     await untilGone(redis, 'queue-demo:worker:*');
@@ -66,7 +66,7 @@ describe('the programs of the queue demo, with a list', () => {
     await using redis = await RedisServer.start();
     await produce(redis, '--count', '1');
     await using first = startWorker(redis, '--work', '1500', '--lease', '600');
-    await untilStats(redis, ({ inFlight }) => inFlight === 1);
+    await first.seen(/works on/);
     first.program.child.kill('SIGSTOP');
     await untilGone(redis, 'queue-demo:worker:*');
     await using second = startWorker(redis, '--work', '0', '--lease', '600');

@@ -114,7 +114,7 @@ function stagesOf(
             what: external?.metric.name ?? 'external.metrics.k8s.io',
             value,
             unit: 'as the HPA read it',
-            details: average === undefined ? [] : [`${quantity(average)} for each pod`],
+            details: average === undefined ? [] : [`${Number(quantity(average).toFixed(1))} for each pod`],
           },
         ]),
     by === 'dormouse'
