@@ -68,6 +68,21 @@ test('a run that is killed in the middle is counted as failed, and its message i
   assert.equal(await redis.say('HGET', 'grain:counts', 'returned'), '1');
 });
 
+test('a worker that is put to sleep, or is one too many, in the middle of messages finishes them: the source need not tell of them', async () => {
+  await using redis = await RedisServer.start();
+  const command = [process.execPath, WORKER, '--connection', redis.url, '--queue', 'grain', '--work', '2000'];
+  await using dormouse = await Running.start(redis, command, { max: 4, idleAfter: '300ms' }, { listLength: 1 });
+  await redis.say('RPUSH', 'grain', ...Array.from({ length: 4 }, (_, index) => `sack-${index}`));
+  // Nothing waits as soon as each worker has one: to this trigger all is done, while they are at work.
+  await dormouse.until(({ phase }) => phase === 'awake');
+  await dormouse.until(({ phase }) => phase === 'falling-asleep');
+  assert.notEqual(await redis.say('LLEN', 'grain:processing'), '0');
+  await dormouse.until(({ phase, instances }) => phase === 'asleep' && instances.length === 0);
+  const told = await redis.say('HGETALL', 'grain:counts');
+  assert.deepEqual(told.split('\n').sort(), ['4', '4', 'done', 'taken']);
+  assert.equal(await redis.say('LLEN', 'grain:processing'), '0');
+});
+
 class Running implements AsyncDisposable {
   readonly #folder: string;
   readonly #program: Program;
@@ -79,12 +94,17 @@ class Running implements AsyncDisposable {
     this.#program = program;
   }
 
-  static async start(redis: RedisServer, command: string[], scale: object): Promise<Running> {
+  static async start(
+    redis: RedisServer,
+    command: string[],
+    scale: object,
+    seen: object = { processingListName: 'grain:processing' },
+  ): Promise<Running> {
     const folder = mkdtempSync(join(tmpdir(), 'dormouse-jobs-test-'));
     const trigger = {
       address: `127.0.0.1:${redis.port}`,
       listName: 'grain',
-      processingListName: 'grain:processing',
+      ...seen,
       pollingInterval: '200ms',
     };
     const config = {
