@@ -162,11 +162,12 @@ export class Steps {
       if (result === 'removed') removed.push(what);
       else if (result === 'not ours')
         this.#deps.logger.info('left alone: it was not made with this backend', { ...place, what });
-      else if (result === 'going')
+      else if (result === 'going') {
         left.push(`${what} (it is being deleted, and waits for the operator to restore what it changed)`);
+        // What is restored is the Service and the Deployment: they stay until then.
+        return { removed, left };
+      }
     }
-    // Its end would take away what still has to be restored.
-    if (left.length > 0) return { removed, left };
     await this.#write(`Deployment ${place.name}`, (own) => client.delete(DEPLOYMENTS, place, { uid, signal: own }));
     removed.push(`Deployment ${place.name}`);
     return { removed, left };
