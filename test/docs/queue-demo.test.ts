@@ -18,7 +18,7 @@ test('the examples are accepted', () => {
 
 test('what it shows and links to is there', () => {
   for (const [, path] of page.matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g))
-    assert.ok(existsSync(join(root, 'docs', path!)), path);
+    assert.ok(existsSync(join(root, 'docs', path!)), path!);
 });
 
 for (const name of ['dormouse', 'stream', 'schedule']) {
