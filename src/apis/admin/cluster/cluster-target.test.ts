@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { silentLogger, systemClock } from '../../../model/ports.ts';
-import { AdminError } from '../admin-error.ts';
+import type { AdminError } from '../admin-error.ts';
 import { ObjectsInMemory, refused } from '../fixtures/objects.ts';
 import { ClusterTarget } from './cluster-target.ts';
 import { deploymentOf, STEP_ANNOTATION } from './made-objects.ts';
