@@ -90,7 +90,7 @@ backends:
   worker:
     process: { command: ${command} }
     scale: { max: 3, idleAfter: 100ms }
-    triggers: [{ name: messages, udp: { listen: "127.0.0.1:0", keepMs: 1500, perInstance: 2 } }]
+    triggers: [{ name: messages, udp: { listen: "127.0.0.1:0", keepMs: 6000, perInstance: 2 } }]
 routes: [{ rules: [{ filters: [{ tenant: { tenants: [blue] } }], backends: [{ name: shop }] }] }]
 telemetry: { metricsSinks: [{ statsd: { address: "127.0.0.1:${sink.port}", prefix: x. }, interval: 100ms }] }
 `);
@@ -114,7 +114,7 @@ telemetry: { metricsSinks: [{ statsd: { address: "127.0.0.1:${sink.port}", prefi
     assert.equal(awake.lastWoken?.by.kind, 'trigger');
     assert.match(
       awake.lastWoken.by.trigger ?? '',
-      /^trigger messages: \d messages? in 1500 ms$|^trigger messages: \d messages in/,
+      /^trigger messages: \d messages? in 6000 ms$|^trigger messages: \d messages in/,
     );
     assert.match(awake.awakeBecause.join(), /trigger messages: /);
     assert.ok(awake.desired >= 1 && awake.desired <= 3);
