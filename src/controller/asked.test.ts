@@ -38,7 +38,7 @@ const http = (value: number, burst = value): RequestMetric => ({
   active: value > 0,
   atMs: NOW,
 });
-const scale = (more: Partial<ScaleConfig>) => ({ scale: { ...defaultBackend('x').scale, ...more } });
+const scale = (more: Partial<ScaleConfig>) => ({ scale: { ...defaultBackend('x').scale, ...more }, triggers: [] });
 
 const name = (name: string): FormulaNode => ({ kind: 'metric', name });
 const formula = (expression: FormulaNode, more: Partial<FormulaConfig> = {}): FormulaConfig => ({
@@ -158,5 +158,26 @@ test('status tells what a formula gives, or why it gives nothing', async () => {
   assert.deepEqual(made.status('worker').formula, { text: 'written', value: 2.4, fault: null });
   made.controller.triggered('worker', demand(metric('a-b', 1, 1)));
   assert.match(made.status('worker').formula!.fault!, /jobs has not said anything yet/);
+  await made.end();
+});
+
+test('what runs when dormouse begins stays until each trigger has said something', async () => {
+  const made = new World();
+  const triggers = [
+    { name: 'jobs', type: 'redis-list', options: {} },
+    { name: 'web', type: 'http', options: {} },
+  ];
+  const backend = backendConfig('worker', { scale: { max: 4, idleAfterMs: 1000 }, kubernetes: true });
+  await made.configure({ ...backend, triggers });
+  const driver = made.driver('worker');
+  driver.brought();
+  driver.ready({ listens: false });
+  made.time.advance(60_000);
+  assert.equal(made.status('worker').phase, 'awake');
+  assert.match(made.status('worker').awakeBecause.join(), /trigger jobs has not said anything yet/);
+  made.controller.triggered('worker', demand(metric('jobs', 0, 5)));
+  made.time.advance(4000);
+  await settled();
+  assert.notEqual(made.status('worker').phase, 'awake');
   await made.end();
 });

@@ -19,6 +19,8 @@ export interface Asked {
   formula: { value: number } | { value: null; fault: string } | null;
 }
 
+/** The type of the trigger that stands for requests; it says nothing by itself. */
+export const HTTP = 'http';
 /** The one metric that there is with a formula. */
 const FORMULA = 'formula';
 /** More than any backend may have. */
@@ -33,7 +35,7 @@ export interface RequestMetric extends ScaleMetric {
 /** `http`: null when no request can reach it. */
 export function askedFor(
   demand: TriggerDemand | null,
-  { scale }: Pick<BackendConfig, 'scale'>,
+  { scale, triggers }: Pick<BackendConfig, 'scale' | 'triggers'>,
   http: RequestMetric | null,
   wallMs: number,
 ): Asked {
@@ -48,9 +50,10 @@ export function askedFor(
   const all: Asked = {
     desired: demand === null ? null : demand.desired,
     active: [...(demand?.active ?? [])],
-    keptBy: troubles.map(
-      ({ name, reason }) => `trigger ${name} can't be asked, so the scale stays as it is: ${reason}`,
-    ),
+    keptBy: [
+      ...troubles.map(({ name, reason }) => `trigger ${name} can't be asked, so the scale stays as it is: ${reason}`),
+      ...unasked(demand, triggers),
+    ],
     metrics: http === null ? said : [...said, withoutBurst(http)],
     formula: null,
   };
@@ -58,6 +61,15 @@ export function askedFor(
     applyFormula(all, scale.formula, demand, http, wallMs);
   if (scale.fallback !== null) applyFallback(all, scale.fallback, troubles, wallMs);
   return all;
+}
+
+/** Those that have said nothing since dormouse began: what runs may be there for them. */
+function unasked(demand: TriggerDemand | null, triggers: BackendConfig['triggers']): string[] {
+  if (triggers.length === 0) return [];
+  const known = new Set([...(demand?.metrics ?? []), ...(demand?.troubles ?? [])].map(({ name }) => name));
+  return triggers.flatMap(({ name, type }) =>
+    type === HTTP || known.has(name) ? [] : [`trigger ${name} has not said anything yet`],
+  );
 }
 
 function applyFormula(

@@ -27,7 +27,7 @@ import { Scaling } from './scaling.ts';
 import { Alarm } from './timers.ts';
 import type { Waiter } from './waiters.ts';
 import { Waking } from './waking.ts';
-import { askedFor, type Asked, type RequestMetric } from './asked.ts';
+import { askedFor, HTTP, type Asked, type RequestMetric } from './asked.ts';
 import { causeText, crashText } from './why.ts';
 
 /** An instance that is taken away for scale-down stays draining this long at most; then it serves again and a later decision tries anew. */
@@ -35,8 +35,6 @@ const SCALE_DOWN_BOUND_MS = 300_000;
 /** How often it is looked whether a pin has ended. */
 const PIN_LOOK_MS = 60_000;
 const NOTHING_ASKED = { active: [], keptBy: [] } as const;
-/** The metric that is the load of requests, and the type of the trigger that names it otherwise. */
-const HTTP = 'http';
 
 export class BackendController implements Machine, Neighbour {
   readonly name: string;
@@ -209,7 +207,8 @@ export class BackendController implements Machine, Neighbour {
 
   idle(): IdleDecision {
     // Most have none, and this is asked often.
-    const { active, keptBy: unasked } = this.#triggers === null ? NOTHING_ASKED : this.asked;
+    const { active, keptBy: unasked } =
+      this.#config.triggers.length === 0 && this.#triggers === null ? NOTHING_ASKED : this.asked;
     const keptBy = this.host.dependents(this.name).filter((other) => other.needsDependencies);
     return idleRule({
       nowMs: this.#nowMs(),

@@ -177,3 +177,14 @@ test('a source that fails is told of with its number of failures; a report ends 
   context.failed('late');
   assert.equal(told.at(-1)![1], last);
 });
+
+test('what a trigger said stands when its options change, until it says something by the new ones', () => {
+  const { runs, told, configure, runner } = setup();
+  configure({ shop: [trigger('a')] });
+  runs[0]!.report({ active: true, desired: 3, reason: 'three wait' });
+  configure({ shop: [trigger('a', { n: 2 })] });
+  assert.deepEqual([runs.length, told.at(-1)![1]?.desired], [2, 3]);
+  runs[1]!.report({ active: false, desired: 0, reason: 'none' });
+  assert.equal(told.at(-1)![1]?.desired, 0);
+  runner.close();
+});

@@ -53,7 +53,13 @@ export class TriggerRunner {
       const definition = Object.hasOwn(registry, config.type) ? registry[config.type] : undefined;
       if (definition === undefined) continue;
       const known = before.find((trigger) => trigger.fits(config, definition));
-      next.push(known ?? new RunningTrigger(backend, config, definition, this.#options, () => this.#tell(backend)));
+      if (known !== undefined) {
+        next.push(known);
+        continue;
+      }
+      const made = new RunningTrigger(backend, config, definition, this.#options, () => this.#tell(backend));
+      made.inherit(before.find(({ name, type }) => name === config.name && type === config.type));
+      next.push(made);
     }
     if (next.length === 0) this.#running.delete(backend);
     else this.#running.set(backend, next);
@@ -158,6 +164,15 @@ class RunningTrigger {
 
   fits(config: TriggerConfig, definition: TriggerDefinition): boolean {
     return definition === this.#definition && isDeepStrictEqual(config, this.#config);
+  }
+
+  /** What the one in its place said stands until it says something itself. */
+  inherit(before: RunningTrigger | undefined): void {
+    if (before === undefined) return;
+    this.report = before.report;
+    this.atMs = before.atMs;
+    this.trouble = before.trouble;
+    this.failures = before.failures;
   }
 
   stop(): void {
