@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { freePort } from '../../bench/processes.ts';
+import { Authority } from '../../src/gateway/fixtures/certificates.ts';
 import { TriggerRun, triggerContract } from '../../src/triggers/trigger.contract.ts';
 import { NatsServer } from './nats.ts';
 import { NatsTool } from './nats-tool.ts';
@@ -413,4 +415,44 @@ test('a real Prometheus: one series is a number, several, none and NaN are told 
     { ...options, query: 'label_replace(vector(1), "a", "b", "", "") or vector(2)' },
     /gives 2 series/,
   );
+});
+
+test('Redis and NATS by mutual TLS: authority and certificate out of files; a wrong name and no certificate are said', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'dormouse-triggers-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const authority = await Authority.create();
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  const server = await authority.issue({ names: ['queue.example.com'] });
+  const client = await authority.issue({ names: ['dormouse.example.com'] });
+  const caFile = file('ca.pem', authority.pem);
+  const [certFile, keyFile] = [file('client.crt', client.cert), file('client.key', client.key)];
+  const [serverCert, serverKey] = [file('server.crt', server.cert), file('server.key', server.key)];
+  const tlsPort = await freePort();
+  await using redis = await RedisServer.start('', [
+    ...['--tls-port', String(tlsPort), '--tls-cert-file', serverCert, '--tls-key-file', serverKey],
+    ...['--tls-ca-cert-file', caFile, '--tls-auth-clients', 'yes'],
+  ]);
+  await redis.say('RPUSH', 'jobs', 'a');
+  const tls = `tls { cert_file: "${serverCert}", key_file: "${serverKey}", ca_file: "${caFile}", verify: true }`;
+  await using nats = await NatsServer.start({ config: tls });
+  const mutual = { enableTLS: 'on', caFile, certFile, keyFile, serverName: 'queue.example.com' };
+  const list = { address: `127.0.0.1:${tlsPort}`, listName: 'jobs' };
+  await running('redis-list', { ...list, ...mutual, ...OFTEN }, async (run) => {
+    await run.until('report', () => run.last?.active === true);
+  });
+  const { certFile: _cert, keyFile: _key, ...oneSided } = mutual;
+  await fails(
+    'redis-list',
+    { ...list, ...mutual, serverName: 'other.example.com' },
+    /TLS fails .*: see enableTLS, caFile and serverName/,
+  );
+  await fails('redis-list', { ...list, ...oneSided }, /Redis .*: \S/);
+  const stream = { servers: [`nats://127.0.0.1:${nats.port}`], stream: 'JOBS', consumer: 'workers' };
+  // It gets as far as JetStream's own answer.
+  await fails('nats-jetstream', { ...stream, ...mutual }, /the stream JOBS is not there/);
+  await fails('nats-jetstream', { ...stream, ...mutual, serverName: 'other.example.com' }, /TLS fails|does not answer/);
+  await fails('nats-jetstream', { ...stream, ...oneSided }, /NATS .*: \S/);
 });
