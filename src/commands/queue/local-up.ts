@@ -40,15 +40,27 @@ export async function run(context: CommandContext, _args: readonly string[], opt
   ownFolder(folder);
   await clearLeftovers(folder);
   const paint = painter(context.terminal.colours);
+  // Until dormouse runs, which takes the signals over: a Ctrl-C must not leave the server behind.
+  const stopping = context.interrupted();
   let server: QueueServer | null = null;
   let telling: Promise<void> = Promise.resolve();
   let wasReady = false;
   const told = new AbortController();
   try {
-    server = await serverOf(source, folder, context);
+    server = await serverOf(source, folder, context, stopping);
     const connection = connectionOf(source, server);
+    // Before anything else: whoever clears up after this program has to know of its server.
+    writeDemoState(folder, {
+      pid: process.pid,
+      source,
+      connection,
+      queue: QUEUE,
+      server: server === null ? null : { pid: server.pid, port: server.port },
+      startedAtMs: Date.now(),
+    });
     // Makes the stream and its consumer, which the trigger looks at.
-    if (source === 'stream') await readStats(flagsOf({ connection, queue: QUEUE }), new AbortController().signal);
+    if (source === 'stream') await readStats(flagsOf({ connection, queue: QUEUE }), stopping);
+    if (stopping.aborted) return 0;
     const exitCode = await runUp(
       {
         config: join(QUEUE_DEMO, CONFIGS[source]),
@@ -62,16 +74,8 @@ export async function run(context: CommandContext, _args: readonly string[], opt
           QUEUE_DEMO_STATE: stateDirOf(folder),
           DORMOUSE_NODE: context.env.DORMOUSE_NODE ?? process.execPath,
         },
-        onReady: ({ pid, stateDir }) => {
+        onReady: ({ stateDir }) => {
           wasReady = true;
-          writeDemoState(folder, {
-            pid,
-            source,
-            connection,
-            queue: QUEUE,
-            server: server === null ? null : { pid: server.pid, port: server.port },
-            startedAtMs: Date.now(),
-          });
           context.out(guidance(source, server, shownCommand(context.cwd), folderFlag(options), paint));
           telling = tellEvents(context, stateDir, told.signal, paint);
         },
@@ -100,14 +104,17 @@ function sourceOf({ source = 'list' }: CommandOptions): SourceKind {
   throw new DormouseError('DORMOUSE_USAGE', text, { userFault: true });
 }
 
-function serverOf(source: SourceKind, folder: string, context: CommandContext): Promise<QueueServer | null> {
-  // Until dormouse takes them over, the first signal has to end a program that waits for nobody.
-  const patience = new AbortController().signal;
+function serverOf(
+  source: SourceKind,
+  folder: string,
+  { env }: CommandContext,
+  signal: AbortSignal,
+): Promise<QueueServer | null> {
   switch (source) {
     case 'list':
-      return startServer(REDIS, folder, context.env, patience);
+      return startServer(REDIS, folder, env, signal);
     case 'stream':
-      return startServer(NATS, folder, context.env, patience);
+      return startServer(NATS, folder, env, signal);
     case 'cron':
       return Promise.resolve(null);
   }
