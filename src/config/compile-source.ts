@@ -85,6 +85,11 @@ function compileProcess(
     problems.push(problem([...at, 'ready', 'status'], 'has no meaning without http', 'add http: /path, or remove it'));
   }
   if (entry.port === 'none') {
+    if (entry.sleep === 'freeze') {
+      const message =
+        'has no place with port: none: a worker that waits for a message would be given one while it is frozen';
+      problems.push(problem([...at, 'sleep'], message, 'write sleep: stop'));
+    }
     const without = {
       'ready.http': ready.http,
       'ready.tcp': ready.tcp,

@@ -205,3 +205,23 @@ test('an object of a cluster names Secrets, and holds none', () => {
     assert.match(JSON.stringify(wrong.problems), expected);
   }
 });
+
+test('a worker that listens nowhere has nothing of what listens, and is not frozen with a message in its hands', () => {
+  const of = (process: string, more = ''): string => {
+    const text = `backends: { app: { process: { command: [a], port: none, ${process} } } }${more}`;
+    try {
+      parseConfig(text, { file: '/srv/dormouse.yaml', env: {}, registry, files, cores: 1 });
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return 'taken';
+  };
+  assert.equal(of('stopGrace: 30s'), 'taken');
+  assert.match(of('sleep: freeze'), /process\.sleep: has no place with port: none: a worker .* write sleep: stop/);
+  assert.match(of('ready: { http: /x }'), /ready\.http: has no meaning with port: none/);
+  assert.match(of('socket: inherited'), /socket: has no meaning with port: none/);
+  assert.match(
+    of('', '\nroutes: [{ backend: app }]'),
+    /routes\[0\]\.backend: app listens nowhere \(process\.port is none\)/,
+  );
+});
