@@ -7,8 +7,8 @@ import { unavailableFigures, unknownFigures, type Figure, type FiguresSource, ty
 
 /** Older figures of requests are no answer, ms: whoever scales stands still rather than by them. */
 export const MAX_AGE_MS = 5000;
-/** As the controller calls it. */
-const HTTP_METRIC = 'http';
+/** As the controller calls what requests have, or may have, a part in. */
+const OF_REQUESTS: ReadonlySet<string> = new Set(['http', 'formula']);
 
 export interface LeaderFiguresOptions {
   clock: Clock;
@@ -65,7 +65,7 @@ export class LeaderFigures implements FiguresSource {
     const isDeaf = clock.nowMs() - this.#heardMs > MAX_AGE_MS;
     return orAwake(metrics, wanted, clock.wallMs()).map((metric) => ({
       ...metric,
-      isStale: isDeaf && metric.name === HTTP_METRIC,
+      isStale: isDeaf && OF_REQUESTS.has(metric.name),
     }));
   }
 }
