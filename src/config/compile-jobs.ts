@@ -16,6 +16,9 @@ export function compileJobs(entry: BackendEntry, at: Path, problems: Problem[]):
   if (scale.min > 0) refuse(['scale', 'min'], `is ${scale.min}, but a run ends by itself (scale.jobs)`, 'remove it');
   if (scale.by !== 'dormouse')
     refuse(['scale', 'by'], `is ${scale.by}, but runs are started by dormouse (scale.jobs)`, 'remove it');
+  // A source that can't be asked starts no run.
+  for (const key of ['formula', 'fallback'] as const)
+    if (scale[key] !== undefined) refuse(['scale', key], 'has no meaning for runs (scale.jobs)', 'remove it');
   if (process !== undefined && process.port !== 'none')
     refuse(['process', 'port'], 'has no meaning for a run (scale.jobs)', 'write port: none');
   if (process?.sleep === 'freeze') refuse(['process', 'sleep'], 'a run is never frozen (scale.jobs)', 'remove it');
