@@ -167,10 +167,15 @@ export class Pushed {
   }
 
   /** The words once there are so many of them. */
-  async words(count: number): Promise<boolean[]> {
-    await new Promise<void>((resolve) => {
+  async words(count: number, withinMs = 30_000): Promise<boolean[]> {
+    await new Promise<void>((resolve, reject) => {
+      const late = setTimeout(() => {
+        this.#waiting.delete(look);
+        reject(new Error(`${this.said.length} words of ${count} came within ${withinMs} ms`));
+      }, withinMs);
       const look = (): void => {
         if (this.said.length < count) return;
+        clearTimeout(late);
         this.#waiting.delete(look);
         resolve();
       };

@@ -35,10 +35,12 @@ async function listen(name: string): Promise<{ streams: Pushed[]; close(): void 
   );
   const of = (key: string): Buffer => Buffer.from(secret!.data[key]!, 'base64');
   const selector = encodeURIComponent('app.kubernetes.io/component=operator');
-  const { items } = (await cluster.read<{ items: { status: { podIP: string } }[] }>(
-    `/api/v1/namespaces/${INSTALLATION_NAMESPACE}/pods?labelSelector=${selector}`,
-  ))!;
-  const kedas = items.map(
+  const { items } = (await cluster.read<{
+    items: { metadata: { deletionTimestamp?: string }; status: { podIP: string } }[];
+  }>(`/api/v1/namespaces/${INSTALLATION_NAMESPACE}/pods?labelSelector=${selector}`))!;
+  // Those of a former installation may still be ending.
+  const running = items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  const kedas = running.map(
     ({ status }) =>
       new Keda(
         { host: status.podIP, port: 8444 },
