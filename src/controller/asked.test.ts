@@ -82,6 +82,12 @@ test('a formula is over the instances that each asks for, unrounded; its result 
   assert.deepEqual([quiet.desired, quiet.active], [1, []], 'no trigger is active');
 });
 
+test('where no route leads to it, requests ask for nothing', () => {
+  const both = formula({ kind: 'call', name: 'max', arguments: [name('http'), name('jobs')] });
+  const asked = askedFor(demand(metric('jobs', 12, 5)), scale({ formula: both }), null, NOW);
+  assert.deepEqual([asked.formula, asked.desired], [{ value: 2.4 }, 3]);
+});
+
 test('with a target it is over what was measured, as scalingModifiers', () => {
   const doubled = formula(product(name('a_b'), { kind: 'number', value: 2 }), { target: 10, activationTarget: 50 });
   const asked = askedFor(demand(metric('a-b', 25, 1)), scale({ formula: doubled }), null, NOW);

@@ -20,7 +20,7 @@ export interface Asked {
 }
 
 /** The type of the trigger that stands for requests; it says nothing by itself. */
-export const HTTP = 'http';
+const HTTP = 'http';
 /** The one metric that there is with a formula. */
 const FORMULA = 'formula';
 /** More than any backend may have. */
@@ -58,9 +58,14 @@ export function askedFor(
     formula: null,
   };
   if (scale.formula !== null && (demand !== null || http !== null))
-    applyFormula(all, scale.formula, demand, http, wallMs);
+    applyFormula(all, scale.formula, demand, http, httpName(triggers), wallMs);
   if (scale.fallback !== null) applyFallback(all, scale.fallback, troubles, wallMs);
   return all;
+}
+
+/** What metrics and formulas call the load of requests. */
+export function httpName(triggers: BackendConfig['triggers']): string {
+  return triggers.find(({ type }) => type === HTTP)?.name ?? HTTP;
 }
 
 /** Those that have said nothing since dormouse began: what runs may be there for them. */
@@ -77,6 +82,7 @@ function applyFormula(
   formula: NonNullable<BackendConfig['scale']['formula']>,
   demand: TriggerDemand | null,
   http: RequestMetric | null,
+  requests: string,
   wallMs: number,
 ): void {
   const byName = new Map(all.metrics.map((metric) => [metric.name, metric]));
@@ -84,6 +90,8 @@ function applyFormula(
   const value = evaluateFormula(formula.expression, (written) => {
     const name = formula.names[written] ?? written;
     const metric = byName.get(name);
+    // No route leads to it: nothing is asked of it that way.
+    if (metric === undefined && name === requests) return 0;
     if (metric === undefined) missing ??= name;
     if (metric === undefined) return NaN;
     const measured = name === http?.name ? http.burst : metric.value;

@@ -27,7 +27,7 @@ import { Scaling } from './scaling.ts';
 import { Alarm } from './timers.ts';
 import type { Waiter } from './waiters.ts';
 import { Waking } from './waking.ts';
-import { askedFor, HTTP, type Asked, type RequestMetric } from './asked.ts';
+import { askedFor, httpName, type Asked, type RequestMetric } from './asked.ts';
 import { causeText, crashText } from './why.ts';
 
 /** An instance that is taken away for scale-down stays draining this long at most; then it serves again and a later decision tries anew. */
@@ -178,8 +178,7 @@ export class BackendController implements Machine, Neighbour {
     const { demand } = this;
     const { value, burst, target } = this.#scaling.ofRequests(demand, this.#nowMs());
     const active = value > 0 || demand.inFlight > 0 || demand.held > 0;
-    const name = this.#config.triggers.find(({ type }) => type === HTTP)?.name ?? HTTP;
-    return { name, value, burst, target, active, atMs: this.#wallMs() };
+    return { name: httpName(this.#config.triggers), value, burst, target, active, atMs: this.#wallMs() };
   }
 
   /** Until when it is kept awake by command, wall clock ms; 0: it is not. */
