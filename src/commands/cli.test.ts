@@ -198,22 +198,23 @@ test('status: who sleeps, who is awake and why, and what a crashing one wrote la
       }),
     ],
   };
+  // Seconds are at least those that the target tells: on a busy machine a command takes some itself.
   const { code, stdout } = await dormouse(cwd, 'status');
   assert.equal(code, 0);
   assert.match(stdout, /^listening on 127\.0\.0\.1:8080 \(web\); 1 worker \(1 restarted\), 3 connections$/m);
   assert.match(stdout, /^the last reload failed, .*: dormouse.yaml:3:5 bakends: unknown key$/m);
-  assert.match(stdout, /^shop +asleep +1m 5s +0\/0 of 4 +0 +0 +0 +- +idle for 60 s$/m);
+  assert.match(stdout, /^shop +asleep +1m (?:[5-9]|\d\d)s +0\/0 of 4 +0 +0 +0 +- +idle for 60 s$/m);
   assert.match(
     stdout,
-    /^users +awake +1m 5s +1\/2 of 4 +2\.3 +1\.5k +3 +412 ms, 5s ago +2 requests in flight; woken by GET \/u from 10\.0\.0\.1 \(route users\)$/m,
+    /^users +awake +1m (?:[5-9]|\d\d)s +1\/2 of 4 +2\.3 +1\.5k +3 +412 ms, (?:[5-9]|\d\d)s ago +2 requests in flight; woken by GET \/u from 10\.0\.0\.1 \(route users\)$/m,
   );
-  assert.match(stdout, /^api is crashing: exited with code 1 \(3 times in a row; next try in (60 s|1m 0s)\)$/m);
+  assert.match(stdout, /^api is crashing: exited with code 1 \(3 times in a row; next try in (1m 0s|60 s|5\d s)\)$/m);
   assert.match(stdout, /^ {2}\| Error: \\x1b\[31mno database\\x07$/m);
   // oxlint-disable-next-line no-control-regex
   assert.doesNotMatch(stdout, /\x1b/, 'no colours and nothing of the application reaches a pipe as a command');
 
   const one = await dormouse(cwd, 'status', 'users');
-  assert.match(one.stdout, /last woken +5s ago by GET \/u from 10\.0\.0\.1 \(route users\), took 412 ms/);
+  assert.match(one.stdout, /last woken +(?:[5-9]|\d\d)s ago by GET \/u from 10\.0\.0\.1 \(route users\), took 412 ms/);
   assert.match(one.stdout, /users-1 +ready .*127\.0\.0\.1:4000 +7/);
   const json = JSON.parse((await dormouse(cwd, 'status', 'api', '--json')).stdout);
   assert.equal(json.crash.attempts, 3);
