@@ -9,7 +9,7 @@ import { installDormouse } from '../fixtures/installation.ts';
 import { Objects } from '../fixtures/objects.ts';
 import { backendObject, Scene } from '../fixtures/scene.ts';
 import { summary } from '../fixtures/traffic.ts';
-import { ensureCluster, until, type Cluster } from '../machine/index.ts';
+import { appObjects, ensureCluster, until, type Cluster } from '../machine/index.ts';
 import { scaleWrites } from '../machine/audit.ts';
 
 const API_SERVICE = 'v1beta1.external.metrics.k8s.io';
@@ -102,6 +102,7 @@ test('the real HPA scales it with the load, dormouse puts it to sleep and wakes 
 
 test('200 metrics are read through the API server', async (t) => {
   const names = Array.from({ length: 200 }, (_, index) => `metric-${index}`);
+  await scene.namespace.apply(names.map((name) => appObjects({ name, replicas: 0 })[0]!));
   await scene.namespace.apply(
     names.map((name) =>
       backendObject(name, {
