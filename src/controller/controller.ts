@@ -533,6 +533,12 @@ export class Controller {
     return this.#backends.get(name)?.config.scale.by ?? null;
   }
 
+  /** Why the triggers of a backend keep it awake now, one sentence each; empty: they don't, or it has none, or there is no such backend. */
+  keptByTriggers(name: string): string[] {
+    const asked = this.#backends.get(name)?.asked;
+    return asked === undefined ? [] : [...asked.active, ...asked.keptBy];
+  }
+
   /** What the idle sources of a backend say has changed; null: it has none. A name that isn't there is left out. */
   idleVerdict(name: string, verdict: IdleVerdict | null): void {
     this.#turns.run(() => this.#backends.get(name)?.idleVerdict(verdict));

@@ -84,6 +84,7 @@ export interface BackendsDeps {
   controller: {
     backend(name: string): BackendStatus | null;
     idleVerdict(name: string, verdict: IdleVerdict | null): void;
+    keptByTriggers(name: string): string[];
     setDirect(name: string, direct: boolean): void;
     wake(name: string, cause: WakeCause, signal: AbortSignal): Promise<void>;
     sleep(name: string, signal: AbortSignal): Promise<void>;
@@ -552,6 +553,11 @@ export class Backends {
     return { keptBy: [...(idle?.verdict.keptBy ?? []), changing], wake: idle?.verdict.wake ?? null };
   }
 
+  /** Its triggers have to agree as well: a Service is not redirected for a sleep that they would not let come. */
+  #withTriggers({ key }: Entry, { keptBy, wake }: IdleVerdict): IdleVerdict {
+    return { keptBy: [...keptBy, ...this.#deps.controller.keptByTriggers(key)], wake };
+  }
+
   #hasIdleSource({ compiled }: Entry): boolean {
     if (!compiled.ok) return false;
     const { prometheus, schedule } = compiled.backend.idle;
@@ -670,9 +676,12 @@ export class Backends {
         };
       },
       backend: () => deps.controller.backend(entry.key),
-      verdict: () => this.#verdict(entry) ?? { keptBy: ['nothing can say that it is idle'], wake: null },
-      askAgain: (sinceMs, signal) =>
-        entry.idle?.askAgain(sinceMs, signal) ?? Promise.resolve({ keptBy: ['its idle source is gone'], wake: null }),
+      verdict: () =>
+        this.#withTriggers(entry, this.#verdict(entry) ?? { keptBy: ['nothing can say that it is idle'], wake: null }),
+      askAgain: async (sinceMs, signal) => {
+        const said = await entry.idle?.askAgain(sinceMs, signal);
+        return this.#withTriggers(entry, said ?? { keptBy: ['its idle source is gone'], wake: null });
+      },
       direct: (isDirect) => deps.controller.setDirect(entry.key, isDirect),
       keep: (reason) => {
         if (entry.kept === reason) return;

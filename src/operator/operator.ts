@@ -362,8 +362,8 @@ class Leading {
   readonly #stops: (() => void)[] = [];
   readonly #ended = new AbortController();
   readonly #triggers: TriggerWatch;
-  /** What is wrong with sources of triggers, by backend. */
-  readonly #failing = new Map<string, string>();
+  /** Whether triggers are active, and what is wrong with their sources, by backend. */
+  readonly #said = new Map<string, string>();
   /** Whether it is known what runs, so that gateways may be told. */
   meets = false;
 
@@ -513,11 +513,19 @@ class Leading {
 
   #triggered(backend: string, demand: TriggerDemand | null): void {
     this.controller.triggered(backend, demand);
-    const failing = (demand?.troubles ?? []).map(({ name, reason }) => `${name} ${reason}`).join();
-    if ((this.#failing.get(backend) ?? '') === failing) return;
-    if (failing === '') this.#failing.delete(backend);
-    else this.#failing.set(backend, failing);
-    // Its condition says so.
+    const said =
+      demand === null
+        ? null
+        : [
+            demand.active.length > 0 ? 'active' : 'quiet',
+            // Those that have said nothing yet keep it awake.
+            String(demand.metrics.length),
+            ...demand.troubles.map(({ name, reason }) => `${name} ${reason}`),
+          ].join();
+    if ((this.#said.get(backend) ?? null) === said) return;
+    if (said === null) this.#said.delete(backend);
+    else this.#said.set(backend, said);
+    // A condition says what fails, and a handover goes by what is active.
     this.#backends.changed(backend);
   }
 

@@ -137,3 +137,26 @@ test('a Secret that the operator may not read, and one that is not there, are sa
   );
   await app.delete();
 });
+
+test('in place: a queue wakes an application and keeps it awake beside its Service, and has no say in who reaches it', async () => {
+  await using server = await redis();
+  await scene.namespace.apply([secret('redis'), ...right('redis')]);
+  const jobs = {
+    address: `${scene.cluster.nodeAddress}:${server.port}`,
+    listName: 'mixed',
+    pollingInterval: '500ms',
+    authentication: { secret: 'redis', keys: { password: 'redis-password' } },
+  };
+  const app = await scene.guarded({ name: 'mixed', backend: { triggers: [{ name: 'jobs', 'redis-list': jobs }] } });
+  await app.untilAsleep();
+  await server.say('RPUSH', 'mixed', 'a');
+  await app.untilServing();
+  assert.match(app.object?.status?.lastWoken?.by ?? '', /trigger jobs: 1 message waits in mixed/);
+  // Longer than it takes to fall asleep without work.
+  await new Promise((resolve) => setTimeout(resolve, 8000));
+  assert.equal(app.step, 'serving');
+  await server.say('DEL', 'mixed');
+  await app.untilAsleep();
+  await app.delete();
+  await app.untilRestored(1);
+});
