@@ -130,7 +130,7 @@ test('200 metrics are read through the API server', async (t) => {
   t.diagnostic(
     `${tookMs.length} reads: median ${at(0.5).toFixed(1)} ms, p99 ${at(0.99).toFixed(1)} ms, longest ${at(1).toFixed(1)} ms`,
   );
-  // The figure is docs/benchmarks.md's, of a quiet machine; this one may be busy.
+  // docs/scaling.md has figures; this machine may be busy.
   assert.ok(at(0.99) <= 250, `p99 ${at(0.99)} ms`);
   await cluster.kubectl(['-n', scene.namespace.name, 'delete', 'backends', ...names, '--wait=false']);
 });

@@ -9,7 +9,7 @@ import { ensureCluster, until, type Cluster } from '../machine/index.ts';
 import { isKedas, untilKedaListens, writesOf } from './keda.fixture.ts';
 
 const WAKES = 20;
-/** The bounds are those of a busy machine; docs/benchmarks.md has the figures of a quiet one. */
+/** The bounds are those of a busy machine; docs/scaling.md has figures. */
 const MOST_MS = { write: 2000, own: 300 };
 
 let cluster: Cluster;
