@@ -2,17 +2,15 @@
 import { z } from 'zod';
 import type { Path } from './config-error.ts';
 import { nearestName } from '../model/nearest-name.ts';
-import { plannedKeysUnder } from './not-yet-available.ts';
 import type { PartEntryMeta } from './schema/named-parts.ts';
 
 /** The hint for an unknown key: the nearest one here, or the place where this very key belongs. */
 export function hintForUnknownKey(whole: z.ZodType, path: Path, key: string): string | undefined {
   const here = keysAt(whole, path);
-  const known = [...here, ...plannedKeysUnder(path)];
-  const slip = nearestName(key, known, 1);
+  const slip = nearestName(key, here, 1);
   const belongs = slip === null ? placesOf(whole, path, key) : undefined;
   if (belongs !== undefined) return belongs;
-  const near = slip ?? nearestName(key, known);
+  const near = slip ?? nearestName(key, here);
   if (near !== null) return `did you mean ${JSON.stringify(near)}?`;
   // activationThreshold, where it is called activationListLength.
   const alike = here.filter((one) => firstWord(one) === firstWord(key));

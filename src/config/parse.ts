@@ -1,4 +1,4 @@
-/** Text to the compiled, frozen configuration: read, expand, take out what is not yet available, check, compile. */
+/** Text to the compiled, frozen configuration: read, expand, check, compile. */
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
@@ -18,7 +18,6 @@ import { expand } from './expand.ts';
 import type { Environment, Expanded, SoftValue } from './expand.ts';
 import { hideExpanded } from './hide-expanded.ts';
 import { explainIssues, problem } from './explain.ts';
-import { takeOutPlannedKeys } from './not-yet-available.ts';
 import { backendWarnings } from './backend-warnings.ts';
 import { deepFreeze } from './deep-freeze.ts';
 import { AsWritten, isMapping } from './plain-data.ts';
@@ -109,13 +108,12 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   expanded = expansion.expanded;
   const expansionProblems = problems.length;
   const notExpanded = new Set(problems.map(({ path }) => dotted(path)));
-  for (const found of takeOutPlannedKeys(data)) problems.push(found);
   const warnings: Problem[] = [];
   if (options.additions != null) {
     const { backends } = data as { backends?: unknown };
     extra = added(options.additions, new Set(isMapping(backends) ? Object.keys(backends) : []));
     for (const name of Object.keys(extra.backends)) addedNames.add(name);
-    problems.push(...extra.problems, ...takeOutPlannedKeys({ backends: extra.backends }));
+    problems.push(...extra.problems);
     for (const name of extra.shadowed)
       warnings.push({
         path: ['backends', name],

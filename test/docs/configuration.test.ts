@@ -5,7 +5,6 @@ import { test } from 'node:test';
 import { defaultRegistry } from '../../src/commands/registry.ts';
 import { jsonSchema, parseConfig } from '../../src/config/index.ts';
 import { allKeys } from '../../src/config/known-keys.ts';
-import { PLANNED_KEYS } from '../../src/config/not-yet-available.ts';
 import { Authority } from '../../src/gateway/fixtures/certificates.ts';
 import { fileSchema } from '../../src/config/schema/file.ts';
 
@@ -63,13 +62,6 @@ test('the defaults in the page are those of the schema', () => {
   }
   assert.deepEqual(wrong, []);
   assert.ok(defaults.size > 60, `only ${defaults.size} defaults found`);
-});
-
-test('the list of what is not yet available is the one in the code', () => {
-  const list = page.slice(page.indexOf('## Not yet available'));
-  const names = [...list.matchAll(/`([^`]+)`/g)].map((match) => match[1]!);
-  const planned = PLANNED_KEYS.map(({ at }) => at.replaceAll('.[]', '[]').replaceAll('*', 'NAME'));
-  assert.deepEqual(names, planned);
 });
 
 const authority = await Authority.create();

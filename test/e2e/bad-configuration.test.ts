@@ -58,11 +58,6 @@ const WRONG: { what: string; text: string | Buffer; told: RegExp[] }[] = [
   { what: 'a key that every object has', text: '__proto__: { polluted: true }\n', told: [/:1:1 __proto__: /] },
   { what: 'bytes that are no text', text: Buffer.from([0xff, 0xfe, 0x00, 0x80, 0x0a]), told: [/UTF-8/] },
   { what: 'a tag that would run code', text: 'backends: !!js/function "process.exit(7)"\n', told: [/:1:11/] },
-  {
-    what: 'what is not built yet',
-    text: 'admin: { address: "127.0.0.1:0" }\n',
-    told: [/:1:\d+ admin.*not yet available/],
-  },
   { what: 'an empty file', text: '', told: [/dormouse\.yaml/] },
 ];
 

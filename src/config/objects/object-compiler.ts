@@ -8,7 +8,6 @@ import { routePolicySchema } from '../crd/route-policy-schema.ts';
 import { deepFreeze } from '../deep-freeze.ts';
 import { explainIssues, problem } from '../explain.ts';
 import { lookUpNamed, type BackendMention } from '../named-things.ts';
-import { takeOutPlannedKeys } from '../not-yet-available.ts';
 import { isMapping, type Mapping } from '../plain-data.ts';
 import { fileSchema, type ConfigRegistry, type FileSchema } from '../schema/file.ts';
 import { NoFiles } from './no-files.ts';
@@ -76,7 +75,6 @@ export class ObjectCompiler {
     const warnings: Problem[] = [];
     const spec = withoutNulls(object.spec);
     if (!isMapping(spec)) return refusedSpec(spec);
-    for (const found of takeOutPlannedKeys({ backends: { [name]: spec } })) problems.push(found);
     this.#checkSource(spec, base, problems);
     if (isMapping(spec['kubernetes'])) {
       if (spec['kubernetes']['namespace'] !== undefined) {

@@ -33,7 +33,9 @@ export async function readState(stateDir: string): Promise<AdminState> {
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return NO_STATE;
+    const { code } = error as NodeJS.ErrnoException;
+    // Who makes the folder says why it can't be made.
+    if (code === 'ENOENT' || code === 'ENOTDIR') return NO_STATE;
     throw unusable(path, error);
   }
   try {
