@@ -16,6 +16,7 @@ import { backend, configuration } from '../e2e/fixtures/configuration.ts';
 import { Place, type Dormouse } from '../e2e/fixtures/dormouse.ts';
 import { until } from '../e2e/fixtures/until.ts';
 import { Prometheus } from './prometheus.ts';
+import { RedisServer } from './redis.ts';
 
 const execFile = promisify(execFileOf);
 const docs = join(import.meta.dirname, '../../docs');
@@ -69,7 +70,11 @@ async function broken(): Promise<{ port: number } & AsyncDisposable> {
   };
 }
 
-async function place(endpoint: number): Promise<Place> {
+/** Backends that nothing leads to over HTTP. */
+const UNROUTED = new Set(['raw', 'nothing', 'mill', 'stuck']);
+
+/** `queue`: the port of a Redis. */
+async function place(endpoint: number, queue: number): Promise<Place> {
   const dead = await deadPort();
   const authority = await Authority.create();
   const rule = (path: string, name: string, more: object = {}): object => ({
@@ -89,6 +94,10 @@ async function place(endpoint: number): Promise<Place> {
     { concurrency: { max: 1 } },
     { rateLimit: { limit: 2, redis } },
   ];
+  const list = (port: number): object => ({
+    name: 'grain',
+    'redis-list': { address: `127.0.0.1:${port}`, listName: 'grain', pollingInterval: '1s' },
+  });
   const url = (port: number): string => `http://127.0.0.1:${port}`;
   const written = JSON.parse(
     configuration({
@@ -114,6 +123,13 @@ async function place(endpoint: number): Promise<Place> {
         } as never,
         raw: { servers: [`tcp://127.0.0.1:${endpoint}`] } as never,
         nothing: { servers: [`tcp://127.0.0.1:${dead}`] } as never,
+        // A run that fails, again and again.
+        mill: {
+          process: { command: [process.execPath, '-e', 'process.exit(1)'], port: 'none', crash: { maxBackoff: '1s' } },
+          scale: { max: 1, jobs: {} },
+          triggers: [list(queue)],
+        },
+        stuck: backend({}, { process: { port: 'none' }, triggers: [list(dead)] }),
       },
       routes: [
         rule('limited', 'shop', { filters: limits }),
@@ -122,8 +138,8 @@ async function place(endpoint: number): Promise<Place> {
       ],
     }),
   ) as { routes: { name: string }[] };
-  // Their listeners lead to them.
-  written.routes = written.routes.filter(({ name }) => name !== 'raw' && name !== 'nothing');
+  // Listeners lead to some of them.
+  written.routes = written.routes.filter(({ name }) => !UNROUTED.has(name));
   const made = new Place(JSON.stringify(written));
   writePem(made.path, 'a', await authority.issue({ names: ['a.test'] }));
   writeFileSync(join(made.path, 'faulty.mjs'), PLUGIN);
@@ -198,7 +214,9 @@ async function http2(port: number): Promise<void> {
 describe('docs/grafana-dashboard.json', () => {
   it('has an answer to every query', { timeout: 180_000 }, async () => {
     await using endpoint = await broken();
-    await using made = await place(endpoint.port);
+    await using queue = await RedisServer.start();
+    await queue.say('RPUSH', 'grain', 'wheat');
+    await using made = await place(endpoint.port, queue.port);
     const up = await made.start().up();
     await using prometheus = await Prometheus.start(`127.0.0.1:${await up.port('observe')}`);
     let left = queries;
