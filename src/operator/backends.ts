@@ -804,7 +804,7 @@ export class Backends {
       autoscaler: this.#scalerCheck(entry, source.kubernetes),
       idle:
         handover === null && plan === null
-          ? service === null && !this.#deps.isRouted(key)
+          ? service === null && !this.#deps.isRouted(key) && compiled.backend.triggers.length > 0
             ? 'triggers'
             : 'gateways'
           : this.#hasIdleSource(entry)

@@ -97,6 +97,8 @@ test('a request for a sleeping Backend is held and answered once it runs, and it
   await edge.route('servers', reference('elsewhere'));
   await edge.untilTold('HTTPRoute', 'servers', 'ResolvedRefs');
   const throughServers = await until('servers answer', async () => {
+    // What these servers are sleeps by itself: it is woken by its own name.
+    await edge.ask('named');
     const one = await edge.ask('servers');
     return one.status === 200 ? one : null;
   });
