@@ -95,8 +95,12 @@ test('one whose record was never written is found by its marker', linuxOnly, asy
   await inBench(async (place) => {
     // A file where the folder of records should be.
     await writeFile(join(place.stateDir, 'instances'), '');
-    const { supervisor, events } = await supervise([place.stateDir], (all) =>
-      all.some(({ instance }) => instance?.state === 'ready'),
+    // It is found ready before it says so, and one that speaks to nobody ends of that.
+    const { supervisor, events } = await supervise(
+      [place.stateDir],
+      (all) =>
+        all.some(({ instance }) => instance?.state === 'ready') &&
+        all.some(({ line }) => line?.text.startsWith('listening') === true),
     );
     await kill(supervisor);
     assert.deepEqual(await end(place), { ended: 1 });
