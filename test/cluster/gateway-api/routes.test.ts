@@ -116,7 +116,10 @@ test('a Backend wakes the one that it names in wake.with first', async () => {
   const answer = await edge.untilRouted('front');
   assert.equal(answer.status, 200, answer.text);
   assert.equal(database.replicas, 1);
-  assert.match(database.object?.status?.lastWoken?.by ?? '', /front/);
+  await scene.backends.until(
+    'database tells who woke it',
+    () => database.object?.status?.lastWoken?.by?.includes('front') === true,
+  );
   await edge.untilAsleep(app);
   await scene.backends.until('database asleep too', () => database.object?.status?.state === 'asleep');
 });
