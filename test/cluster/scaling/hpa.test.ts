@@ -61,10 +61,12 @@ test('the real HPA scales it with the load, dormouse puts it to sleep and wakes 
   await app.untilCondition('AutoscalerReady', 'True', 'Hpa');
   const sinceMs = Date.now();
   assert.equal((await edge.ask('users')).status, 200);
-  const { stdout } = await cluster.kubectl([
-    ...['get', '--raw', `${API}/namespaces/${scene.namespace.name}/http?labelSelector=dormouse.dev%2Fbackend%3Dusers`],
-  ]);
-  assert.match(stdout, /"kind":"ExternalMetricValueList".*"metricName":"http"/);
+  const path = `${API}/namespaces/${scene.namespace.name}/http?labelSelector=dormouse.dev%2Fbackend%3Dusers`;
+  // An operator that knows nothing of it yet says so with an error, at which an HPA stands still.
+  await until('its load is told', async () => {
+    const { stdout } = await cluster.kubectl(['get', '--raw', path]);
+    return /"kind":"ExternalMetricValueList".*"metricName":"http"/.test(stdout);
+  });
   await using traffic = await app.traffic({
     host: edge.address,
     hostHeader: edge.host('users'),
