@@ -60,7 +60,7 @@ test('the real HPA scales it with the load, dormouse puts it to sleep and wakes 
   assert.equal(made.spec.minReplicas, 1);
   await app.untilCondition('AutoscalerReady', 'True', 'Hpa');
   const sinceMs = Date.now();
-  assert.equal((await edge.ask('users')).status, 200);
+  assert.equal((await edge.untilRouted('users')).status, 200);
   const path = `${API}/namespaces/${scene.namespace.name}/http?labelSelector=dormouse.dev%2Fbackend%3Dusers`;
   // An operator that knows nothing of it yet says so with an error, at which an HPA stands still.
   await until('its load is told', async () => {
