@@ -1,4 +1,5 @@
 /** The bus that traffic events are published to: the interface of memory, Redis Streams and NATS JetStream. Contract test: event-bus.contract.ts. */
+import type { Logger } from '../model/ports.ts';
 import type { TrafficEvent } from '../model/traffic-event.ts';
 
 export interface EventBus {
@@ -12,7 +13,7 @@ export interface EventBus {
    * At least once: what is not acknowledged is delivered again, to this consumer when it comes back under its name, or to another of its group. `handler` is given the next batch when
    * the promise for the last one has resolved; when it rejects, nothing of the batch is acknowledged. Never throws: a bus that is not there is tried again until it is.
    */
-  subscribe(options: SubscribeOptions, handler: (batch: readonly Delivery[]) => void | Promise<void>): Subscription;
+  subscribe(options: SubscribeOptions, handler: Handler): Subscription;
   readonly stats: BusStats;
   /** Publishes what is kept, and ends subscriptions. What could not be published within the bound is dropped and counted. */
   close(withinMs: number): Promise<void>;
@@ -70,6 +71,27 @@ export interface BusStats {
 
 export function noDrops(): Record<DropReason, number> {
   return { buffer: 0, refused: 0, closed: 0, worker: 0 };
+}
+
+/** See EventBus.subscribe. */
+export type Handler = (batch: readonly Delivery[]) => void | Promise<void>;
+
+/** The same, but a failure is logged and not thrown on. */
+export function neverRejecting(
+  handler: Handler,
+  group: string,
+  logger: Logger,
+): (batch: readonly Delivery[]) => Promise<void> {
+  return async (batch) => {
+    try {
+      await handler(batch);
+    } catch (error) {
+      logger.warn('a consumer of traffic events failed; it gets them again', {
+        group,
+        reason: error instanceof Error ? error.message : String(error),
+      });
+    }
+  };
 }
 
 export const MOST_IN_BATCH = 1000;

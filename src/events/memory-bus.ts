@@ -2,10 +2,12 @@ import type { TrafficEvent } from '../model/traffic-event.ts';
 import type { Logger } from '../model/ports.ts';
 import {
   checkSubscription,
+  neverRejecting,
   noDrops,
   type BusStats,
   type Delivery,
   type EventBus,
+  type Handler,
   type SubscribeOptions,
   type Subscription,
 } from './event-bus.ts';
@@ -47,7 +49,7 @@ export class MemoryBus implements EventBus {
     for (const group of this.#groups.values()) group.wake();
   }
 
-  subscribe(options: SubscribeOptions, handler: (batch: readonly Delivery[]) => void | Promise<void>): Subscription {
+  subscribe(options: SubscribeOptions, handler: Handler): Subscription {
     checkSubscription(options);
     const key = `${options.group}\n${options.backend ?? ''}`;
     let group = this.#groups.get(key);
@@ -116,13 +118,10 @@ class Group {
     for (const member of this.#members) member.wake();
   }
 
-  join(
-    options: SubscribeOptions,
-    handler: (batch: readonly Delivery[]) => void | Promise<void>,
-    logger: Logger,
-  ): Subscription {
+  join(options: SubscribeOptions, handler: Handler, logger: Logger): Subscription {
     // It has come back under its name: what it had is its again.
     this.#giveBack(options.consumer);
+    const handle = neverRejecting(handler, options.group, logger);
     let running: Promise<void> | null = null;
     let closed = false;
     const run = async (): Promise<void> => {
@@ -131,14 +130,7 @@ class Group {
       for (;;) {
         const batch = closed ? [] : this.#take(options);
         if (batch.length === 0) break;
-        try {
-          await handler(batch);
-        } catch (error) {
-          logger.warn('a consumer of traffic events failed; it gets them again', {
-            group: options.group,
-            reason: error instanceof Error ? error.message : String(error),
-          });
-        }
+        await handle(batch);
       }
       running = null;
     };

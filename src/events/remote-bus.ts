@@ -4,22 +4,23 @@ import type { TrafficEvent } from '../model/traffic-event.ts';
 import { addressOf, type RemoteBus } from './bus-address.ts';
 import {
   checkSubscription,
+  neverRejecting,
   type BusStats,
   type Delivery,
   type EventBus,
+  type Handler,
   type SubscribeOptions,
   type Subscription,
 } from './event-bus.ts';
 import { Outbox } from './outbox.ts';
 import type { Transport } from './transport.ts';
 
-type Handler = (batch: readonly Delivery[]) => void | Promise<void>;
-
 export interface RemoteBusParts {
   kind: 'redis' | 'nats';
   /** `refused`: see Outbox. */
   transport(refused: (what: string, hint: string) => void): Transport;
-  reader(options: SubscribeOptions, handler: Handler): Subscription;
+  /** `handler` never rejects. */
+  reader(options: SubscribeOptions, handler: (batch: readonly Delivery[]) => Promise<void>): Subscription;
 }
 
 /** A bus outside this process: an outbox to publish by, and readers with connections of their own. */
@@ -27,11 +28,13 @@ export class RemoteEventBus implements EventBus {
   readonly kind: 'redis' | 'nats';
   readonly #outbox: Outbox;
   readonly #parts: RemoteBusParts;
+  readonly #logger: Logger;
   readonly #readers = new Set<Subscription>();
 
   constructor({ buffer }: EventsConfig, bus: RemoteBus, parts: RemoteBusParts, logger: Logger) {
     this.kind = parts.kind;
     this.#parts = parts;
+    this.#logger = logger;
     const refused = (what: string, hint: string): void => this.#outbox.refused(what, hint);
     this.#outbox = new Outbox({ transport: parts.transport(refused), buffer, bus: addressOf(bus.url), logger });
   }
@@ -46,7 +49,7 @@ export class RemoteEventBus implements EventBus {
 
   subscribe(options: SubscribeOptions, handler: Handler): Subscription {
     checkSubscription(options);
-    const reader = this.#parts.reader(options, handler);
+    const reader = this.#parts.reader(options, neverRejecting(handler, options.group, this.#logger));
     this.#readers.add(reader);
     return {
       ready: reader.ready,

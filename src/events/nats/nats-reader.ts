@@ -28,7 +28,7 @@ export class NatsReader implements Subscription {
   readonly #config: EventsConfig;
   readonly #bus: RemoteBus;
   readonly #options: SubscribeOptions;
-  readonly #handler: (batch: readonly Delivery[]) => void | Promise<void>;
+  readonly #handler: (batch: readonly Delivery[]) => Promise<void>;
   readonly #logger: Logger;
   readonly #closing = new AbortController();
   readonly #ended: Promise<void>;
@@ -43,7 +43,7 @@ export class NatsReader implements Subscription {
     config: EventsConfig,
     bus: RemoteBus,
     options: SubscribeOptions,
-    handler: (batch: readonly Delivery[]) => void | Promise<void>,
+    handler: (batch: readonly Delivery[]) => Promise<void>,
     logger: Logger,
   ) {
     this.#config = config;
@@ -216,14 +216,7 @@ export class NatsReader implements Subscription {
       });
     }
     if (batch.length === 0) return;
-    try {
-      await this.#handler(batch);
-    } catch (error) {
-      this.#logger.warn('a consumer of traffic events failed; it gets them again', {
-        group: this.#options.group,
-        reason: error instanceof Error ? error.message : String(error),
-      });
-    }
+    await this.#handler(batch);
   }
 
   #tellBad(subject: string): void {

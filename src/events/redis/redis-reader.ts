@@ -30,7 +30,7 @@ export class RedisReader implements Subscription {
   readonly #key: string;
   readonly #bus: RemoteBus;
   readonly #options: SubscribeOptions;
-  readonly #handler: (batch: readonly Delivery[]) => void | Promise<void>;
+  readonly #handler: (batch: readonly Delivery[]) => Promise<void>;
   readonly #logger: Logger;
   readonly #closing = new AbortController();
   readonly #ended: Promise<void>;
@@ -53,7 +53,7 @@ export class RedisReader implements Subscription {
     stream: string,
     bus: RemoteBus,
     options: SubscribeOptions,
-    handler: (batch: readonly Delivery[]) => void | Promise<void>,
+    handler: (batch: readonly Delivery[]) => Promise<void>,
     logger: Logger,
   ) {
     this.#key = options.backend === null ? stream : `${stream}.${backendToken(options.backend)}`;
@@ -234,14 +234,7 @@ export class RedisReader implements Subscription {
       batch.push({ event, again, ack: () => this.#open.delete(id) && this.#ack(id) });
     }
     if (batch.length === 0 || this.#closed) return;
-    try {
-      await this.#handler(batch);
-    } catch (error) {
-      this.#logger.warn('a consumer of traffic events failed; it gets them again', {
-        group: this.#options.group,
-        reason: error instanceof Error ? error.message : String(error),
-      });
-    }
+    await this.#handler(batch);
   }
 
   #tellBad(id: string): void {
