@@ -11,6 +11,7 @@ import { CONFIG_MAPS } from '../kubernetes/resources.ts';
 import type { HostPort } from '../model/config.ts';
 import type { Clock, Logger } from '../model/ports.ts';
 import type { LinkPair } from '../operator/link-certificates.ts';
+import { pause } from '../model/pause.ts';
 
 export const EXTERNAL_METRICS_SERVICE = 'dormouse-external-metrics';
 const API_SERVICE = 'v1beta1.external.metrics.k8s.io';
@@ -197,17 +198,4 @@ export class OperatorExternalMetrics {
 
 function refused(reason: string, message: string): Refusal {
   return { reason, message: `scale.by is hpa, but ${message}` };
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end, { once: true });
-    if (signal.aborted) end();
-  });
 }

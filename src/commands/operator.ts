@@ -36,6 +36,7 @@ import { readSettings } from './operator-settings.ts';
 import { readTriggerSecret } from './trigger-secrets.ts';
 import { packageVersion } from './package-version.ts';
 import { defaultRegistry } from './registry.ts';
+import { pause } from '../model/pause.ts';
 
 const METRICS_MS = 3000;
 
@@ -203,17 +204,7 @@ async function untilPrepared(certificates: LinkCertificates, logger: Logger, sig
       logger.warn('the certificates of the link could not be prepared; trying again', {
         reason: error instanceof Error ? error.message : String(error),
       });
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, waitMs);
-        signal.addEventListener(
-          'abort',
-          () => {
-            clearTimeout(timer);
-            resolve();
-          },
-          { once: true },
-        );
-      });
+      await pause(waitMs, signal);
       if (signal.aborted) return;
     }
   }

@@ -21,6 +21,7 @@ import {
   type IssuedPair,
   type SecretData,
 } from '../tls/authority.ts';
+import { pause } from '../model/pause.ts';
 
 /** How often dates and Secrets are looked at, ms. */
 const LOOK_MS = 60_000;
@@ -169,17 +170,4 @@ export class LinkCertificates {
 
 function isSame(a: SecretData | undefined, b: SecretData): boolean {
   return a !== undefined && Object.entries(b).every(([key, value]) => a[key] === value);
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end, { once: true });
-    if (signal.aborted) end();
-  });
 }

@@ -38,6 +38,7 @@ import type { ScalerAddress } from './scalers/objects.ts';
 import { isNews, Scalers } from './scalers/scalers.ts';
 import { Standby } from './standby.ts';
 import { WokenPods } from './woken-pods.ts';
+import { pause } from '../model/pause.ts';
 
 /** Objects that are worked on at once. */
 const CONCURRENCY = 16;
@@ -308,17 +309,7 @@ export class Operator {
 
   async #lookForKinds(signal: AbortSignal): Promise<void> {
     while (!signal.aborted && this.#scaledObjects === null) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, DISCOVERY_MS);
-        signal.addEventListener(
-          'abort',
-          () => {
-            clearTimeout(timer);
-            resolve();
-          },
-          { once: true },
-        );
-      });
+      await pause(DISCOVERY_MS, signal);
       if (!signal.aborted) await this.#discover(signal).catch(() => {});
     }
   }
@@ -563,7 +554,7 @@ class Leading {
     this.#routing.changed();
     await this.#untilTranslated(signal);
     await this.#routing.setWriting(true);
-    while (!this.#configuration.isSettled && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (!this.#configuration.isSettled && !signal.aborted) await pause(10, signal);
   }
 
   /**

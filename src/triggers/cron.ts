@@ -4,7 +4,7 @@
  */
 import { cronNames, parseCron, type ClockMinute, type CronExpression } from '../model/cron-expression.ts';
 import { MINUTE_MS, ZoneClock, shown } from '../idle/zone-clock.ts';
-import { sleep } from './polling.ts';
+import { pause } from '../model/pause.ts';
 import type { TriggerDefinition } from './trigger.ts';
 
 export interface CronOptions {
@@ -36,7 +36,7 @@ export const cron: TriggerDefinition = {
         reason: active ? `its schedule runs until ${until}` : `its schedule begins at ${until}`,
         metric: { value: active ? options.desired : 0, target: 1, activation: 0 },
       });
-      await sleep(Math.min(Math.max(1, untilMs - wallMs), LONGEST_MS), signal);
+      await pause(Math.min(Math.max(1, untilMs - wallMs), LONGEST_MS), signal);
     }
   },
 };

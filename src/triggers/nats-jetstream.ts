@@ -7,7 +7,8 @@ import type { CredentialSources } from '../model/credentials.ts';
 import { readCredentials } from './credentials.ts';
 import { ask } from './http-client.ts';
 import { NATS_BOUND_MS, NatsClient, isDenied } from './nats-client.ts';
-import { NoLook, measured, poll, sleep, some, type Source } from './polling.ts';
+import { pause } from '../model/pause.ts';
+import { NoLook, measured, poll, some, type Source } from './polling.ts';
 import { tlsOptions, type TlsOptions } from './tls.ts';
 import type { TriggerContext, TriggerDefinition, TriggerReport } from './trigger.ts';
 
@@ -111,7 +112,7 @@ class Connected implements Source {
     let found = await this.#find();
     // A subscription may hear of it sooner than the stream has it.
     for (let waitMs = 2; this.#expected && isIdle(found) && waitMs <= 64; waitMs *= 2) {
-      await sleep(waitMs, signal);
+      await pause(waitMs, signal);
       found = await this.#find();
     }
     this.#expected = false;

@@ -3,6 +3,7 @@
  * that it is seen at once. A source that fails is told of as failing, closed, and opened anew for the next time.
  */
 import type { TriggerContext, TriggerReport } from './trigger.ts';
+import { pause } from '../model/pause.ts';
 
 export interface Source {
   /** Asks once. Rejects with an Error whose message is a sentence with the next step. */
@@ -42,7 +43,7 @@ export async function poll(options: PollingOptions): Promise<void> {
   let arrival: Promise<void> | null = null;
   let seenMs = -GAP_MS;
   while (!signal.aborted) {
-    const pause = new AbortController();
+    const over = new AbortController();
     let isActive = true;
     try {
       source ??= await opened(options);
@@ -77,14 +78,14 @@ export async function poll(options: PollingOptions): Promise<void> {
           },
         ) ?? null;
       const beganMs = context.clock.nowMs();
-      await Promise.race([arrival ?? sleep(pollingMs, signal, pause.signal), sleep(pollingMs, signal, pause.signal)]);
+      await Promise.race([...(arrival === null ? [] : [arrival]), pause(pollingMs, signal, over.signal)]);
       // A queue that never has enough to be active must not be asked at each message.
       const leftMs = seenMs + GAP_MS - context.clock.nowMs();
-      if (leftMs > 0) await sleep(Math.min(leftMs, pollingMs), signal);
+      if (leftMs > 0) await pause(Math.min(leftMs, pollingMs), signal);
       seenMs = context.clock.nowMs();
       if (seenMs - beganMs >= pollingMs) seenMs = -GAP_MS;
-    } else await sleep(pollingMs, signal, pause.signal);
-    pause.abort();
+    } else await pause(pollingMs, signal, over.signal);
+    over.abort();
   }
   source?.close();
 }
@@ -125,22 +126,6 @@ async function bounded<T>({ signal, boundMs }: PollingOptions, run: (bound: Abor
     clearTimeout(timer);
     signal.removeEventListener('abort', aborted);
   }
-}
-
-/** Resolves after `ms`, or when one of the two aborts. */
-export function sleep(ms: number, ...signals: readonly AbortSignal[]): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      for (const signal of signals) signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    for (const signal of signals) {
-      if (signal.aborted) return end();
-      signal.addEventListener('abort', end);
-    }
-  });
 }
 
 export interface Measured {

@@ -5,6 +5,7 @@ import type { Logger } from '../../model/ports.ts';
 import type { PemCredentials } from '../../grpc/changing-credentials.ts';
 import { unavailableFigures, type FiguresSource, type ScaleFigures } from '../scale/figures.ts';
 import { FIGURES_SERVICE, type FiguresEvent, type FiguresRequest } from './figures-service.ts';
+import { pause } from '../../model/pause.ts';
 
 const ANSWER_MS = 2000;
 /** Between two attempts to listen, ms. */
@@ -141,16 +142,4 @@ export class LeaderClient implements FiguresSource {
 function errorOf({ code, details }: ServiceError): DormouseError {
   if (code === status.NOT_FOUND) return new DormouseError('DORMOUSE_FIGURES_UNKNOWN', details, { userFault: true });
   return unavailableFigures(details === '' ? 'the leading operator did not answer' : details);
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end, { once: true });
-  });
 }

@@ -4,6 +4,7 @@ import { CUSTOM_RESOURCES, NAMESPACES, SECRETS } from '../../kubernetes/resource
 import type { Logger } from '../../model/ports.ts';
 import { GROUP } from '../backend-object.ts';
 import { GATEWAY_GROUP } from './objects.ts';
+import { pause } from '../../model/pause.ts';
 
 /** Each with its versions, the best first. */
 const KINDS: Readonly<Record<string, { group: string; versions: readonly string[] }>> = {
@@ -208,17 +209,4 @@ function isStatusOnly({ metadata: before }: KubernetesObject, { metadata: now }:
     before.uid === now.uid &&
     before.deletionTimestamp === now.deletionTimestamp
   );
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
 }

@@ -5,6 +5,7 @@
 import type { KubernetesClient, Resource } from '../../kubernetes/client.ts';
 import type { Logger } from '../../model/ports.ts';
 import { MANAGED_BY, MANAGED_BY_LABEL, type ScalerAddress } from './objects.ts';
+import { pause } from '../../model/pause.ts';
 
 export const TRIGGER_AUTHENTICATIONS: Resource = {
   group: 'keda.sh',
@@ -106,17 +107,4 @@ function authentication(): object {
       secretTargetRef: [from('caCert', 'ca.crt'), from('tlsClientCert', 'tls.crt'), from('tlsClientKey', 'tls.key')],
     },
   };
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end, { once: true });
-    if (signal.aborted) end();
-  });
 }

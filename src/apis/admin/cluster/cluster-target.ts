@@ -22,6 +22,7 @@ import {
 } from './made-objects.ts';
 import { stepOf, Steps, taken } from './steps.ts';
 import { TurnsByName } from './turns-by-name.ts';
+import { pause } from '../../../model/pause.ts';
 
 /** Annotations of a Backend that the operator goes by (operator/orders.ts). */
 export const AWAKE_UNTIL = 'dormouse.dev/awake-until';
@@ -473,16 +474,4 @@ function unknown({ namespace, name }: Place): AdminError {
 
 function wrongFields(errors: readonly FieldError[]): AdminError {
   return new AdminError(422, 'DORMOUSE_ADMIN_FIELD', sentenceOf(errors), { errors });
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }
