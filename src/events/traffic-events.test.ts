@@ -204,6 +204,26 @@ describe('windows', () => {
     }
   });
 
+  it('zeros close one in which all began and ended, though nobody says more', async () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const { events, bus, pass } = await world();
+      events.windows('worker-1', [window('shop', { requests: 2 })]);
+      events.windows('worker-1', [window('shop')]);
+      for (let second = 0; second < 5; second++) {
+        pass(1000);
+        mock.timers.tick(1000);
+      }
+      const said = bus.events.map((event) => event.type === 'window' && [event.requests, event.fromMs, event.toMs]);
+      assert.deepEqual(said, [
+        [2, 999_900, 1_001_000],
+        [0, 1_001_000, 1_002_000],
+      ]);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
   it('the last ones are published at the end', async () => {
     const { events, bus } = await world();
     events.windows('worker-1', [window('shop', { requests: 1 })]);

@@ -57,6 +57,8 @@ interface OpenWindow {
   /** What each of the sources said last: they are added up. */
   now: Map<string, Pick<DemandWindow, 'inFlight' | 'held' | 'tunnels'>>;
   dirty: boolean;
+  /** The last one that was published says of something: readers are still to hear that it has ended. */
+  tellsOfSomething: boolean;
 }
 
 export class TrafficEvents {
@@ -174,11 +176,11 @@ export class TrafficEvents {
     for (const window of windows) {
       const backend = baseName(window.backend);
       let open = this.#open.get(backend);
-      if (open === undefined)
-        this.#open.set(
-          backend,
-          (open = { event: emptyWindow(this.#gateway, backend, nowMs), now: new Map(), dirty: false }),
-        );
+      if (open === undefined) {
+        const event = emptyWindow(this.#gateway, backend, nowMs);
+        open = { event, now: new Map(), dirty: false, tellsOfSomething: false };
+        this.#open.set(backend, open);
+      }
       const { event, now } = open;
       event.fromMs = open.dirty ? Math.min(event.fromMs, nowMs - window.elapsedMs) : nowMs - window.elapsedMs;
       open.dirty = true;
@@ -217,11 +219,11 @@ export class TrafficEvents {
     this.#timer = null;
     const toMs = Math.round(this.#deps.clock.wallMs());
     const events: TrafficEvent[] = [];
+    let more = false;
     for (const [backend, open] of this.#open) {
-      if (!open.dirty) {
-        if (open.now.size === 0) this.#open.delete(backend);
-        continue;
-      }
+      const quiet = !open.dirty && open.now.size === 0;
+      if (quiet && !open.tellsOfSomething) this.#open.delete(backend);
+      if (!open.dirty && !(quiet && open.tellsOfSomething)) continue;
       open.dirty = false;
       const { event } = open;
       const ended = { ...event, fromMs: Math.round(event.fromMs), concurrencyMs: Math.round(event.concurrencyMs) };
@@ -232,8 +234,11 @@ export class TrafficEvents {
       }
       events.push({ v: TRAFFIC_EVENT_VERSION, id: this.#id(), ...ended, toMs });
       open.event = emptyWindow(this.#gateway, backend, toMs);
+      open.tellsOfSomething = ended.requests > 0 || open.now.size > 0;
+      more ||= open.tellsOfSomething;
     }
     this.#publish(events);
+    if (more) this.#startTimer();
   }
 
   /** Requests that ended (`events.each`). `dropped`: how many more there were. */
