@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { once } from 'node:events';
 
 const CONNECT_MS = 5000;
+const GIVE_UP_MS = 1000;
 
 export class Nats {
   #url;
@@ -14,6 +15,8 @@ export class Nats {
   #number = 0;
   /** Number of a subscription -> what takes its messages. */
   #takers = new Map();
+  /** Who waits for the answers to PING, in their order. */
+  #pongs = [];
   /** Resolves when there is a connection. */
   #open;
   #inbox = `_INBOX.${crypto.randomUUID()}`;
@@ -60,6 +63,7 @@ export class Nats {
   #lost() {
     for (const take of this.#takers.values()) take(null);
     this.#takers.clear();
+    for (const pong of this.#pongs.splice(0)) pong();
     if (this.#closed || !this.#stays) return;
     this.#open = this.#again();
   }
@@ -80,7 +84,10 @@ export class Nats {
     this.#socket.write(`PUB ${subject} ${reply === '' ? '' : `${reply} `}${bytes}\r\n${body}\r\n`);
   }
 
-  /** The next message that comes back: { subject, reply, status, text }; null: none within this time, or the signal aborted, or the connection was lost. */
+  /**
+   * The next message that comes back: { reply, status, text }; null: none within this time, or the signal aborted, or the connection was lost. A message
+   * that was on its way when the waiting ended is still given: nobody else would get it before its lease is over.
+   */
   async ask(subject, body, waitMs, signal = null) {
     await this.#open;
     // What comes has the subject that it was published under: it is known by the number of the subscription.
@@ -94,13 +101,25 @@ export class Nats {
     this.#socket.write(`SUB ${inbox} ${number}\r\nUNSUB ${number} 1\r\n`);
     try {
       await this.publish(subject, body, inbox);
-      return await promise;
+      return (await promise) ?? (await this.#giveUp(number));
     } finally {
       clearTimeout(bound);
       signal?.removeEventListener('abort', none);
-      // The server has forgotten one that was answered.
-      if (this.#takers.delete(number)) this.#socket.write(`UNSUB ${number}\r\n`);
+      this.#takers.delete(number);
     }
+  }
+
+  /** Nothing comes any more when the server has answered what was said after UNSUB. */
+  #giveUp(number) {
+    // Answered, or lost.
+    if (!this.#takers.has(number)) return null;
+    const { promise, resolve } = Promise.withResolvers();
+    this.#takers.set(number, resolve);
+    const none = () => resolve(null);
+    this.#pongs.push(none);
+    this.#socket.write(`UNSUB ${number}\r\nPING\r\n`);
+    const bound = setTimeout(none, GIVE_UP_MS);
+    return promise.finally(() => clearTimeout(bound));
   }
 
   close() {
@@ -118,6 +137,7 @@ export class Nats {
       if (verb !== 'MSG' && verb !== 'HMSG') {
         this.#received = this.#received.subarray(end + 2);
         if (verb === 'PING') this.#socket.write('PONG\r\n');
+        if (verb === 'PONG') this.#pongs.shift()?.();
         if (verb === '-ERR') this.#log(`NATS: ${line}`);
         continue;
       }
