@@ -379,7 +379,7 @@ export class BackendController implements Machine, Neighbour {
         this.evaluateIdle();
         break;
       case 'falling-asleep':
-        this.fallingAsleep.lookAgain();
+        this.fallingAsleep.lookAgain(window.held);
         break;
     }
   }
@@ -387,7 +387,7 @@ export class BackendController implements Machine, Neighbour {
   drained(peer: Peer, answer: Drained): void {
     this.demand.answered(peer, answer.held, answer.lastActivityMs, this.#now());
     this.fleet.drains.answer(peer, answer.endpoint, answer.version);
-    if (!this.ending) this.fallingAsleep.lookAgain();
+    if (!this.ending) this.fallingAsleep.lookAgain(answer.held);
     this.#afterDrains();
   }
 
@@ -405,7 +405,7 @@ export class BackendController implements Machine, Neighbour {
     const [reason] = active;
     if (reason === undefined) {
       // A source that fails is not the end of its work.
-      if (keptBy.length > 0 && this.#phase === 'falling-asleep') this.fallingAsleep.lookAgain();
+      if (keptBy.length > 0 && this.#phase === 'falling-asleep') this.fallingAsleep.lookAgain(0);
       // Its end is the last thing that was needed of it.
       if (wasActive) this.touch();
       this.evaluateIdle();
@@ -425,7 +425,7 @@ export class BackendController implements Machine, Neighbour {
     if (wake !== null && before === null) {
       this.wakeUp({ kind: 'schedule', trigger: wake, atMs: this.#wallMs() });
       this.waking.keepAwake('restart');
-    } else if (this.#phase === 'falling-asleep') this.fallingAsleep.lookAgain();
+    } else if (this.#phase === 'falling-asleep') this.fallingAsleep.lookAgain(0);
     else {
       // The moment at which it may sleep may be an earlier one now.
       this.#idleAlarm.cancel();

@@ -100,11 +100,14 @@ export class FallingAsleep {
 
   // ---- while it drains
 
-  /** Something was reported. */
-  lookAgain(): void {
+  /**
+   * Something was said. `held`: how many wait at the gateway that said it; what the others said last may be older than the decision, and they answer too before
+   * anything ends.
+   */
+  lookAgain(held: number): void {
     const edge = this.#edge;
     if (edge === null || edge.stage !== 'draining') return;
-    const objection = secondLook(edge, this.#look());
+    const objection = secondLook(edge, { ...this.#look(), held });
     if (objection !== null) this.cancel(objection);
   }
 

@@ -212,6 +212,24 @@ test('sleep by command drains what is in flight, and says so when requests keep 
   await world.end();
 });
 
+test('sleep by command right after a wake: what a gateway said before it is no objection, what it answers is', async () => {
+  const { world, gateway, driver } = await awakeShop({ scale: { idleAfterMs: 60_000 } });
+  const other = world.gateway();
+  // The request that woke it, as it was reported when it came; it has been answered since.
+  other.report('shop', { held: 1, lastActivityMs: world.time.wallMs() });
+  const cancelled = world.controller.sleep('shop', none);
+  gateway.drain('shop');
+  assert.equal(world.status('shop').phase, 'falling-asleep');
+  other.drain('shop', { held: 1, lastActivityMs: world.time.wallMs() });
+  await assert.rejects(cancelled, { code: 'DORMOUSE_SLEEP_CANCELLED', message: 'shop stays awake: a request waits' });
+  const slept = world.controller.sleep('shop', none);
+  gateway.drain('shop');
+  other.drain('shop');
+  await retired(driver);
+  await slept;
+  await world.end();
+});
+
 test('an instance that dies while it falls asleep does not hold up anything', async () => {
   const { world, gateway, driver } = await awakeShop();
   world.time.advance(300);
