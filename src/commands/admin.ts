@@ -1,6 +1,5 @@
 /** `dormouse admin`: the admin API of a cluster. What it makes are objects; the operator does the rest. */
 import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { AdminApi } from '../apis/admin/admin-api.ts';
 import type { FieldError } from '../apis/admin/admin-error.ts';
@@ -9,7 +8,6 @@ import { ClusterTarget } from '../apis/admin/cluster/cluster-target.ts';
 import { pointerOf } from '../apis/admin/machine/config-issues.ts';
 import { ObjectCompiler, parseConfig } from '../config/index.ts';
 import { createClient } from '../kubernetes/api-client.ts';
-import { loadClusterConfig } from '../kubernetes/cluster-config.ts';
 import type { AdminConfig } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
 import { systemClock } from '../model/ports.ts';
@@ -19,6 +17,7 @@ import { startObserveServer } from '../telemetry/observe-server.ts';
 import { processMetrics } from '../telemetry/process-metrics.ts';
 import { renderMetrics } from '../telemetry/render.ts';
 import { readAdminFlags } from './admin-options.ts';
+import { clusterAccess } from './cluster-access.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
 import { packageVersion } from './package-version.ts';
 import { defaultRegistry } from './registry.ts';
@@ -44,13 +43,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
   await using closing = new AsyncDisposableStack();
   closing.defer(() => destination.close());
   const version = packageVersion();
-  const cluster = await loadClusterConfig({
-    env: context.env,
-    home: homedir(),
-    clock,
-    ...(flags.kubeconfig === null ? {} : { kubeconfig: flags.kubeconfig }),
-    ...(flags.context === null ? {} : { context: flags.context }),
-  });
+  const cluster = await clusterAccess(context, flags);
   const client = createClient(cluster, { logger, clock, random: Math.random, userAgent: `dormouse-admin/${version}` });
   closing.defer(() => client.close());
 

@@ -1,6 +1,6 @@
 /** `dormouse operator`: the controller of a cluster, put together here. */
 import { randomBytes } from 'node:crypto';
-import { homedir, hostname } from 'node:os';
+import { hostname } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { ObjectCompiler, renderObjectProblem } from '../config/index.ts';
 import { createKubernetesDrivers, trimPod, trimWorkload } from '../drivers/kubernetes/index.ts';
@@ -8,7 +8,6 @@ import type { SharedInformers, Workload } from '../drivers/kubernetes/index.ts';
 import { IdleSources, sharedIdleDeps, type IdleSourcesDeps } from '../idle/idle-sources.ts';
 import { createClient } from '../kubernetes/api-client.ts';
 import type { Informer, KubernetesClient, Resource, Scale } from '../kubernetes/client.ts';
-import { loadClusterConfig } from '../kubernetes/cluster-config.ts';
 import { EventRecorder } from '../kubernetes/events.ts';
 import { serveLinks } from '../link/grpc-server.ts';
 import type { BackendConfig, KubernetesConfig } from '../model/config.ts';
@@ -28,6 +27,7 @@ import { processMetrics } from '../telemetry/process-metrics.ts';
 import { renderMetrics } from '../telemetry/render.ts';
 import { TraceExporter } from '../telemetry/trace-exporter.ts';
 import { causeText } from './cause-text.ts';
+import { clusterAccess } from './cluster-access.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
 import { EXTERNAL_METRICS_SERVICE } from './operator-external-metrics.ts';
 import { OperatorScaling } from './operator-scaling.ts';
@@ -61,13 +61,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
   await using closing = new AsyncDisposableStack();
   closing.defer(() => destination.close());
 
-  const cluster = await loadClusterConfig({
-    env: context.env,
-    home: homedir(),
-    clock,
-    ...(flags.kubeconfig === null ? {} : { kubeconfig: flags.kubeconfig }),
-    ...(flags.context === null ? {} : { context: flags.context }),
-  });
+  const cluster = await clusterAccess(context, flags);
   const namespace = flags.namespace ?? cluster.namespace;
   const identity = `${context.env.POD_NAME ?? hostname()}-${randomBytes(4).toString('hex')}`;
   const version = packageVersion();

@@ -2,16 +2,15 @@
  * `dormouse uninstall`: deletes every Backend of a cluster while its operator still runs, and waits until it has put back what it changed: Services, targets,
  * ScaledObjects. The chart's pre-delete job is this command. The installation itself is left to Helm or kubectl.
  */
-import { homedir } from 'node:os';
 import { Rejected, readDuration } from '../config/schema/scalars.ts';
 import { createClient } from '../kubernetes/api-client.ts';
 import { isReason } from '../kubernetes/api-error.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
-import { loadClusterConfig } from '../kubernetes/cluster-config.ts';
 import { DormouseError } from '../model/errors.ts';
 import { silentLogger, systemClock } from '../model/ports.ts';
 import { BACKENDS, keyOf, type BackendObject } from '../operator/backend-object.ts';
 import { printable } from '../telemetry/pretty-line.ts';
+import { clusterAccess } from './cluster-access.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
 import { durationText } from './duration-text.ts';
 
@@ -28,13 +27,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
       `--timeout takes a duration from 1s to 24h, such as ${STANDARD_TIMEOUT}, not "${String(options.timeout)}"`,
     );
   }
-  const config = await loadClusterConfig({
-    env: context.env,
-    home: context.env['HOME'] ?? homedir(),
-    clock: systemClock,
-    ...(typeof options.kubeconfig === 'string' ? { kubeconfig: options.kubeconfig } : {}),
-    ...(typeof options.context === 'string' ? { context: options.context } : {}),
-  });
+  const config = await clusterAccess(context, options);
   const client = createClient(config, {
     logger: silentLogger,
     clock: systemClock,

@@ -13,6 +13,7 @@ import {
   type StatusObject,
 } from '@grpc/grpc-js';
 import { ChangingCredentials } from '../grpc/changing-credentials.ts';
+import { addressText, closeServer, hasRole, listen } from '../grpc/serve.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
 import { MAX_FRAME_BYTES } from './frames.ts';
@@ -70,7 +71,6 @@ export interface LinkServer {
 /** Rejects with DORMOUSE_LINK_ADDRESS when the address can't be listened on, DORMOUSE_LINK_CREDENTIALS when the certificates can't be read. */
 export async function serveLinks(options: ServeLinksOptions): Promise<LinkServer> {
   const { logger, keepAlive = usualKeepAlive } = options;
-  const { host, port } = options.address;
   // What goes wrong is told to our logger; the library would write to standard error too.
   setLogVerbosity(logVerbosity.NONE);
   const credentials = new ChangingCredentials(options.credentials, credentialsError);
@@ -107,31 +107,18 @@ export async function serveLinks(options: ServeLinksOptions): Promise<LinkServer
     options.onLink(id, link, peer);
   };
   server.addService(LINK_SERVICE as ServiceDefinition, { Attach: attach });
-  const bound = await new Promise<number>((resolve, reject) => {
-    const where = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-    server.bindAsync(where, credentials.forServer(), (error, taken) => {
-      if (error === null) resolve(taken);
-      else reject(addressError(error, where));
-    });
+  const bound = await listen(server, options.address, credentials.forServer()).catch((error: Error) => {
+    throw addressError(error, addressText(options.address));
   });
   return {
-    address: { host, port: bound },
+    address: { host: options.address.host, port: bound },
     setCredentials: (next) => credentials.set(next),
     get links() {
       return links.size;
     },
     close: async () => {
       for (const link of links) link.close();
-      await new Promise<void>((resolve) => {
-        const cut = setTimeout(() => {
-          server.forceShutdown();
-          resolve();
-        }, CLOSE_MS);
-        server.tryShutdown(() => {
-          clearTimeout(cut);
-          resolve();
-        });
-      });
+      await closeServer(server, CLOSE_MS);
     },
   };
 }
@@ -148,7 +135,7 @@ function refuse(
   call: ServerDuplexStream<Buffer, Buffer>,
   links: number,
 ): Pick<StatusObject, 'code' | 'details'> | null {
-  if (!isGateway(call.getAuthContext().sslPeerCertificate?.subjectaltname)) {
+  if (!hasRole(call.getAuthContext().sslPeerCertificate?.subjectaltname, GATEWAY_ROLE)) {
     return {
       code: status.PERMISSION_DENIED,
       details: `the client's certificate is not one of a gateway (URI ${GATEWAY_ROLE})`,
@@ -171,11 +158,6 @@ function refuse(
   if (links >= MAX_LINKS)
     return { code: status.RESOURCE_EXHAUSTED, details: `${MAX_LINKS} gateways are attached already` };
   return null;
-}
-
-/** `names` is what node:tls makes of a subjectAltName. It quotes a value that could be taken for several: there is none such in a certificate of ours. */
-function isGateway(names: string | undefined): boolean {
-  return names !== undefined && !names.includes('"') && names.split(', ').includes(`URI:${GATEWAY_ROLE}`);
 }
 
 function addressError(error: Error, where: string): DormouseError {

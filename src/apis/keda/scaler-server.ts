@@ -10,6 +10,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { ChangingCredentials, type PemCredentials } from '../../grpc/changing-credentials.ts';
+import { addressText, closeServer, hasRole, listen } from '../../grpc/serve.ts';
 import { DormouseError } from '../../model/errors.ts';
 import type { Logger } from '../../model/ports.ts';
 import type { ReplicaFigures } from '../scale/replica-figures.ts';
@@ -69,17 +70,12 @@ export async function serveScaler({
   });
   server.addService(scaler.definition as ServiceDefinition, only(SCALER_CLIENT_ROLE, scaler.handlers, logger));
   server.addService(FIGURES_SERVICE as ServiceDefinition, only(OPERATOR_ROLE, others.handlers, logger));
-  const { host, port } = address;
-  const where = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-  const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(where, changing.forServer(), (error, taken) => {
-      if (error === null) return resolve(taken);
-      const text = `cannot listen on ${where} for KEDA: ${error.message}; set --scaler to an address of this machine and a port that is free`;
-      reject(new DormouseError('DORMOUSE_SCALER_ADDRESS', text, { cause: error, userFault: true }));
-    });
+  const bound = await listen(server, address, changing.forServer()).catch((error: Error) => {
+    const text = `cannot listen on ${addressText(address)} for KEDA: ${error.message}; set --scaler to an address of this machine and a port that is free`;
+    throw new DormouseError('DORMOUSE_SCALER_ADDRESS', text, { cause: error, userFault: true });
   });
   return {
-    address: { host, port: bound },
+    address: { host: address.host, port: bound },
     setCredentials: (next) => changing.set(next),
     get streams() {
       return scaler.streams;
@@ -87,16 +83,7 @@ export async function serveScaler({
     close: async () => {
       scaler.close();
       others.close();
-      await new Promise<void>((resolve) => {
-        const cut = setTimeout(() => {
-          server.forceShutdown();
-          resolve();
-        }, CLOSE_MS);
-        server.tryShutdown(() => {
-          clearTimeout(cut);
-          resolve();
-        });
-      });
+      await closeServer(server, CLOSE_MS);
     },
   };
 }
@@ -126,9 +113,4 @@ function only(
       },
     ]),
   ) as UntypedServiceImplementation;
-}
-
-/** `names` is what node:tls makes of a subjectAltName. It quotes a value that could be taken for several: there is none such in a certificate of ours. */
-function hasRole(names: string | undefined, role: string): boolean {
-  return names !== undefined && !names.includes('"') && names.split(', ').includes(`URI:${role}`);
 }

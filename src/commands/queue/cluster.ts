@@ -1,13 +1,12 @@
 /** The queue demo of a cluster: its manifests (examples/queue-demo/kubernetes), where they go, and a client. */
 import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { readYaml } from '../../config/read-yaml.ts';
 import { createClient, type ApiClient } from '../../kubernetes/api-client.ts';
 import type { KubernetesObject, Resource } from '../../kubernetes/client.ts';
-import { loadClusterConfig } from '../../kubernetes/cluster-config.ts';
 import { DormouseError } from '../../model/errors.ts';
 import { silentLogger, systemClock } from '../../model/ports.ts';
+import { clusterAccess } from '../cluster-access.ts';
 import type { CommandContext, CommandOptions } from '../command.ts';
 import { packageVersion } from '../package-version.ts';
 import { SOURCES, type SourceKind } from './demo-state.ts';
@@ -34,17 +33,11 @@ export interface DemoCluster extends AsyncDisposable {
   signal: AbortSignal;
 }
 
-/** Throws DORMOUSE_USAGE, and what loadClusterConfig throws. */
+/** Throws DORMOUSE_USAGE, and what clusterAccess throws. */
 export async function openCluster(context: CommandContext, options: CommandOptions): Promise<DemoCluster> {
   const namespace = typeof options.namespace === 'string' ? options.namespace : STANDARD_NAMESPACE;
   if (!DNS_LABEL.test(namespace)) throw usage(`--namespace: "${namespace}" is no name of a namespace`);
-  const config = await loadClusterConfig({
-    env: context.env,
-    home: context.env['HOME'] ?? homedir(),
-    clock: systemClock,
-    ...(typeof options.kubeconfig === 'string' ? { kubeconfig: options.kubeconfig } : {}),
-    ...(typeof options.context === 'string' ? { context: options.context } : {}),
-  });
+  const config = await clusterAccess(context, options);
   const client = createClient(config, {
     logger: silentLogger,
     clock: systemClock,
