@@ -76,7 +76,7 @@ export async function run(context: CommandContext, _args: readonly string[], opt
   if (flags.observe !== null) {
     const observe = await startObserveServer({
       address: flags.observe,
-      metrics: async () => renderMetrics([processMetrics({ version, role: 'admin', startedAtMs })]),
+      metrics: async () => renderMetrics([processMetrics({ version, role: 'admin', startedAtMs }), server.families()]),
       ready: () => ({ ready: !stopping.aborted, reasons: stopping.aborted ? ['it is ending'] : [] }),
       logger,
     });

@@ -9,6 +9,7 @@ import { AdminServer } from '../apis/admin/admin-server.ts';
 import { MachineTarget, type MachineTargetOptions } from '../apis/admin/machine/machine-target.ts';
 import type { AdminConfig, AdminToken, Config } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
+import type { MetricFamily } from '../model/metrics.ts';
 
 /** In the state folder, for who has no token of the configuration: mode 0600, so for who may use the control socket too. */
 export const TOKEN_FILE = 'admin-token';
@@ -35,6 +36,11 @@ export class UpAdmin {
   /** Where it listens; null: nowhere. */
   get address(): { host: string; port: number } | null {
     return this.#server?.address ?? null;
+  }
+
+  /** None while it does not listen. */
+  families(): MetricFamily[] {
+    return this.#server?.families() ?? [];
   }
 
   /** A request over the control socket, which its rights let in. */

@@ -360,6 +360,7 @@ async function up({ config: configPath, env, onReady }: UpOptions, io: UpIo): Pr
       configFamilies(inForce),
       traces.families(),
       events.families(),
+      admin.families(),
       plugins.families(),
     ]);
   }

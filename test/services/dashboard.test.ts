@@ -102,6 +102,7 @@ async function place(endpoint: number, queue: number): Promise<Place> {
   const written = JSON.parse(
     configuration({
       plugins: ['./faulty.mjs'],
+      admin: { address: '127.0.0.1:0' },
       listeners: [
         { name: 'web', address: '127.0.0.1:0' },
         {

@@ -49,6 +49,13 @@ describe('tokens', () => {
     refused(await served.ask('/v1/backends', { token: 'guess-12' }), 401, 'DORMOUSE_ADMIN_TOKEN');
     refused(await served.ask('/v1/backends', { token: 'guess-13' }), 429, 'DORMOUSE_ADMIN_LOGINS');
     assert.equal(served.log.filter((line) => line.includes('log-in failed')).length, 13);
+    assert.deepEqual(served.counts, {
+      dormouse_admin_requests_total2xx: 1,
+      dormouse_admin_requests_total3xx: 0,
+      dormouse_admin_requests_total4xx: 13,
+      dormouse_admin_requests_total5xx: 0,
+      dormouse_admin_login_failures_total: 13,
+    });
   });
 
   test('each scope may what it may and what those before it may', async () => {

@@ -9,6 +9,7 @@ import type { Server as SecureServer } from 'node:https';
 import type { AdminConfig, AdminToken } from '../../model/config.ts';
 import { DormouseError } from '../../model/errors.ts';
 import { isLoopback } from '../../model/loopback.ts';
+import type { MetricFamily } from '../../model/metrics.ts';
 import type { Clock, Logger } from '../../model/ports.ts';
 import { refuse, type AdminApi } from './admin-api.ts';
 import { AdminError } from './admin-error.ts';
@@ -35,6 +36,9 @@ export class AdminServer {
   readonly #server: Server | SecureServer;
   #config: AdminConfig;
   #tokens: ReadonlyMap<string, AdminToken>;
+  /** Answers by the first digit of their status. */
+  readonly #answers = new Map<string, number>(['2', '3', '4', '5'].map((digit) => [digit, 0]));
+  #failedLogins = 0;
 
   private constructor({ config, ownToken, api, logger, clock }: AdminServerOptions, server: Server | SecureServer) {
     this.#config = config;
@@ -91,6 +95,23 @@ export class AdminServer {
     this.#tokens = tokensOf(config, ownToken);
   }
 
+  families(): MetricFamily[] {
+    return [
+      {
+        name: 'dormouse_admin_requests_total',
+        help: 'Requests that the admin API answered over TCP.',
+        type: 'counter',
+        series: [...this.#answers].map(([digit, value]) => ({ labels: { code_class: `${digit}xx` }, value })),
+      },
+      {
+        name: 'dormouse_admin_login_failures_total',
+        help: 'Requests to the admin API with a token that is not known.',
+        type: 'counter',
+        series: [{ labels: {}, value: this.#failedLogins }],
+      },
+    ];
+  }
+
   close(): Promise<void> {
     return new Promise((resolve) => {
       const cut = setTimeout(() => this.#server.closeAllConnections(), 500);
@@ -105,6 +126,10 @@ export class AdminServer {
   #serve(request: IncomingMessage, response: ServerResponse): void {
     request.on('error', () => {});
     response.on('error', () => {});
+    response.once('finish', () => {
+      const digit = String(response.statusCode)[0]!;
+      this.#answers.set(digit, (this.#answers.get(digit) ?? 0) + 1);
+    });
     try {
       this.#checkHost(request);
       const caller = this.#callerOf(request);
@@ -151,8 +176,10 @@ export class AdminServer {
     }
     // Nobody has guessed anything without a token.
     const waitSeconds = given === undefined ? 0 : this.#failures.count(from);
-    if (given !== undefined)
+    if (given !== undefined) {
+      this.#failedLogins++;
       this.#logger.warn('admin: a log-in failed', { audit: true, from, limited: waitSeconds > 0 });
+    }
     if (waitSeconds > 0) {
       throw new AdminError(429, 'DORMOUSE_ADMIN_LOGINS', `too many failed log-ins; wait ${waitSeconds} s`, {
         headers: { 'retry-after': String(waitSeconds) },
