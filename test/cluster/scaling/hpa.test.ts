@@ -7,9 +7,11 @@ import type { HorizontalPodAutoscaler } from '../../../src/operator/kinds.ts';
 import { Edge } from '../gateway-api/gateway.fixture.ts';
 import { installDormouse } from '../fixtures/installation.ts';
 import { Objects } from '../fixtures/objects.ts';
+import { DemoInCluster } from '../fixtures/queue-demo.ts';
 import { backendObject, Scene } from '../fixtures/scene.ts';
 import { summary } from '../fixtures/traffic.ts';
-import { appObjects, ensureCluster, until, type Cluster } from '../machine/index.ts';
+import { buildServerImage } from '../machine/images.ts';
+import { appObjects, ensureCluster, loadImage, until, type Cluster } from '../machine/index.ts';
 import { scaleWrites } from '../machine/audit.ts';
 
 const API_SERVICE = 'v1beta1.external.metrics.k8s.io';
@@ -100,6 +102,11 @@ test('the real HPA scales it with the load, dormouse puts it to sleep and wakes 
   assert.equal(app.replicas, 0);
   await app.delete();
   await hpas.untilGone('users');
+});
+
+test('a queue: the real HPA scales its workers by what the trigger measures, dormouse does zero and one', async () => {
+  await loadImage(await buildServerImage('redis-server'));
+  await new DemoInCluster(cluster, 'queue-demo-hpa').thereAndBack('list', 'hpa');
 });
 
 test('200 metrics are read through the API server', async (t) => {
