@@ -8,7 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { FakeTarget, STATUS } from '../apis/control/control-target.fixture.ts';
 import { ControlServer } from '../apis/control/index.ts';
 import { DormouseError } from '../model/errors.ts';
-import type { BackendStatus } from '../model/status.ts';
+import { backendStatus } from './backend-status.fixture.ts';
 
 const MAIN = new URL('./main.ts', import.meta.url).pathname;
 
@@ -52,30 +52,6 @@ async function until(condition: () => boolean): Promise<void> {
     assert.ok(Date.now() < deadline, 'the condition did not come true within 10 s');
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-}
-
-function backend(over: Partial<BackendStatus>): BackendStatus {
-  return {
-    name: 'shop',
-    driver: 'process',
-    phase: 'asleep',
-    sinceMs: Date.now() - 65_000,
-    why: 'idle for 60 s',
-    awakeBecause: [],
-    sleepsAtMs: 0,
-    lastWoken: null,
-    lastSleptMs: 0,
-    wakes: 0,
-    instances: [],
-    min: 0,
-    max: 4,
-    desired: 0,
-    demand: { concurrency: 0, requestsPerSecond: 0, inFlight: 0, held: 0, tunnels: 0 },
-    lastActivityMs: 0,
-    crash: null,
-    breaker: null,
-    ...over,
-  };
 }
 
 test('used wrongly: 2, with the command that was meant', async (t) => {
@@ -162,8 +138,8 @@ test('status: who sleeps, who is awake and why, and what a crashing one wrote la
     listeners: [{ name: 'web', address: '127.0.0.1:8080' }],
     workers: [{ id: 'w0', pid: 5, state: 'running', restarts: 1, connections: 3, rssBytes: 1e6 }],
     backends: [
-      backend({}),
-      backend({
+      backendStatus({}),
+      backendStatus({
         name: 'users',
         phase: 'awake',
         desired: 2,
@@ -186,7 +162,7 @@ test('status: who sleeps, who is awake and why, and what a crashing one wrote la
         ],
         demand: { concurrency: 2.25, requestsPerSecond: 1500, inFlight: 2, held: 3, tunnels: 0 },
       }),
-      backend({
+      backendStatus({
         name: 'api',
         crash: {
           reason: 'exited with code 1',

@@ -5,33 +5,14 @@ import type { BackendStatus, Status } from '../model/status.ts';
 import type { CommandContext } from './command.ts';
 import { durationText, sinceText } from './duration-text.ts';
 import { LiveScreen } from './live-screen.ts';
+import { backendStatus } from './backend-status.fixture.ts';
 import { backendLines, backendTable, statusLines, whyText } from './status-view.ts';
 import { topLines } from './top.ts';
 
 const NOW = 1_700_000_000_000;
 
 function backend(name: string, over: Partial<BackendStatus> = {}): BackendStatus {
-  return {
-    name,
-    driver: 'process',
-    phase: 'asleep',
-    sinceMs: NOW - 65_000,
-    why: 'idle for 60 s',
-    awakeBecause: [],
-    sleepsAtMs: 0,
-    lastWoken: null,
-    lastSleptMs: 0,
-    wakes: 0,
-    instances: [],
-    min: 0,
-    max: 4,
-    desired: 0,
-    demand: { concurrency: 0, requestsPerSecond: 0, inFlight: 0, held: 0, tunnels: 0 },
-    lastActivityMs: 0,
-    crash: null,
-    breaker: null,
-    ...over,
-  };
+  return backendStatus({ name, sinceMs: NOW - 65_000, ...over });
 }
 
 const crash = {
