@@ -346,6 +346,8 @@ export class Gateway {
     if (isExpected) return answer({ type: 'configured', version });
     const created = new Map<string, GatewayBackend>();
     const opened: GatewayListener[] = [];
+    /** Listeners that end with this configuration, and who listens at their address then. */
+    const heirs = new Map<GatewayListener, GatewayListener>();
     let accessLog = this.accessLog;
     const tracerOptions = this.tracerOptions(config);
     let runtime: Runtime | null = null;
@@ -401,10 +403,13 @@ export class Gateway {
         const listener = new GatewayListener(prepared.rules.get(listenerConfig.name)!, this);
         // Connections may come as soon as it is open: the first configuration has to be in force by then.
         this.current ??= runtime;
-        await listener.open(await this.deps.sockets.open(listenerConfig));
+        const target = await this.deps.sockets.open(listenerConfig);
+        const former = 'handle' in target ? null : this.endingAt(listenerConfig, config);
+        if (former === null) await listener.open(target);
+        else heirs.set(former, listener);
         opened.push(listener);
       }
-      this.commit(config, runtime, backends, opened, prepared.rules, accessLog);
+      this.commit(config, runtime, backends, opened, heirs, prepared.rules, accessLog);
       secured.commit();
       this.configured = true;
       answer({ type: 'configured', version });
@@ -444,7 +449,8 @@ export class Gateway {
     config: GatewayConfig,
     runtime: Runtime,
     backends: ReadonlyMap<string, GatewayBackend>,
-    opened: GatewayListener[],
+    opened: readonly GatewayListener[],
+    heirs: ReadonlyMap<GatewayListener, GatewayListener>,
     rules: ReadonlyMap<string, ListenerRules>,
     accessLog: AccessLog,
   ): void {
@@ -470,6 +476,7 @@ export class Gateway {
       if (next !== undefined && sameAddress(listener.config, next.config)) listener.reconfigure(next);
       else {
         this.listeners.delete(name);
+        heirs.get(listener)?.takeOver(listener);
         void listener.drain();
         this.leaving.add(listener);
       }
@@ -500,6 +507,17 @@ export class Gateway {
   private keptListener(config: ListenerConfig): GatewayListener | null {
     const known = this.listeners.get(config.name);
     return known !== undefined && sameAddress(known.config, config) ? known : null;
+  }
+
+  /** The listener that has this address now and will be no more, under another name. Any free port is nobody's address. */
+  private endingAt(wanted: ListenerConfig, config: GatewayConfig): GatewayListener | null {
+    if (wanted.address.port === 0) return null;
+    for (const [name, listener] of this.listeners) {
+      if (!sameAddress(listener.config, wanted)) continue;
+      const next = config.listeners.find((one) => one.name === name);
+      return next !== undefined && sameAddress(next, wanted) ? null : listener;
+    }
+    return null;
   }
 
   private accessLogFor(config: GatewayConfig): AccessLog {

@@ -59,7 +59,8 @@ export class GatewayListener {
   /** The port that it listens on. */
   port = 0;
   private readonly owner: ListenerOwner;
-  private readonly server: Server;
+  /** null: not open, or another listener has taken it over. */
+  private server: Server | null = null;
   private readonly spare: RequestParser[] = [];
   private drainBeganMs = 0;
   private refusedOpen = 0;
@@ -72,10 +73,6 @@ export class GatewayListener {
     this.clients = rules.clients;
     this.fixedLines = rules.tls?.hstsLine ?? '';
     this.parser = new RequestParser(rules.config.limits);
-    this.server = createServer(
-      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
-      (socket) => this.accept(socket),
-    );
   }
 
   get config(): ListenerConfig {
@@ -106,17 +103,38 @@ export class GatewayListener {
 
   /** Begins to accept. Rejects with the error of listen(2). */
   open(target: { handle: object } | { host: string; port: number }): Promise<void> {
+    const options = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+    const server = createServer(options);
+    this.server = server;
     return new Promise((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen('handle' in target ? target.handle : { ...target, backlog: BACKLOG }, BACKLOG, () => {
-        this.server.off('error', reject);
-        this.server.on('error', (error) =>
-          this.runtime.logger.error('accepting failed', { listener: this.config.name, error: error.message }),
-        );
-        this.port = (this.server.address() as AddressInfo | null)?.port ?? this.config.address.port;
+      server.once('error', reject);
+      server.listen('handle' in target ? target.handle : { ...target, backlog: BACKLOG }, BACKLOG, () => {
+        server.off('error', reject);
+        this.serve(server);
         resolve();
       });
     });
+  }
+
+  /**
+   * Accepts from now on what comes to the address of a listener that ends with this configuration: the socket stays open, so that nobody is refused. What that one has
+   * accepted stays its own, and ends with it.
+   */
+  takeOver(former: GatewayListener): void {
+    const { server } = former;
+    if (server === null) throw new Error(`listener ${former.config.name} is not open`);
+    former.server = null;
+    server.removeAllListeners('connection').removeAllListeners('error');
+    this.server = server;
+    this.serve(server);
+  }
+
+  private serve(server: Server): void {
+    server.on('connection', (socket: Socket) => this.accept(socket));
+    server.on('error', (error) =>
+      this.runtime.logger.error('accepting failed', { listener: this.config.name, error: error.message }),
+    );
+    this.port = (server.address() as AddressInfo | null)?.port ?? this.config.address.port;
   }
 
   private accept(socket: Socket): void {
@@ -283,7 +301,8 @@ export class GatewayListener {
     this.draining = true;
     this.drainBeganMs = this.nowMs();
     this.rules.tls?.close();
-    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    const { server } = this;
+    const closed = new Promise<void>((resolve) => (server === null ? resolve() : server.close(() => resolve())));
     for (const connection of this.connections) connection.beginDrain?.();
     const emptied = new Promise<void>((resolve) => {
       this.emptied = resolve;
