@@ -26,7 +26,7 @@ import {
 import { Claims } from './claims.ts';
 import { conditionsOf, withReady, type Finding } from './conditions.ts';
 import type { GatewayPods } from './gateway-pods.ts';
-import { conflict, findingsOf, invalid, valid } from './findings.ts';
+import { conflict, findingsOf, invalid, refused, valid } from './findings.ts';
 import { Handover, type HandoverHost } from './handover.ts';
 import { inPlaceParts, portName, type InPlaceDefaults } from './in-place-config.ts';
 import type { Service } from './kinds.ts';
@@ -113,8 +113,8 @@ interface Entry {
   plan: ServicePlan | null;
   allocated: PortAllocation[] | null;
   mark: number;
-  /** The mark that a refused configuration had. */
-  refused: number;
+  /** The mark that a refused configuration had, and why it was refused; null: what is asked for is in force, or not looked at yet. */
+  refused: { mark: number; reason: string } | null;
   parts: BackendParts | null;
   idle: IdleWatch | null;
   /** What `idle` was made for. */
@@ -228,9 +228,12 @@ export class Backends {
 
   /** What `apply` announced has been given to the controller, or was refused. */
   applied(refusal: string | null): void {
-    for (const key of refusal === null ? [] : this.#awaiting) {
-      const entry = this.#entries.get(key);
-      if (entry !== undefined) entry.refused = entry.mark;
+    for (const entry of this.#entries.values()) {
+      const isRefused = refusal !== null && entry.parts !== null && !this.#deps.isInForce(entry.mark);
+      const next = isRefused ? { mark: entry.mark, reason: refusal } : null;
+      if (isDeepStrictEqual(next, entry.refused)) continue;
+      entry.refused = next;
+      this.#deps.enqueue(entry.key);
     }
     this.gatewaysChanged();
     for (const entry of this.#entries.values()) {
@@ -361,7 +364,7 @@ export class Backends {
       plan: null,
       allocated: null,
       mark: 0,
-      refused: 0,
+      refused: null,
       parts: null,
       idle: null,
       idleOf: null,
@@ -795,7 +798,7 @@ export class Backends {
     const { namespace, target, service } = source.kubernetes;
     const { [SELECTOR_KEY]: _ours, ...labels } =
       (service === null ? undefined : this.#deps.services.get(namespace, service)?.spec.selector) ?? {};
-    return findingsOf({
+    const found = findingsOf({
       target: `${target.kind} ${target.name}`,
       targetProblem: looked?.problem ?? null,
       plan,
@@ -819,6 +822,8 @@ export class Backends {
       concern: Object.keys(labels).length === 0 ? null : this.#deps.policies.concern(namespace, labels),
       crash: this.#deps.controller.backend(key)?.crash?.reason ?? null,
     });
+    if (entry.refused === null) return found;
+    return [refused(entry.refused.reason), ...found.filter(({ type }) => type !== 'Accepted')];
   }
 
   /** Whether what scales the target besides us lets it sleep. */
@@ -876,7 +881,7 @@ export class Backends {
       parts !== null &&
       object.status?.observedGeneration !== object.metadata.generation &&
       gateways.listening > 0 &&
-      refused !== mark &&
+      refused?.mark !== mark &&
       !isInForce(mark)
     );
   }

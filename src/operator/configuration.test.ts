@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import type { Config } from '../model/config.ts';
 import { silentLogger } from '../model/ports.ts';
 import { Configuration } from './configuration.ts';
@@ -60,4 +60,41 @@ test('changes while one is applied are applied with the next', async () => {
   await next();
   assert.equal(configuration.isSettled, true);
   configuration.close();
+});
+
+test('a refused one is told of, and tried again though nothing changes: what refused it may have gone', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const told: (string | null)[] = [];
+    const configuration = new Configuration({
+      logger: silentLogger,
+      build: () => ({}) as Config,
+      configure: async () => {
+        if (told.length < 2) throw new Error('gateway a refused it: the port is taken');
+        return 1;
+      },
+      gateways: () => [{ inForce: 1, leaving: false }],
+      applied: (refusal) => void told.push(refusal),
+    });
+    const change = configuration.change();
+    const passes = async (ms: number): Promise<void> => {
+      mock.timers.tick(ms);
+      await new Promise(setImmediate);
+    };
+    await passes(10);
+    assert.deepEqual(told, ['gateway a refused it: the port is taken']);
+    assert.equal(configuration.isInForce(change), false);
+    await passes(5000);
+    await passes(10);
+    assert.equal(told.length, 2);
+    await passes(5000);
+    await passes(10);
+    assert.equal(told.at(-1), null);
+    assert.equal(configuration.isInForce(change), true);
+    await passes(60_000);
+    assert.equal(told.length, 3);
+    configuration.close();
+  } finally {
+    mock.timers.reset();
+  }
 });

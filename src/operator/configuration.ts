@@ -11,6 +11,8 @@ const GATHER_MOST_MS = 250;
 /** With many objects one configuration is work for operator and gateways: between two they rest for so many times as long as the last one took, but not longer than this, ms. */
 const REST_TIMES = 2;
 const REST_MOST_MS = 1000;
+/** A refused one is tried again after this, ms, also when nothing changes: what refused it may have gone. */
+const TRY_AGAIN_MS = 5000;
 
 export interface ConfigurationDeps {
   logger: Logger;
@@ -31,6 +33,7 @@ export class Configuration {
   /** Up to which change the controller has been told, and under which version. */
   #told = { change: 0, version: 0 };
   #timer: NodeJS.Timeout | null = null;
+  #tryAgain: NodeJS.Timeout | undefined;
   #gatherUntilMs = 0;
   #restUntilMs = 0;
   #running = false;
@@ -73,6 +76,7 @@ export class Configuration {
 
   async #apply(): Promise<void> {
     this.#running = true;
+    clearTimeout(this.#tryAgain);
     const change = this.#changes;
     let refusal: string | null = null;
     const beganAtMs = performance.now();
@@ -91,10 +95,15 @@ export class Configuration {
     this.#restUntilMs = nowMs + Math.min(REST_MOST_MS, REST_TIMES * (nowMs - beganAtMs));
     this.#deps.applied(refusal);
     if (this.#changes !== change) this.#schedule();
+    else if (refusal !== null)
+      this.#tryAgain = setTimeout(() => {
+        if (!this.#running && this.#timer === null) this.#schedule();
+      }, TRY_AGAIN_MS);
   }
 
   close(): void {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    clearTimeout(this.#tryAgain);
   }
 }

@@ -40,6 +40,12 @@ export function conflict({ what, key }: { what: string; key: string }): Finding[
   ];
 }
 
+/** `reason`: what a gateway says against the configuration of the cluster, which need not be about this object. */
+export function refused(reason: string): Finding {
+  const text = `gateways refused the configuration that this object is part of, and go on with the former one: ${reason.replace(/\.$/, '')}. It is tried again every few seconds; correct or delete what is named there`;
+  return no('Accepted', 'Refused', text);
+}
+
 export function valid(): Finding[] {
   return [yes('Accepted', 'Valid', 'the object is valid')];
 }
