@@ -1,7 +1,7 @@
 /** Gateways without any operator: what is awake is served, also by pods that came meanwhile, and what sleeps is held until somebody can wake it. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { INSTALLATION_NAMESPACE, installDormouse } from '../fixtures/installation.ts';
+import { INSTALLATION_NAMESPACE, installDormouse, scaleOperators } from '../fixtures/installation.ts';
 import { Scene } from '../fixtures/scene.ts';
 import { summary } from '../fixtures/traffic.ts';
 import { ensureCluster, until, type Cluster } from '../machine/index.ts';
@@ -19,7 +19,7 @@ before(async () => {
 });
 
 after(async () => {
-  await operators(2);
+  await scaleOperators(cluster, 2);
   await installDormouse(cluster);
   edge?.close();
   await scene?.[Symbol.asyncDispose]();
@@ -47,21 +47,6 @@ async function metrics(): Promise<string[]> {
   return Promise.all(addresses.map(async (address) => (await fetch(`http://${address}:8082/metrics`)).text()));
 }
 
-async function operators(count: number): Promise<void> {
-  const done = await cluster.kubectl([
-    ...['-n', INSTALLATION_NAMESPACE, 'scale', 'deployment/dormouse-operator', `--replicas=${count}`],
-  ]);
-  assert.equal(done.code, 0, done.stderr);
-  if (count > 0) return;
-  await until('no operator runs', async () => {
-    const { stdout } = await cluster.kubectl([
-      ...['-n', INSTALLATION_NAMESPACE, 'get', 'pods', '-o', 'name'],
-      ...['-l', 'app.kubernetes.io/component=operator'],
-    ]);
-    return stdout.trim() === '';
-  });
-}
-
 test('a rollout behind a route loses nothing while there is no operator, and a sleeping Backend is answered when one is back', async (t) => {
   const plain = await scene.guarded({ name: 'plain', replicas: 2, backend: null });
   const first = new Set(pods());
@@ -75,7 +60,7 @@ test('a rollout behind a route loses nothing while there is no operator, and a s
   await edge.route('plain', [{ backendRefs: [{ name: 'plain', port: 80 }] }]);
   await edge.sleeping({ name: 'sleeper' });
   await edge.untilRouted('plain');
-  await operators(0);
+  await scaleOperators(cluster, 0);
   await until('gateways watch slices', async () =>
     (await metrics()).every((text) => text.includes('dormouse_link_own_endpoints 1')),
   );
@@ -99,7 +84,7 @@ test('a rollout behind a route loses nothing while there is no operator, and a s
   t.diagnostic(summary(report));
   assert.equal(report.lost.length, 0, summary(report));
   assert.ok(report.sent > 50);
-  await operators(2);
+  await scaleOperators(cluster, 2);
   const answer = await held;
   assert.equal(answer.status, 200, answer.text);
   assert.equal(answer.headers['x-cold-start'], 'true');
