@@ -63,8 +63,8 @@ export class ListSource {
   #beat = null;
 
   static async open(connection, queue, { worker = null, leaseMs = 10_000, stays = true, log = () => {} } = {}) {
-    // A worker goes on when Redis is back; whoever does one thing says that it can't be done.
-    const reconnectStrategy = (attempt, cause) => (stays ? Math.min(attempt * 100, 2000) : attempt < 3 ? 100 : cause);
+    // A worker goes on when Redis is back; whoever does one thing says that it can't be done, once there was time for a Service to lead to a pod that has just begun.
+    const reconnectStrategy = (attempt, cause) => (stays ? Math.min(attempt * 100, 2000) : attempt < 25 ? 200 : cause);
     const client = createClient({ url: connection, socket: { reconnectStrategy } });
     let told = '';
     client.on('error', (error) => {

@@ -4,6 +4,9 @@ import { once } from 'node:events';
 
 const CONNECT_MS = 5000;
 const GIVE_UP_MS = 1000;
+/** Until the first connection there may be nobody there yet: a Service takes a moment to lead to a pod that has just begun. */
+const FIRST_WITHIN_MS = 5000;
+const AGAIN_MS = 200;
 
 export class Nats {
   #url;
@@ -21,11 +24,20 @@ export class Nats {
   #open;
   #inbox = `_INBOX.${crypto.randomUUID()}`;
 
-  /** Rejects when nobody answers; later on it comes back by itself when `stays`. */
+  /** Rejects when nobody answers within 5 s; later on it comes back by itself when `stays`. */
   static async connect(url, { stays, log }) {
-    const nats = new Nats(new URL(url), stays, log);
-    await nats.#open;
-    return nats;
+    const beganMs = performance.now();
+    for (;;) {
+      const nats = new Nats(new URL(url), stays, log);
+      try {
+        await nats.#open;
+        return nats;
+      } catch (error) {
+        // The system says that nobody is there; what the server itself says is final.
+        if (error.code === undefined || performance.now() - beganMs > FIRST_WITHIN_MS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      }
+    }
   }
 
   constructor(url, stays, log) {
