@@ -401,8 +401,6 @@ export class Gateway {
       for (const listenerConfig of config.listeners) {
         if (this.keptListener(listenerConfig) !== null) continue;
         const listener = new GatewayListener(prepared.rules.get(listenerConfig.name)!, this);
-        // Connections may come as soon as it is open: the first configuration has to be in force by then.
-        this.current ??= runtime;
         const target = await this.deps.sockets.open(listenerConfig);
         const former = 'handle' in target ? null : this.endingAt(listenerConfig, config);
         if (former === null) await listener.open(target);
@@ -466,8 +464,7 @@ export class Gateway {
       if (!backends.has(name)) this.departed.set(name, backend);
     }
     for (const [name, backend] of backends) this.backends.set(name, backend);
-    // The first one may be in force already: see configure.
-    if (this.current !== runtime) this.current?.retire();
+    this.current?.retire();
     this.tracer.configure(this.tracerOptions(config));
     this.current = runtime;
     this.streams.configured(config);
@@ -476,7 +473,7 @@ export class Gateway {
       if (next !== undefined && sameAddress(listener.config, next.config)) listener.reconfigure(next);
       else {
         this.listeners.delete(name);
-        heirs.get(listener)?.takeOver(listener);
+        heirs.get(listener)?.start(listener);
         void listener.drain();
         this.leaving.add(listener);
       }
@@ -485,6 +482,8 @@ export class Gateway {
       this.listeners.set(listener.config.name, listener);
       listener.steersAway = this.steered.has(listener.config.name.slice(0, listener.config.name.lastIndexOf(':')));
     }
+    const inherited = new Set(heirs.values());
+    for (const listener of opened) if (!inherited.has(listener)) listener.start(null);
     if (accessLog !== this.accessLog) {
       void this.accessLog.close();
       this.accessLog = accessLog;

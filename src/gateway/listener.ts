@@ -61,6 +61,8 @@ export class GatewayListener {
   private readonly owner: ListenerOwner;
   /** null: not open, or another listener has taken it over. */
   private server: Server | null = null;
+  /** What has come while the configuration was not in force yet. */
+  private readonly early: Socket[] = [];
   private readonly spare: RequestParser[] = [];
   private drainBeganMs = 0;
   private refusedOpen = 0;
@@ -101,40 +103,38 @@ export class GatewayListener {
     this.spare.length = 0;
   }
 
-  /** Begins to accept. Rejects with the error of listen(2). */
+  /** Listens; what comes is kept until `start`. Rejects with the error of listen(2). */
   open(target: { handle: object } | { host: string; port: number }): Promise<void> {
     const options = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
-    const server = createServer(options);
+    const server = createServer(options, (socket) => {
+      socket.on('error', () => {});
+      this.early.push(socket);
+    });
     this.server = server;
     return new Promise((resolve, reject) => {
-      server.once('error', reject);
-      server.listen('handle' in target ? target.handle : { ...target, backlog: BACKLOG }, BACKLOG, () => {
-        server.off('error', reject);
-        this.serve(server);
-        resolve();
-      });
+      server.on('error', reject);
+      server.listen('handle' in target ? target.handle : { ...target, backlog: BACKLOG }, BACKLOG, resolve);
     });
   }
 
   /**
-   * Accepts from now on what comes to the address of a listener that ends with this configuration: the socket stays open, so that nobody is refused. What that one has
-   * accepted stays its own, and ends with it.
+   * Accepts from now on: its configuration is in force. `former`: a listener that ends with this configuration and has the same address. Its socket stays open, so that
+   * nobody is refused; what that one has accepted stays its own, and ends with it.
    */
-  takeOver(former: GatewayListener): void {
-    const { server } = former;
-    if (server === null) throw new Error(`listener ${former.config.name} is not open`);
-    former.server = null;
+  start(former: GatewayListener | null): void {
+    if (former !== null) {
+      this.server = former.server;
+      former.server = null;
+    }
+    const { server } = this;
+    if (server === null) throw new Error(`listener ${this.config.name} has not been opened`);
     server.removeAllListeners('connection').removeAllListeners('error');
-    this.server = server;
-    this.serve(server);
-  }
-
-  private serve(server: Server): void {
     server.on('connection', (socket: Socket) => this.accept(socket));
     server.on('error', (error) =>
       this.runtime.logger.error('accepting failed', { listener: this.config.name, error: error.message }),
     );
     this.port = (server.address() as AddressInfo | null)?.port ?? this.config.address.port;
+    for (const socket of this.early.splice(0)) if (!socket.destroyed) this.accept(socket);
   }
 
   private accept(socket: Socket): void {
@@ -301,6 +301,7 @@ export class GatewayListener {
     this.draining = true;
     this.drainBeganMs = this.nowMs();
     this.rules.tls?.close();
+    for (const socket of this.early.splice(0)) socket.destroy();
     const { server } = this;
     const closed = new Promise<void>((resolve) => (server === null ? resolve() : server.close(() => resolve())));
     for (const connection of this.connections) connection.beginDrain?.();

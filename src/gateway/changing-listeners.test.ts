@@ -1,4 +1,4 @@
-/** A configuration in which another listener has the address of one that ends: the socket stays open, and no connection meets the wrong routes. */
+/** Listeners that come, go and take each other's place at a reload: no connection is refused, and none meets routes that are not its own. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
@@ -11,6 +11,7 @@ import {
   routeConfig,
 } from './fixtures/gateway-harness.ts';
 import { ok, RawBackend } from './fixtures/raw-backend.ts';
+import { ownSockets } from './listener-sockets.ts';
 
 async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
@@ -35,11 +36,11 @@ function configOf(ports: Readonly<Record<string, number>>) {
   );
 }
 
-async function world(ports: Readonly<Record<string, number>>) {
+async function world(ports: Readonly<Record<string, number>>, sockets = ownSockets) {
   const servers = new Map<string, RawBackend>();
   for (const name of ['one', 'two'])
     servers.set(name, await RawBackend.start((request) => request.socket.write(ok(name))));
-  const harness = await GatewayHarness.start(configOf(ports));
+  const harness = await GatewayHarness.start(configOf(ports), { sockets });
   const ready = (): void => {
     for (const [name, { port }] of servers) harness.update(name, [{ port }]);
   };
@@ -110,5 +111,38 @@ describe('listeners that change their names', () => {
     } finally {
       taken.close();
     }
+  });
+});
+
+describe('listeners that are new', () => {
+  it('keep what comes before the configuration is in force, which names further ones', async () => {
+    const ports = { zero: await freePort(), one: await freePort(), two: await freePort() };
+    const { promise: goOn, resolve: go } = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    await using made = await world(
+      { zero: ports.zero },
+      {
+        async open(listener) {
+          if (listener.name === 'two') {
+            asked.resolve();
+            await goOn;
+          }
+          return ownSockets.open(listener);
+        },
+      },
+    );
+    const answer = made.harness.configure(configOf(ports));
+    await asked.promise;
+    const early = net.connect(ports.one, '127.0.0.1');
+    early.write(GET);
+    await once(early, 'connect');
+    // It has been accepted when another one has been, too.
+    await once(net.connect(ports.one, '127.0.0.1').end(), 'connect');
+    go();
+    assert.equal((await answer).type, 'configured');
+    made.ready();
+    const [bytes] = (await once(early, 'data')) as [Buffer];
+    assert.match(bytes.toString(), /^HTTP\/1\.1 200 [\s\S]*one$/);
+    early.destroy();
   });
 });
