@@ -1,5 +1,7 @@
 /** What a look says of servers that speak TLS, HTTP/2 or expect a PROXY header. */
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import http2 from 'node:http2';
@@ -13,7 +15,7 @@ import type { BackendConfig, EndpointTlsConfig } from '../../model/config.ts';
 import { Authority, writePem } from '../../gateway/fixtures/certificates.ts';
 import { probe } from './probe.ts';
 import type { ProbeResult } from './probe.ts';
-import { speechOf } from './speech.ts';
+import { PLAIN, speechOf } from './speech.ts';
 
 let folder = '';
 let files: { caFile: string; certFile: string; keyFile: string };
@@ -138,4 +140,31 @@ test('a look begins with a PROXY header where connections do', async () => {
     assert.deepEqual(seen.subarray(0, header.length), header);
     assert.ok(seen.toString('latin1', header.length).startsWith('GET /well HTTP/1.1\r\n'));
   }
+});
+
+test('time in which this process could do nothing is not counted against the server', async () => {
+  // In a process of its own: it answers while this one stands still.
+  const server = fork(join(import.meta.dirname, 'prompt-server.fixture.ts'));
+  try {
+    const [port] = (await once(server, 'message')) as [number];
+    const target = { host: '127.0.0.1', port, http: { path: '/', status: { from: 200, to: 299 } }, speech: PLAIN };
+    const result = new Promise<ProbeResult>((resolve) => void probe(target, 500, resolve));
+    await new Promise(setImmediate);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+    assert.deepEqual(await result, { ok: true });
+  } finally {
+    server.kill();
+  }
+});
+
+test('a server that says nothing is given up after the timeout', async () => {
+  const server = net.createServer(() => {}).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  const beganMs = performance.now();
+  const target = { host: '127.0.0.1', port, http: { path: '/', status: { from: 200, to: 299 } }, speech: PLAIN };
+  const result = await new Promise<ProbeResult>((resolve) => void probe(target, 200, resolve));
+  assert.deepEqual(result, { ok: false, answered: true, code: 'TIMEOUT', reason: 'did not answer within 200 ms' });
+  assert.ok(performance.now() - beganMs >= 190);
+  server.close();
 });
