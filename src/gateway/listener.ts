@@ -108,7 +108,9 @@ export class GatewayListener {
     const options = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
     const server = createServer(options, (socket) => {
       socket.on('error', () => {});
-      this.early.push(socket);
+      // As many as the kernel would have kept.
+      if (this.early.length < BACKLOG) this.early.push(socket);
+      else socket.destroy();
     });
     this.server = server;
     return new Promise((resolve, reject) => {
