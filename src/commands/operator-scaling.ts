@@ -94,9 +94,16 @@ export class OperatorScaling {
       kedaFound: () => this.#setup.begin(this.#options.signal),
       externalMetrics: () => this.#metrics.refusal,
       figures: {
-        lead: (controller) => {
+        lead: (leading) => {
           this.#own?.close();
-          this.#own = controller === null ? null : new LeaderFigures({ clock: this.#options.clock, controller });
+          this.#own =
+            leading === null
+              ? null
+              : new LeaderFigures({
+                  clock: this.#options.clock,
+                  controller: leading.controller,
+                  refresh: leading.refresh,
+                });
           this.#figures.lead(this.#own);
         },
         wanted: (backend) => this.#figures.wanted(backend),

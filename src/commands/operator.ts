@@ -256,6 +256,7 @@ function parts(
       });
       return {
         configure: (backends) => runner.configure(backends, triggers),
+        refresh: (...asked) => runner.refresh(...asked),
         families: () => runner.families(),
         close: () => runner.close(),
       };

@@ -93,7 +93,7 @@ export interface OperatorOptions {
   /** What KEDA and HPAs ask this replica. */
   figures: {
     /** This replica knows what runs from now on; null: it does not lead any more. */
-    lead(controller: Controller | null): void;
+    lead(leading: { controller: Controller; refresh: TriggerWatch['refresh'] } | null): void;
     /** Somebody waits for this backend. */
     wanted(backend: string): void;
     /** Whether somebody may have heard that it isn't wanted since that was so last. */
@@ -118,6 +118,8 @@ export interface OperatorOptions {
 export interface TriggerWatch {
   /** Those of all backends; what is gone or changed ends. */
   configure(backends: readonly BackendConfig[]): void;
+  /** Has sources asked anew whose last answer is older. Resolves when they have answered, or `signal` has aborted; never rejects. */
+  refresh(backend: string, maxAgeMs: number, signal: AbortSignal): Promise<void>;
   families(): MetricFamily[];
   close(): void;
 }
@@ -268,7 +270,7 @@ export class Operator {
         // Gateways are met only when it is known what runs: one that was told too early would hold what it could send on.
         for (const [link, id] of this.#links) this.#greet(link, id);
         this.#woken.close();
-        this.#options.figures.lead(leading.controller);
+        this.#options.figures.lead(leading);
       });
     } finally {
       this.#options.figures.lead(null);
@@ -357,6 +359,7 @@ class Leading {
   readonly #said = new Map<string, string>();
   /** Whether it is known what runs, so that gateways may be told. */
   meets = false;
+  readonly refresh: TriggerWatch['refresh'] = (...asked) => this.#triggers.refresh(...asked);
 
   constructor(options: OperatorOptions, informers: Informers) {
     const { clock, random, logger, client } = options;

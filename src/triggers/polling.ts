@@ -42,8 +42,10 @@ export async function poll(options: PollingOptions): Promise<void> {
   let looks = true;
   let arrival: Promise<void> | null = null;
   let seenMs = -GAP_MS;
+  let over = new AbortController();
+  context.onAsked(() => over.abort());
   while (!signal.aborted) {
-    const over = new AbortController();
+    over = new AbortController();
     let isActive = true;
     try {
       source ??= await opened(options);

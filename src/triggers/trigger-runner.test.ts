@@ -188,3 +188,38 @@ test('what a trigger said stands when its options change, until it says somethin
   assert.equal(told.at(-1)![1]?.desired, 0);
   runner.close();
 });
+
+test('a source whose answer is old is asked anew, and its answer, failure or the bound is waited for', async () => {
+  const { runs, configure, runner } = setup();
+  const bound = new AbortController();
+  configure({ shop: [trigger('a'), trigger('b')], other: [] });
+  const [a, b] = runs;
+  let asked = 0;
+  a!.context.onAsked(() => asked++);
+  b!.report({ active: false, desired: 1, reason: 'it tells by itself' });
+  const states: string[] = [];
+  const refresh = (name: string, maxAgeMs: number): Promise<void> =>
+    runner.refresh('shop', maxAgeMs, bound.signal).then(() => void states.push(name));
+  const first = refresh('first', 5000);
+  assert.equal(asked, 1);
+  await new Promise(setImmediate);
+  assert.deepEqual(states, []);
+  a!.report({ active: true, desired: 3, reason: 'three' });
+  await first;
+  await refresh('young enough', 5000);
+  assert.equal(asked, 1);
+  const failing = refresh('failing', -1);
+  assert.equal(asked, 2);
+  a!.context.failed('gone: start it');
+  await failing;
+  const same = refresh('the same', -1);
+  a!.report({ active: true, desired: 3, reason: 'three' });
+  await same;
+  const late = refresh('late', -1);
+  bound.abort();
+  await late;
+  await refresh('too late', -1);
+  await runner.refresh('nobody', 0, bound.signal);
+  runner.close();
+  assert.deepEqual(states, ['first', 'young enough', 'failing', 'the same', 'late', 'too late']);
+});

@@ -41,6 +41,14 @@ export class TriggerRunner {
     for (const [name, configs] of wanted) if (configs.length > 0) this.#set(name, configs, registry);
   }
 
+  /**
+   * Has sources asked anew whose last answer is older than `maxAgeMs`. Resolves when each has answered or failed, or `signal` has aborted; never rejects. Sources that tell of
+   * changes by themselves are not asked.
+   */
+  async refresh(backend: string, maxAgeMs: number, signal: AbortSignal): Promise<void> {
+    await Promise.all((this.#running.get(backend) ?? []).map((trigger) => trigger.refresh(maxAgeMs, signal)));
+  }
+
   close(): void {
     for (const triggers of this.#running.values()) for (const trigger of triggers) trigger.stop();
     this.#running.clear();
@@ -143,6 +151,11 @@ class RunningTrigger {
   readonly #logger: Logger;
   readonly #stopped = new AbortController();
   #restartMs = RESTART_MS;
+  /** When its source answered last, or failed to; monotonic ms. */
+  #heardMs = Number.NEGATIVE_INFINITY;
+  #askAgain: (() => void) | null = null;
+  /** Who waits for the next answer. */
+  readonly #waiting = new Set<() => void>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -180,12 +193,34 @@ class RunningTrigger {
     this.#stopped.abort(new Error('the trigger has ended'));
   }
 
+  refresh(maxAgeMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#askAgain === null || this.#options.clock.nowMs() - this.#heardMs <= maxAgeMs) return Promise.resolve();
+    const ended = AbortSignal.any([signal, this.#stopped.signal]);
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#waiting.delete(done);
+        ended.removeEventListener('abort', done);
+        resolve();
+      };
+      if (ended.aborted) return done();
+      ended.addEventListener('abort', done);
+      this.#waiting.add(done);
+      this.#askAgain?.();
+    });
+  }
+
+  #heard(): void {
+    this.#heardMs = this.#options.clock.nowMs();
+    for (const done of [...this.#waiting]) done();
+  }
+
   start(): void {
     if (this.#stopped.signal.aborted) return;
     const { clock } = this.#options;
     // Each run has its own end, so that a run that failed gives back what it holds before the next one begins.
     const run = new AbortController();
     const signal = AbortSignal.any([run.signal, this.#stopped.signal]);
+    this.#askAgain = null;
     const failed = (error: unknown): void => {
       if (signal.aborted) return;
       run.abort(error);
@@ -214,6 +249,9 @@ class RunningTrigger {
           failed: (reason) => {
             if (!signal.aborted) this.#failed(reason);
           },
+          onAsked: (listener) => {
+            if (!signal.aborted) this.#askAgain = listener;
+          },
           readSecret: (name, bound) => this.#readSecret(name, bound),
         },
       );
@@ -236,6 +274,7 @@ class RunningTrigger {
     if (before?.reason !== shown)
       this.#logger.warn('its source can not be asked; the scale stays as it is', { reason: shown });
     this.#changed();
+    this.#heard();
   }
 
   #readSecret(name: string, signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
@@ -269,10 +308,12 @@ class RunningTrigger {
       this.trouble = null;
     }
     // The same again is told only so that nobody takes the number for an old one.
-    if (!wasFailing && isDeepStrictEqual(taken, this.report) && atMs - this.atMs < SAME_AGAIN_MS) return;
-    this.report = taken;
-    this.atMs = atMs;
-    this.#changed();
+    if (wasFailing || !isDeepStrictEqual(taken, this.report) || atMs - this.atMs >= SAME_AGAIN_MS) {
+      this.report = taken;
+      this.atMs = atMs;
+      this.#changed();
+    }
+    this.#heard();
   }
 }
 

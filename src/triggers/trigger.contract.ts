@@ -38,6 +38,8 @@ export class TriggerRun {
   ended = false;
   readonly #end = new AbortController();
   readonly #done: Promise<void>;
+  /** null: it tells of changes by itself. */
+  askAgain: (() => void) | null = null;
 
   constructor(type: string, given: Record<string, unknown>, secrets: Record<string, Record<string, string>> = {}) {
     const parsed = (triggerSchemas[type] as z.ZodType).parse(given);
@@ -59,6 +61,7 @@ export class TriggerRun {
         clock: systemClock,
         logger,
         failed: (reason) => void this.failures.push(reason),
+        onAsked: (listener) => void (this.askAgain = listener),
         readSecret: (name) => {
           const found = secrets[name];
           return found === undefined ? Promise.reject(new Error(`there is no Secret ${name}`)) : Promise.resolve(found);

@@ -35,6 +35,11 @@ export interface TriggerContext {
    */
   failed(reason: string): void;
   /**
+   * Calls this whenever somebody scales by what was reported and it is some seconds old: a source that is asked now and then is asked at once. Without it what was reported counts
+   * as the present. One listener: the last one.
+   */
+  onAsked(listener: () => void): void;
+  /**
    * A Secret of the namespace of the backend, as text by its keys. Rejects with an Error that says what to do when there is none, or when nothing can be
    * read: outside of a cluster. Bounded by `signal`.
    */

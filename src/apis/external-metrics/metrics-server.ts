@@ -142,7 +142,7 @@ async function valueOf(
   signal: AbortSignal,
 ): Promise<object> {
   const backend = `${namespace}/${name}`;
-  const { value, atMs } = figureOf(backend, await figures.get(backend, signal), metric);
+  const { value, atMs } = figureOf(backend, await figures.get(backend, signal, true), metric);
   return {
     metricName: metric,
     metricLabels: { [BACKEND_LABEL]: name },

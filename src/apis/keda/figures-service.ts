@@ -17,6 +17,8 @@ export const FIGURES_SERVICE = {
 
 export interface FiguresRequest {
   backend: string;
+  /** See FiguresSource; a replica of an older version doesn't say it. */
+  fresh?: boolean;
 }
 
 export interface FiguresEvent {
@@ -36,8 +38,8 @@ export class FiguresService {
     Get: (call: ServerUnaryCall<unknown, unknown>, answer: sendUnaryData<unknown>): void => {
       const own = this.#own();
       if (own === null) return answer(NOT_LEADING);
-      const backend = String((call.request as Partial<FiguresRequest> | null)?.backend);
-      own.get(backend, AbortSignal.timeout(ANSWER_MS)).then(
+      const { backend, fresh } = (call.request ?? {}) as Partial<FiguresRequest>;
+      own.get(String(backend), AbortSignal.timeout(ANSWER_MS), fresh === true).then(
         (figures) => answer(null, figures),
         (error: unknown) => answer(statusOf(error)),
       );

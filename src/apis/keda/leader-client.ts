@@ -39,12 +39,12 @@ export class LeaderClient implements FiguresSource {
     void this.#listen();
   }
 
-  get(backend: string, signal: AbortSignal): Promise<ScaleFigures> {
+  get(backend: string, signal: AbortSignal, fresh = false): Promise<ScaleFigures> {
     const client = this.#dial();
     if (client === null) return Promise.reject(unavailableFigures('no operator leads'));
     const { path, requestSerialize, responseDeserialize } = FIGURES_SERVICE.Get;
     return new Promise((resolve, reject) => {
-      const request: FiguresRequest = { backend };
+      const request: FiguresRequest = { backend, fresh };
       const options = { deadline: Date.now() + ANSWER_MS };
       const call = client.makeUnaryRequest(
         path,

@@ -73,7 +73,7 @@ export class ScalerService {
       this.#answer(call, answer, async (signal) => {
         const { ref, metricName } = decodeMetricsRequest(call.request);
         const backend = backendOf(ref);
-        const { value } = figureOf(backend, await this.#figures(backend, signal), metricName);
+        const { value } = figureOf(backend, await this.#figures(backend, signal, true), metricName);
         return encodeValues([{ metricName, value }]);
       });
     },
@@ -87,8 +87,8 @@ export class ScalerService {
     for (const streams of this.#streams.values()) for (const stream of streams) stream.end();
   }
 
-  #figures(backend: string, signal: AbortSignal): Promise<ScaleFigures> {
-    return this.#options.figures.get(backend, signal);
+  #figures(backend: string, signal: AbortSignal, fresh = false): Promise<ScaleFigures> {
+    return this.#options.figures.get(backend, signal, fresh);
   }
 
   #answer(call: Unary, answer: Answer, work: (signal: AbortSignal) => Promise<Buffer>): void {

@@ -18,8 +18,11 @@ export interface Figure extends ScaleMetric {
 }
 
 export interface FiguresSource {
-  /** `backend`: `NAMESPACE/NAME`. Rejects with DORMOUSE_FIGURES_UNKNOWN (no such Backend) or DORMOUSE_FIGURES_UNAVAILABLE (nobody can say at the moment: ask again). */
-  get(backend: string, signal: AbortSignal): Promise<ScaleFigures>;
+  /**
+   * `backend`: `NAMESPACE/NAME`. `fresh`: by its metrics something is scaled, so that sources whose last answer is older than 5 s are asked anew first, for a second at most. Rejects with DORMOUSE_FIGURES_UNKNOWN (no such
+   * Backend) or DORMOUSE_FIGURES_UNAVAILABLE (nobody can say at the moment: ask again).
+   */
+  get(backend: string, signal: AbortSignal, fresh?: boolean): Promise<ScaleFigures>;
   /** Told at once of each backend that becomes wanted, perhaps more than once. */
   onWanted(listener: (backend: string) => void): () => void;
 }

@@ -7,12 +7,16 @@ import { unavailableFigures, unknownFigures, type Figure, type FiguresSource, ty
 
 /** Older figures of requests are no answer, ms: whoever scales stands still rather than by them. */
 export const MAX_AGE_MS = 5000;
+/** How long sources may take to be asked anew, ms: what they said last is given then, with its time. */
+const REFRESH_MS = 1000;
 /** As the controller calls what requests have, or may have, a part in. */
 const OF_REQUESTS: ReadonlySet<string> = new Set(['http', 'formula']);
 
 export interface LeaderFiguresOptions {
   clock: Clock;
   controller: Pick<Controller, 'wanted' | 'onWanted' | 'scaleMetrics' | 'gateways'>;
+  /** Has the sources of its triggers asked anew whose last answer is older; never rejects. */
+  refresh(backend: string, maxAgeMs: number, signal: AbortSignal): Promise<void>;
 }
 
 export class LeaderFigures implements FiguresSource {
@@ -32,8 +36,9 @@ export class LeaderFigures implements FiguresSource {
     });
   }
 
-  async get(backend: string): Promise<ScaleFigures> {
-    const { controller } = this.#options;
+  async get(backend: string, signal: AbortSignal, fresh = false): Promise<ScaleFigures> {
+    const { controller, refresh } = this.#options;
+    if (fresh) await refresh(backend, MAX_AGE_MS, AbortSignal.any([signal, AbortSignal.timeout(REFRESH_MS)]));
     const wanted = controller.wanted(backend);
     const metrics = controller.scaleMetrics(backend);
     if (metrics === null) throw unknownFigures(backend);

@@ -35,8 +35,8 @@ export class ReplicaFigures implements FiguresSource {
     for (const listener of this.#listeners) listener(backend);
   }
 
-  get(backend: string, signal: AbortSignal): Promise<ScaleFigures> {
-    return (this.#own ?? this.#others).get(backend, signal);
+  get(backend: string, signal: AbortSignal, fresh = false): Promise<ScaleFigures> {
+    return (this.#own ?? this.#others).get(backend, signal, fresh);
   }
 
   onWanted(listener: (backend: string) => void): () => void {

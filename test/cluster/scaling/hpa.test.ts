@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import type { KubernetesObject } from '../../../src/kubernetes/client.ts';
 import { AUTOSCALERS } from '../../../src/kubernetes/resources.ts';
 import type { HorizontalPodAutoscaler } from '../../../src/operator/kinds.ts';
+import { RedisServer } from '../../services/redis.ts';
 import { Edge } from '../gateway-api/gateway.fixture.ts';
 import { installDormouse } from '../fixtures/installation.ts';
 import { Objects } from '../fixtures/objects.ts';
@@ -107,6 +108,36 @@ test('the real HPA scales it with the load, dormouse puts it to sleep and wakes 
 test('a queue: the real HPA scales its workers by what the trigger measures, dormouse does zero and one', async () => {
   await loadImage(await buildServerImage('redis-server'));
   await new DemoInCluster(cluster, 'queue-demo-hpa').thereAndBack('list', 'hpa');
+});
+
+test('what an HPA reads is never older than 5 s, though the source is asked once in ten minutes', async () => {
+  const { nodeAddress } = cluster;
+  await using redis = await RedisServer.start('', ['--bind', '127.0.0.1', nodeAddress, '--protected-mode', 'no']);
+  const jobs = { address: `${nodeAddress}:${redis.port}`, listName: 'rare', pollingInterval: '10m' };
+  await scene.namespace.apply([
+    appObjects({ name: 'rare', replicas: 0 })[0]!,
+    backendObject('rare', {
+      kubernetes: { target: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'rare' } },
+      idle: undefined,
+      scale: { by: 'hpa', max: 2 },
+      triggers: [{ name: 'jobs', 'redis-list': jobs }],
+    }),
+  ]);
+  const path = `${API}/namespaces/${scene.namespace.name}/jobs?labelSelector=dormouse.dev%2Fbackend%3Drare`;
+  const depth = async (): Promise<number> =>
+    Number((await cluster.read<{ items: { value: string }[] }>(path).catch(() => null))?.items[0]?.value);
+  await until('nothing waits', async () => (await depth()) === 0);
+  // It is seen as it comes; what comes after it is not.
+  for (const [waiting, more] of [
+    [3, 3],
+    [12, 9],
+  ] as const) {
+    await redis.say('RPUSH', 'rare', ...Array.from({ length: more }, (_, index) => `m${index}`));
+    await until(`${waiting} wait`, async () => (await depth()) === waiting, { timeoutMs: 10_000 });
+  }
+  await redis.say('DEL', 'rare');
+  await until('nothing waits', async () => (await depth()) === 0, { timeoutMs: 10_000 });
+  await scene.namespace.kubectl('delete', 'backend', 'rare');
 });
 
 test('200 metrics are read through the API server', async (t) => {
