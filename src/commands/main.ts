@@ -2,8 +2,10 @@
 import { failureText, runCli } from './cli.ts';
 import type { CommandContext } from './command.ts';
 import { COMMANDS } from './command-list.ts';
+import { endEarly } from './first-process.ts';
 import { processContext } from './process-context.ts';
 
+if (process.pid === 1) endEarly(process, process.exit);
 const args = process.argv.slice(2);
 let context: CommandContext | null = null;
 try {

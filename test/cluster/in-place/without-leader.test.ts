@@ -17,7 +17,10 @@ before(async () => {
   await installDormouse(cluster);
   scene = await Scene.open(cluster);
 });
-after(() => scene?.[Symbol.asyncDispose]());
+after(async () => {
+  await scaleOperators(cluster, 2);
+  await scene?.[Symbol.asyncDispose]();
+});
 
 test('a sleeping service is woken, and answers, before another operator leads', async (t) => {
   const app = await scene.guarded({ name: 'orphan', backend: { scale: { idleAfter: '1s' } } });
