@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ClusterTarget } from '../../../src/apis/admin/cluster/cluster-target.ts';
@@ -16,7 +19,8 @@ import { Authority } from '../../../src/gateway/fixtures/certificates.ts';
 import { INSTALLATION_NAMESPACE, installDormouse } from '../fixtures/installation.ts';
 import { Scene } from '../fixtures/scene.ts';
 import { Edge } from '../gateway-api/gateway.fixture.ts';
-import { ensureCluster, until, type Cluster } from '../machine/index.ts';
+import { runProgram } from '../../../bench/processes.ts';
+import { APP_IMAGE, ensureCluster, until, type Cluster } from '../machine/index.ts';
 import { specOf } from './spec.ts';
 
 const ROUTES: Resource = {
@@ -26,6 +30,7 @@ const ROUTES: Resource = {
   kind: 'HTTPRoute',
   namespaced: true,
 };
+const MAIN = join(import.meta.dirname, '../../../src/commands/main.ts');
 const TOKEN = 'a-token-of-the-platform-team';
 const READER = 'a-token-of-the-dashboard';
 
@@ -41,7 +46,7 @@ before(async () => {
   await installDormouse(cluster);
   scene = await Scene.open(cluster, 'admin');
   authority = await Authority.create();
-  const pair = await authority.issue({ names: ['dormouse-admin'] });
+  const pair = await authority.issue({ names: ['dormouse-admin', 'localhost'] });
   const secret = {
     apiVersion: 'v1',
     kind: 'Secret',
@@ -425,5 +430,55 @@ test(
     assert.equal(there['ScaledObject']!.metadata.ownerReferences?.[0]?.uid, there['Backend']!.metadata.uid);
     assert.equal((await api('DELETE', '/v1/backends/queued')).status, 200);
     await until('nothing is left', async () => (await kinds('queued')).length === 0);
+  },
+);
+
+test(
+  'the command line does it too: a backend is made, listed, changed, woken and taken away',
+  { timeout: 180_000 },
+  async () => {
+    // As with kubectl port-forward.
+    const relay = net.createServer((socket) => {
+      const server = net.connect(443, address);
+      socket.on('error', () => server.destroy());
+      server.on('error', () => socket.destroy());
+      socket.pipe(server).pipe(socket);
+    });
+    relay.listen(0, '127.0.0.1');
+    await once(relay, 'listening');
+    const folder = mkdtempSync(join(tmpdir(), 'dormouse-admin-cli-'));
+    const { port } = relay.address() as net.AddressInfo;
+    const file = (name: string, content: string): string => {
+      writeFileSync(join(folder, name), content, { mode: 0o600 });
+      return join(folder, name);
+    };
+    const where = ['--api', `https://localhost:${port}`, '--cacert', file('ca.pem', authority.pem)];
+    const dormouse = (token: string, ...args: string[]): Promise<string> =>
+      runProgram([process.execPath, MAIN, ...args, ...where, '--token-file', token], { core: null }, 60_000);
+    try {
+      const [admin, reader] = [file('admin', `${TOKEN}\n`), file('reader', READER)];
+      const made = ['--name', 'typed', '--port', '8080', '--host', 'typed.admin.example', '--idle-after', '10m'];
+      const said = await dormouse(admin, 'run', ...made, '--set', 'pullPolicy=Never', APP_IMAGE);
+      assert.match(said, /^typed is there, \w+: the first request for typed\.admin\.example wakes it$/m);
+      assert.deepEqual(await kinds('typed'), ['Deployment', 'Service', 'Backend', 'HTTPRoute']);
+      assert.match(await dormouse(reader, 'backend', 'list'), /^typed\b/m);
+      await assert.rejects(dormouse(reader, 'rm', 'typed'), /may only read|scope/);
+      const answer = await until('it is routed', async () => {
+        const { status } = await edge.ask('typed', { headers: { host: 'typed.admin.example' } });
+        return status === 404 || status === 500 ? null : status;
+      });
+      assert.equal(answer, 200);
+      await dormouse(admin, 'backend', 'update', 'typed', '--max', '3');
+      assert.match(await dormouse(admin, 'backend', 'show', 'typed', '--json'), /"max": 3/);
+      await assert.rejects(
+        dormouse(admin, 'run', ...made, '--set', 'pullPolicy=Never', APP_IMAGE),
+        /typed.*exists|there is/,
+      );
+      await dormouse(admin, 'rm', 'typed');
+      assert.deepEqual(await kinds('typed'), []);
+    } finally {
+      relay.close();
+      rmSync(folder, { recursive: true });
+    }
   },
 );
