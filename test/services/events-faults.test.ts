@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
+import { freePort } from '../../bench/processes.ts';
 import { Heard, keepingLogger, requestEvent } from '../../src/events/event-bus.contract.ts';
 import type { EventBus } from '../../src/events/event-bus.ts';
 import { Authority } from '../../src/gateway/fixtures/certificates.ts';
@@ -344,7 +345,8 @@ describe('Redis: refusals', () => {
         ...['--tls-cert-file', join(folder, 'cert'), '--tls-key-file', join(folder, 'key')],
         ...['--tls-ca-cert-file', join(folder, 'ca'), '--tls-port', '0'],
       ]);
-      const tlsPort = redis.port + 1;
+      // The next one after its own may be somebody else's.
+      const tlsPort = await freePort();
       await redis.say('CONFIG', 'SET', 'tls-port', String(tlsPort));
       const url = `rediss://127.0.0.1:${tlsPort}`;
       const tls = { caFile: join(folder, 'ca'), certFile: join(folder, 'cert'), keyFile: join(folder, 'key') };
