@@ -1,5 +1,6 @@
 /** `dormouse check`: a summary of a valid file, every error of another. Needs no running dormouse. */
 import { ConfigError } from '../config/config-error.ts';
+import { addressText } from '../model/address-text.ts';
 import type { BackendSource, Config } from '../model/config.ts';
 import type { CommandContext, CommandOptions } from './command.ts';
 import { loadConfigApart } from './load-config-apart.ts';
@@ -51,8 +52,7 @@ function runsText(source: BackendSource): string {
 function summary(file: string, config: Config): string {
   const lines = [`${file} is valid`];
   for (const { name, address, protocol } of config.listeners.slice(0, MOST_SHOWN)) {
-    const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-    lines.push(`  listener ${name}: ${protocol === 'http' ? '' : `${protocol} `}${host}:${address.port}`);
+    lines.push(`  listener ${name}: ${protocol === 'http' ? '' : `${protocol} `}${addressText(address)}`);
   }
   for (const { path } of config.plugins.slice(0, MOST_SHOWN)) lines.push(`  plugin ${path}`);
   for (const backend of config.backends.slice(0, MOST_SHOWN)) {

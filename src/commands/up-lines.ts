@@ -1,4 +1,5 @@
 /** What `dormouse up` tells people: the first lines, and one line per wake, sleep and crash. */
+import { addressText } from '../model/address-text.ts';
 import type { BackendEvent } from '../model/status.ts';
 
 export interface Greeting {
@@ -29,15 +30,11 @@ export function greeting(told: Greeting): string {
   const more = told.backends.length > NAMES_SHOWN ? ', …' : '';
   rows.push(['backends', told.backends.length === 0 ? 'none' : `${told.backends.length}: ${names}${more}`]);
   if (told.observe !== null)
-    rows.push(['metrics', `http://${hostPort(told.observe)}/metrics  (health: /livez, /readyz)`]);
-  if (told.admin !== null) rows.push(['admin', hostPort(told.admin)]);
+    rows.push(['metrics', `http://${addressText(told.observe)}/metrics  (health: /livez, /readyz)`]);
+  if (told.admin !== null) rows.push(['admin', addressText(told.admin)]);
   rows.push(['state', told.stateDir], ['control', told.control]);
   const lines = rows.map(([name, value]) => `  ${name.padEnd(14)}${value}`);
   return `dormouse ${told.version} is up (pid ${told.pid}, ${told.startedInMs} ms)\n${lines.join('\n')}\n`;
-}
-
-function hostPort({ host, port }: { host: string; port: number }): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 export interface EventLine {

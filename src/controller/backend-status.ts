@@ -1,4 +1,5 @@
 /** What `dormouse status` shows of one backend, and what a scrape reads of it. */
+import { addressText } from '../model/address-text.ts';
 import type { TriggerDemand } from '../model/demand.ts';
 import type { BackendStatus, InstanceStatus, TriggerStatus } from '../model/status.ts';
 import { span } from '../autoscaling/index.ts';
@@ -14,7 +15,7 @@ export function backendStatus(backend: BackendController, { nowMs, wallMs }: Now
     return {
       id: instance.id,
       state,
-      address: instance.address === null ? '' : hostPort(instance.address),
+      address: instance.address === null ? '' : addressText(instance.address),
       pid: instance.pid,
       sinceMs: instance.readyAtMs || instance.startedAtMs,
       reason: instance.reason,
@@ -103,8 +104,4 @@ function awake(
   if (min > 0) return { awakeBecause, sleepsAtMs: 0 };
   awakeBecause.push(`${idle.reason}; it sleeps in ${span(leftMs)}`);
   return { awakeBecause, sleepsAtMs: wallMs + Math.ceil(leftMs) };
-}
-
-function hostPort({ host, port }: { host: string; port: number }): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -1,21 +1,10 @@
 /** The beginning and the end of a gRPC server, and who calls it. */
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
 
-export interface HostPort {
-  host: string;
-  /** 0: any that is free. */
-  port: number;
-}
-
-/** As people write it: `[::1]:8080`. */
-export function addressText({ host, port }: HostPort): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
-}
-
-/** Resolves with the port that was taken; rejects with what the system says about the address. */
-export function listen(server: Server, address: HostPort, credentials: ServerCredentials): Promise<number> {
+/** `address`: `HOST:PORT`, port 0 for any that is free. Resolves with the port that was taken; rejects with what the system says about the address. */
+export function listen(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(addressText(address), credentials, (error, taken) => {
+    server.bindAsync(address, credentials, (error, taken) => {
       if (error === null) resolve(taken);
       else reject(error);
     });

@@ -1,4 +1,5 @@
 /** EndpointSlices of Services: which Service they are of, and who is an endpoint there. */
+import { addressText } from '../model/address-text.ts';
 import type { KubernetesObject } from './client.ts';
 
 export interface EndpointSlice extends KubernetesObject {
@@ -74,7 +75,7 @@ export function membersOf(
 function idOf({ targetRef, addresses }: SliceEndpoint, port: number): string {
   if (targetRef?.kind === 'Pod' && targetRef.uid !== undefined) return `${targetRef.name}~${targetRef.uid.slice(0, 8)}`;
   const host = addresses[0]!;
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return addressText({ host, port });
 }
 
 /** Conditions that are not known count as true, but for terminating (discovery.k8s.io/v1 EndpointConditions). */

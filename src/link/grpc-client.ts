@@ -1,5 +1,6 @@
 /** A gateway's side of a link over gRPC: one connection to one operator, with the gateway's own certificate. */
 import { Client, credentials, logVerbosity, Metadata, setLogVerbosity, type ServiceError } from '@grpc/grpc-js';
+import { addressText } from '../model/address-text.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
 import { MAX_FRAME_BYTES } from './frames.ts';
@@ -39,7 +40,7 @@ export interface DialOptions {
 /** Resolves when the operator has taken this gateway in. Rejects with DORMOUSE_LINK_UNREACHABLE (also after 5 s), DORMOUSE_LINK_REFUSED or DORMOUSE_LINK_CREDENTIALS. */
 export async function dialLink(options: DialOptions): Promise<Link<UpMessage, DownMessage>> {
   const { address, serverName, signal, logger, keepAlive = usualKeepAlive, connectMs = CONNECT_MS } = options;
-  const where = `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+  const where = addressText(address);
   if (signal.aborted) throw unreachable(where, 'it was given up');
   // What goes wrong is told to our logger; the library would write to standard error too.
   setLogVerbosity(logVerbosity.NONE);

@@ -13,7 +13,8 @@ import {
   type StatusObject,
 } from '@grpc/grpc-js';
 import { ChangingCredentials } from '../grpc/changing-credentials.ts';
-import { addressText, closeServer, hasRole, listen } from '../grpc/serve.ts';
+import { closeServer, hasRole, listen } from '../grpc/serve.ts';
+import { addressText } from '../model/address-text.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
 import { MAX_FRAME_BYTES } from './frames.ts';
@@ -107,7 +108,7 @@ export async function serveLinks(options: ServeLinksOptions): Promise<LinkServer
     options.onLink(id, link, peer);
   };
   server.addService(LINK_SERVICE as ServiceDefinition, { Attach: attach });
-  const bound = await listen(server, options.address, credentials.forServer()).catch((error: Error) => {
+  const bound = await listen(server, addressText(options.address), credentials.forServer()).catch((error: Error) => {
     throw addressError(error, addressText(options.address));
   });
   return {

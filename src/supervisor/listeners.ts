@@ -4,6 +4,7 @@
  */
 import net from 'node:net';
 import { lookup } from 'node:dns/promises';
+import { addressText } from '../model/address-text.ts';
 import type { HostPort } from '../model/config.ts';
 import { DormouseError } from '../model/errors.ts';
 import { portOwner } from './port-owner.ts';
@@ -119,7 +120,7 @@ export class Listeners {
   addresses(): { name: string; address: string }[] {
     return [...(this.#staged ?? this.#places).values()].map((place) => ({
       name: place.name,
-      address: formatAddress(place.configured.host, place.port),
+      address: addressText({ host: place.configured.host, port: place.port }),
     }));
   }
 
@@ -185,7 +186,7 @@ async function resolveHost(listener: ListenerPlace): Promise<string> {
 }
 
 async function explain(listener: ListenerPlace, error: NodeJS.ErrnoException): Promise<DormouseError> {
-  const at = `Listener "${listener.name}" cannot listen on ${formatAddress(listener.address.host, listener.address.port)}`;
+  const at = `Listener "${listener.name}" cannot listen on ${addressText(listener.address)}`;
   const options = { cause: error, userFault: true };
   switch (error.code) {
     case 'EADDRINUSE': {
@@ -216,7 +217,7 @@ async function explain(listener: ListenerPlace, error: NodeJS.ErrnoException): P
 }
 
 function failed(listener: ListenerPlace, error: NodeJS.ErrnoException): DormouseError {
-  const address = formatAddress(listener.address.host, listener.address.port);
+  const address = addressText(listener.address);
   const next =
     error.code === 'EMFILE' || error.code === 'ENFILE'
       ? 'No file descriptors are left: raise the limit ("ulimit -n 65536").'
@@ -229,14 +230,10 @@ function failed(listener: ListenerPlace, error: NodeJS.ErrnoException): Dormouse
 }
 
 function twice(listener: ListenerPlace, other: string): DormouseError {
-  const address = formatAddress(listener.address.host, listener.address.port);
+  const address = addressText(listener.address);
   return new DormouseError(
     'DORMOUSE_PORT_TAKEN',
     `Listener "${listener.name}" cannot listen on ${address}: listener "${other}" does already. Give one of them another port.`,
     { userFault: true },
   );
-}
-
-function formatAddress(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

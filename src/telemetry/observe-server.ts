@@ -1,5 +1,6 @@
 /** /metrics, /livez and /readyz on an address of their own, apart from the traffic and from the control socket. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { addressText } from '../model/address-text.ts';
 import { DormouseError } from '../model/errors.ts';
 import type { Logger } from '../model/ports.ts';
 import { METRICS_CONTENT_TYPE } from './render.ts';
@@ -136,7 +137,7 @@ function shared(collect: () => Promise<string>, timeoutMs: number): () => Promis
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): DormouseError {
-  const where = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const where = addressText({ host, port });
   const next =
     error.code === 'EADDRINUSE'
       ? 'another program listens there; end it, or set observe.address to another port'

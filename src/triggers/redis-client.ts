@@ -1,4 +1,5 @@
 /** One connection to a Redis for a trigger: bounded commands, and what goes wrong in sentences with the next step. */
+import { addressText } from '../model/address-text.ts';
 import type { CredentialSources } from '../model/credentials.ts';
 import { readCredentials } from './credentials.ts';
 import { tlsOptions, type TlsOptions } from './tls.ts';
@@ -55,7 +56,7 @@ export class RedisClient {
     context: Pick<TriggerContext, 'readSecret'>,
     signal: AbortSignal,
   ): Promise<RedisClient> {
-    const address = `${server.host.includes(':') ? `[${server.host}]` : server.host}:${server.port}`;
+    const address = addressText(server);
     const credentials = await readCredentials(server.credentials, context, signal);
     const { createClient } = await import('redis');
     signal.throwIfAborted();

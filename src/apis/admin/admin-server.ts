@@ -6,6 +6,7 @@ import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as SecureServer } from 'node:https';
+import { addressText } from '../../model/address-text.ts';
 import type { AdminConfig, AdminToken } from '../../model/config.ts';
 import { DormouseError } from '../../model/errors.ts';
 import { isLoopback } from '../../model/loopback.ts';
@@ -231,7 +232,7 @@ function hostOf(origin: string): string {
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): DormouseError {
-  const where = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const where = addressText({ host, port });
   const next =
     error.code === 'EADDRINUSE'
       ? 'another program listens there; end it, or set admin.address to another port'

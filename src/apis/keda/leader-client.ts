@@ -1,5 +1,6 @@
 /** Asks the operator that leads, for a replica that does not: who that is changes, and may be nobody for a while. */
 import { Client, credentials, logVerbosity, setLogVerbosity, status, type ServiceError } from '@grpc/grpc-js';
+import { addressText } from '../../model/address-text.ts';
 import { DormouseError } from '../../model/errors.ts';
 import type { Logger } from '../../model/ports.ts';
 import type { PemCredentials } from '../../grpc/changing-credentials.ts';
@@ -78,8 +79,7 @@ export class LeaderClient implements FiguresSource {
   #dial(): Client | null {
     const { leader, credentials: pem, serverName } = this.#options;
     const address = this.#ended.signal.aborted ? null : leader();
-    const where =
-      address === null ? '' : `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+    const where = address === null ? '' : addressText(address);
     if (this.#client?.where === where) return this.#client.client;
     this.#client?.client.close();
     this.#client = null;

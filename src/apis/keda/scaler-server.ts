@@ -10,7 +10,8 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { ChangingCredentials, type PemCredentials } from '../../grpc/changing-credentials.ts';
-import { addressText, closeServer, hasRole, listen } from '../../grpc/serve.ts';
+import { closeServer, hasRole, listen } from '../../grpc/serve.ts';
+import { addressText } from '../../model/address-text.ts';
 import { DormouseError } from '../../model/errors.ts';
 import type { Logger } from '../../model/ports.ts';
 import type { ReplicaFigures } from '../scale/replica-figures.ts';
@@ -70,7 +71,7 @@ export async function serveScaler({
   });
   server.addService(scaler.definition as ServiceDefinition, only(SCALER_CLIENT_ROLE, scaler.handlers, logger));
   server.addService(FIGURES_SERVICE as ServiceDefinition, only(OPERATOR_ROLE, others.handlers, logger));
-  const bound = await listen(server, address, changing.forServer()).catch((error: Error) => {
+  const bound = await listen(server, addressText(address), changing.forServer()).catch((error: Error) => {
     const text = `cannot listen on ${addressText(address)} for KEDA: ${error.message}; set --scaler to an address of this machine and a port that is free`;
     throw new DormouseError('DORMOUSE_SCALER_ADDRESS', text, { cause: error, userFault: true });
   });

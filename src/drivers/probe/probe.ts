@@ -4,6 +4,7 @@
  */
 import net from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
+import { addressText } from '../../model/address-text.ts';
 import type { HostPort, StatusRange } from '../../model/config.ts';
 import type { Speech } from './speech.ts';
 
@@ -106,7 +107,7 @@ async function askOverHttp2(
   const { askHttp2 } = await import('./http2-question.ts');
   if (socket.destroyed) return;
   const scheme = target.speech.tls === null ? 'http' : 'https';
-  askHttp2(socket, { scheme, authority: authority(target), path: http.path }, (status, problem) =>
+  askHttp2(socket, { scheme, authority: addressText(target), path: http.path }, (status, problem) =>
     finish(
       problem === ''
         ? statusResult(status, http.status)
@@ -115,12 +116,8 @@ async function askOverHttp2(
   );
 }
 
-function authority({ host, port }: HostPort): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
-}
-
 function request(target: HostPort, path: string): string {
-  return `GET ${path} HTTP/1.1\r\nHost: ${authority(target)}\r\nUser-Agent: dormouse-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n`;
+  return `GET ${path} HTTP/1.1\r\nHost: ${addressText(target)}\r\nUser-Agent: dormouse-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n`;
 }
 
 function judge(line: string, expected: StatusRange): ProbeResult {
