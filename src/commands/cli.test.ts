@@ -8,7 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { FakeTarget, STATUS } from '../apis/control/control-target.fixture.ts';
 import { ControlServer } from '../apis/control/index.ts';
 import { DormouseError } from '../model/errors.ts';
-import { backendStatus } from './backend-status.fixture.ts';
+import { backendStatus } from '../model/backend-status.fixture.ts';
 
 const MAIN = new URL('./main.ts', import.meta.url).pathname;
 

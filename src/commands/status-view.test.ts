@@ -5,7 +5,7 @@ import type { BackendStatus, Status } from '../model/status.ts';
 import type { CommandContext } from './command.ts';
 import { durationText, sinceText } from './duration-text.ts';
 import { LiveScreen } from './live-screen.ts';
-import { backendStatus } from './backend-status.fixture.ts';
+import { backendStatus } from '../model/backend-status.fixture.ts';
 import { backendLines, backendTable, statusLines, whyText } from './status-view.ts';
 import { topLines } from './top.ts';
 

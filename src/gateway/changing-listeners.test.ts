@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
+import { freePort } from '../model/free-port.fixture.ts';
 import {
   backendConfig,
   gatewayConfig,
@@ -12,15 +13,6 @@ import {
 } from './fixtures/gateway-harness.ts';
 import { ok, RawBackend } from './fixtures/raw-backend.ts';
 import { ownSockets } from './listener-sockets.ts';
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 

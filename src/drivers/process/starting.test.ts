@@ -4,6 +4,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
+import { freePort } from '../../model/free-port.fixture.ts';
 import { connects } from '../driver.contract.ts';
 import { appCommand, logged, withDriver } from './fixtures/process-backend.ts';
 
@@ -212,15 +213,5 @@ function hasIpv6(): Promise<boolean> {
   return new Promise((resolve) => {
     const server = net.createServer().once('error', () => resolve(false));
     server.listen(0, '::1', () => server.close(() => resolve(true)));
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = net.createServer();
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as net.AddressInfo;
-      server.close(() => resolve(port));
-    });
   });
 }

@@ -16,7 +16,7 @@ import { BACKENDS } from '../../../src/operator/backend-object.ts';
 import { SCALED_OBJECTS } from '../../../src/operator/kinds.ts';
 import { hashApiKey } from '../../../src/gateway/auth/api-keys.ts';
 import { Authority } from '../../../src/gateway/fixtures/certificates.ts';
-import { INSTALLATION_NAMESPACE, installDormouse } from '../fixtures/installation.ts';
+import { INSTALLATION_NAMESPACE, installDormouse, scaleOperators } from '../fixtures/installation.ts';
 import { Scene } from '../fixtures/scene.ts';
 import { Edge } from '../gateway-api/gateway.fixture.ts';
 import { runProgram } from '../../../bench/processes.ts';
@@ -340,26 +340,15 @@ test(
       'the operator has seen it',
       async () => (await objects(name))['Backend']?.metadata.finalizers !== undefined,
     );
-    await cluster.kubectl(['-n', INSTALLATION_NAMESPACE, 'scale', 'deployment/dormouse-operator', '--replicas=0']);
     try {
-      await until(
-        'no operator runs',
-        async () => {
-          const { stdout } = await cluster.kubectl([
-            ...['-n', INSTALLATION_NAMESPACE, 'get', 'pods', '-o', 'name'],
-            ...['-l', 'app.kubernetes.io/component=operator'],
-          ]);
-          return stdout.trim() === '';
-        },
-        { timeoutMs: 60_000 },
-      );
+      await scaleOperators(cluster, 0);
       const { status, json } = await api('DELETE', `/v1/backends/${name}`);
       assert.equal(status, 200);
       assert.deepEqual(json.removed, [`HTTPRoute ${name}`]);
       assert.match(json.left.join(), /^Backend waiting \(it is being deleted, and waits for the operator/);
       assert.ok((await kinds(name)).includes('Deployment'));
     } finally {
-      await cluster.kubectl(['-n', INSTALLATION_NAMESPACE, 'scale', 'deployment/dormouse-operator', '--replicas=2']);
+      await scaleOperators(cluster, 2);
     }
     await until('it is gone', async () => (await kinds(name)).length === 0, { timeoutMs: 90_000 });
   },

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { DormouseError } from '../../../model/errors.ts';
 import { silentLogger, systemClock } from '../../../model/ports.ts';
+import { backendStatus } from '../../../model/backend-status.fixture.ts';
 import type { BackendStatus } from '../../../model/status.ts';
 import type { AdminError } from '../admin-error.ts';
 import type { Caller } from '../admin-target.ts';
@@ -14,28 +15,7 @@ import { readState } from './state-file.ts';
 
 const CALLER: Caller = { name: 'test', scope: 'commands', from: 'socket', mayRun: true };
 
-function status(name: string): BackendStatus {
-  return {
-    name,
-    driver: 'process',
-    phase: 'asleep',
-    sinceMs: 0,
-    why: '',
-    awakeBecause: [],
-    sleepsAtMs: 0,
-    lastWoken: null,
-    lastSleptMs: 0,
-    wakes: 0,
-    instances: [],
-    min: 0,
-    max: 1,
-    desired: 0,
-    demand: { concurrency: 0, requestsPerSecond: 0, inFlight: 0, held: 0, tunnels: 0 },
-    lastActivityMs: 0,
-    crash: null,
-    breaker: null,
-  } as BackendStatus;
-}
+const status = (name: string): BackendStatus => backendStatus({ name });
 
 /** A dormouse whose reload puts in force what the target says then. */
 async function machine(t: TestContext) {

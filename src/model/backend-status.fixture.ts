@@ -1,4 +1,4 @@
-import type { BackendStatus } from '../model/status.ts';
+import type { BackendStatus } from './status.ts';
 
 /** Of a backend that sleeps. */
 export function backendStatus(over: Partial<BackendStatus> = {}): BackendStatus {
